@@ -1,0 +1,2 @@
+//! The command `dockseal`.
+fn main() {}

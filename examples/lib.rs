@@ -1,0 +1,1 @@
+//! Small programs over the libraries: see the files beside this one.
