@@ -1,1 +1,37 @@
-//! dockseal-pki
+//! Certificates, keys and names as values.
+//!
+//! The nouns that everything else in Dockseal works with: [`SubjectAltName`], [`Validity`], [`SerialNumber`],
+//! [`KeyAlgorithm`], [`PrivateKey`], [`Signer`], [`Certificate`], [`CertificateRequest`], [`Bundle`]. Pure: no file, clock,
+//! environment or terminal is touched here; randomness and the time are arguments.
+//!
+//! It does not judge (`dockseal-verify` does, by Docker's own rules) and does not issue (`dockseal-ca` does).
+//!
+//! Sources: RFC 5280 (certificates), RFC 2986 (requests), RFC 5958 and RFC 8018 (private keys), RFC 7468 (PEM).
+
+mod bundle;
+mod certificate;
+mod dn;
+mod fingerprint;
+mod key;
+mod legacy_pem;
+mod name;
+pub mod pem;
+mod public_key;
+mod request;
+mod serial;
+mod signer;
+mod user;
+mod validity;
+
+pub use bundle::{Bundle, TrustAnchors};
+pub use certificate::{BasicConstraints, Certificate, CertificateError, ExtendedKeyUsage, Extension, GeneralName};
+pub use dn::{DistinguishedName, printable};
+pub use fingerprint::Fingerprint;
+pub use key::{KeyAlgorithm, KeyError, KeyForm, Passphrase, PrivateKey};
+pub use name::{NameError, NameNote, ParsedName, SubjectAltName};
+pub use public_key::{PublicKey, PublicKeyAlgorithm};
+pub use request::{CertificateRequest, RequestError};
+pub use serial::SerialNumber;
+pub use signer::{SignatureScheme, Signer, SigningError};
+pub use user::{UserName, UserNameError};
+pub use validity::{Lifetime, LifetimeError, Validity, ValidityError};

@@ -1,0 +1,27 @@
+//! PEM as we write it: strict RFC 7468, LF line ends, 64 columns, no headers and no text around it.
+//!
+//! Reading by Docker's own rules is `dockseal-verify`'s; what is read here is what a person hands over.
+
+use zeroize::Zeroizing;
+
+/// One PEM block.
+pub use ::pem::Pem;
+
+/// The PEM text of one block.
+pub fn encode(label: &str, der: &[u8]) -> String {
+    ::pem::encode_config(&Pem::new(label, der), ::pem::EncodeConfig::new().set_line_ending(::pem::LineEnding::LF))
+}
+
+/// The PEM text of a secret, zeroed when dropped.
+pub fn encode_secret(label: &str, der: &[u8]) -> Zeroizing<String> {
+    // The block's copy inside the pem crate is not zeroed; the text is the larger and longer-lived one.
+    Zeroizing::new(encode(label, der))
+}
+
+/// All blocks of a text, in order; text around them is skipped.
+///
+/// # Errors
+/// When a block is malformed.
+pub fn decode_all(text: &[u8]) -> Result<Vec<Pem>, ::pem::PemError> {
+    ::pem::parse_many(text)
+}

@@ -1,0 +1,58 @@
+//! The key behind an authority, as something that signs: a file today, a token or a service tomorrow.
+
+use std::fmt;
+
+use crate::{PublicKey, PublicKeyAlgorithm};
+
+/// How a signer signs; decides the signatureAlgorithm of what it issues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureScheme {
+    /// ecdsa-with-SHA256 on P-256 (RFC 5758 section 3.2).
+    EcdsaP256Sha256,
+    /// ecdsa-with-SHA384 on P-384 (RFC 5758 section 3.2).
+    EcdsaP384Sha384,
+    /// Ed25519 (RFC 8410 section 3).
+    Ed25519,
+    /// sha256WithRSAEncryption (RFC 4055 section 5), which every stack reads.
+    RsaPkcs1Sha256,
+}
+
+impl SignatureScheme {
+    /// The scheme that a key of this kind signs with. `None` for kinds that cannot sign here.
+    pub fn for_key(algorithm: &PublicKeyAlgorithm) -> Option<Self> {
+        match algorithm {
+            PublicKeyAlgorithm::P256 => Some(Self::EcdsaP256Sha256),
+            PublicKeyAlgorithm::P384 => Some(Self::EcdsaP384Sha384),
+            PublicKeyAlgorithm::Ed25519 => Some(Self::Ed25519),
+            PublicKeyAlgorithm::Rsa { .. } => Some(Self::RsaPkcs1Sha256),
+            PublicKeyAlgorithm::P521 | PublicKeyAlgorithm::Other { .. } => None,
+        }
+    }
+}
+
+/// Signs with one private key, wherever that key lives.
+pub trait Signer {
+    /// The public half.
+    fn public_key(&self) -> &PublicKey;
+
+    /// How it signs.
+    fn scheme(&self) -> SignatureScheme;
+
+    /// The signature over `message`, hashed by the scheme, in the form X.509 wants (ECDSA: DER).
+    ///
+    /// # Errors
+    /// When the key or its home refuses.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SigningError>;
+}
+
+/// The key did not sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SigningError;
+
+impl fmt::Display for SigningError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the private key did not sign")
+    }
+}
+
+impl std::error::Error for SigningError {}
