@@ -1,1 +1,17 @@
-//! dockseal-ca
+//! Issues the certificates of a Docker authority.
+//!
+//! A [`Request`] says what is asked, a [`Profile`] what is allowed, and only [`Profile::permit`] makes a [`Template`] out of
+//! both, which [`Authority::sign`] spends. `now`, serials and keys are arguments; no file, clock or terminal is touched.
+//! rcgen does the encoding and stays a private detail: its defaults (dates 1975–4096, a serial derived from the key, one
+//! subject for everybody) never reach a certificate, since every field is set from a template.
+
+mod adapter;
+mod authority;
+mod constraint;
+mod profile;
+mod request_csr;
+
+pub use authority::{Authority, AuthorityError, AuthorityRequest, SignError};
+pub use constraint::{PermitError, PermittedName};
+pub use profile::{Endpoint, Issuance, Note, Profile, ProfileConfig, ProfileError, Refusal, Request, Template};
+pub use request_csr::certificate_request;

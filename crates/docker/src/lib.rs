@@ -1,1 +1,13 @@
-//! dockseal-docker
+//! What Docker reads and does.
+//!
+//! The files that it looks for, their names and modes, its configuration, its environment. Pure: nothing is read or written
+//! here. Every fact names the file in moby, docker/cli or go-connections that makes it true.
+
+pub mod daemon_json;
+pub mod layout;
+mod plan;
+mod role;
+pub mod unit;
+
+pub use plan::{Contents, FilePlan, Ownership, PlannedFile, plan};
+pub use role::Role;

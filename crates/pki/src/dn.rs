@@ -21,6 +21,22 @@ impl DistinguishedName {
         &self.0
     }
 
+    /// Whether every RDN holds exactly one attribute and no attribute type stands twice.
+    ///
+    /// Names beyond that are legal (RFC 5280 section 4.1.2.4) and cannot be written again by rcgen, whose names are a map.
+    pub fn is_plain(&self) -> bool {
+        let Ok((rest, name)) = X509Name::from_der(&self.0) else { return false };
+        let mut types = Vec::new();
+        let single = name.iter_rdn().all(|rdn| {
+            types.extend(rdn.iter().map(|attribute| attribute.attr_type().clone()));
+            rdn.iter().count() == 1
+        });
+        let all = types.len();
+        types.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
+        types.dedup();
+        rest.is_empty() && single && types.len() == all
+    }
+
     /// The first common name, if it is text.
     pub fn common_name(&self) -> Option<String> {
         let (_, name) = X509Name::from_der(&self.0).ok()?;

@@ -45,6 +45,34 @@ pub trait Signer {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SigningError>;
 }
 
+impl<S: Signer + ?Sized> Signer for &S {
+    fn public_key(&self) -> &PublicKey {
+        (**self).public_key()
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        (**self).scheme()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SigningError> {
+        (**self).sign(message)
+    }
+}
+
+impl<S: Signer + ?Sized> Signer for Box<S> {
+    fn public_key(&self) -> &PublicKey {
+        (**self).public_key()
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        (**self).scheme()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SigningError> {
+        (**self).sign(message)
+    }
+}
+
 /// The key did not sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SigningError;

@@ -1,0 +1,84 @@
+//! Our keys, names and dates as rcgen wants them.
+
+use dockseal_pki::{PublicKey, PublicKeyAlgorithm, SerialNumber, SignatureScheme, Signer, SubjectAltName, Validity};
+use rcgen::{CertificateParams, DnType, SanType, SignatureAlgorithm};
+
+use crate::{Endpoint, SignError};
+
+/// A public key to certify.
+pub(crate) struct SubjectKey<'a>(pub(crate) &'a PublicKey);
+
+impl rcgen::PublicKeyData for SubjectKey<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.bits()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        // rcgen takes from this the key's AlgorithmIdentifier alone. Profiles let no other kind through.
+        match self.0.algorithm() {
+            PublicKeyAlgorithm::P384 => &rcgen::PKCS_ECDSA_P384_SHA384,
+            PublicKeyAlgorithm::Ed25519 => &rcgen::PKCS_ED25519,
+            PublicKeyAlgorithm::Rsa { .. } => &rcgen::PKCS_RSA_SHA256,
+            _ => &rcgen::PKCS_ECDSA_P256_SHA256,
+        }
+    }
+}
+
+/// A signer, owned or borrowed.
+pub(crate) struct SigningKey<S>(pub(crate) S);
+
+impl<S: Signer> rcgen::PublicKeyData for SigningKey<S> {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.public_key().bits()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        match self.0.scheme() {
+            SignatureScheme::EcdsaP256Sha256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+            SignatureScheme::EcdsaP384Sha384 => &rcgen::PKCS_ECDSA_P384_SHA384,
+            SignatureScheme::Ed25519 => &rcgen::PKCS_ED25519,
+            SignatureScheme::RsaPkcs1Sha256 => &rcgen::PKCS_RSA_SHA256,
+        }
+    }
+}
+
+impl<S: Signer> rcgen::SigningKey for SigningKey<S> {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        self.0.sign(message).map_err(|_| rcgen::Error::RemoteKeyError)
+    }
+}
+
+/// Parameters with every default of rcgen's that matters overwritten.
+pub(crate) fn parameters(serial: &SerialNumber, validity: Validity) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.serial_number = Some(rcgen::SerialNumber::from_slice(serial.der_content()));
+    params.not_before = validity.not_before;
+    params.not_after = validity.not_after;
+    params
+}
+
+/// Writes who the endpoint is: its subject and its alternative names.
+pub(crate) fn name_endpoint(params: &mut CertificateParams, endpoint: &Endpoint) -> Result<(), SignError> {
+    let subject = &mut params.distinguished_name;
+    match endpoint {
+        Endpoint::Daemon { names } => {
+            match names.iter().map(ToString::to_string).find(|name| name.len() <= 64) {
+                Some(name) => subject.push(DnType::CommonName, name),
+                // No name fits a common name; an empty subject would be legal and makes some tools stumble.
+                None => subject.push(DnType::OrganizationName, "Docker daemon"),
+            }
+            params.subject_alt_names =
+                names.iter().map(general_name).collect::<Result<_, _>>().map_err(|_| SignError::Encoding)?;
+        }
+        Endpoint::Client { user } => subject.push(DnType::CommonName, user.as_str()),
+    }
+    Ok(())
+}
+
+fn general_name(name: &SubjectAltName) -> Result<SanType, rcgen::Error> {
+    Ok(match name {
+        SubjectAltName::Dns(name) => SanType::DnsName(name.as_str().try_into()?),
+        SubjectAltName::Ip(address) => SanType::IpAddress(*address),
+    })
+}

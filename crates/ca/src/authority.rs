@@ -1,0 +1,252 @@
+//! The authority: an issuer certificate and the key that signs for it.
+
+use std::fmt;
+
+use dockseal_docker::Role;
+use dockseal_pki::{
+    Bundle, Certificate, DistinguishedName, Lifetime, PrivateKey, PublicKeyAlgorithm, Signer, TrustAnchors, Validity,
+    ValidityError,
+};
+use rcgen::{BasicConstraints, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
+
+use crate::{
+    Issuance, PermittedName, Template,
+    adapter::{SigningKey, SubjectKey, name_endpoint, parameters},
+    constraint::name_constraints,
+};
+
+/// id-at-serialNumber (X.520): what makes an authority's name its own.
+const SERIAL_NUMBER: &[u64] = &[2, 5, 4, 5];
+
+/// What a new authority is to be.
+#[derive(Clone, Debug)]
+pub struct AuthorityRequest {
+    /// The common name: at most 64 characters (RFC 5280 appendix A.1).
+    pub name: String,
+    /// How long it is to live.
+    pub lifetime: Lifetime,
+    /// What it may certify; empty for everything.
+    pub permitted: Vec<PermittedName>,
+}
+
+/// An issuer certificate with its key, ready to sign.
+pub struct Authority {
+    anchors: TrustAnchors,
+    /// From the issuer up to, but without, the anchor: what follows a leaf in its `cert.pem`.
+    intermediates: Vec<Certificate>,
+    issuer: Certificate,
+    encoder: rcgen::Issuer<'static, SigningKey<Box<dyn Signer>>>,
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Authority({})", self.issuer.subject)
+    }
+}
+
+/// Why something is not an authority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthorityError {
+    /// The name is empty, longer than 64 characters, or has control characters.
+    Name,
+    /// It would end beyond what a certificate can express.
+    Validity(ValidityError),
+    /// The key does not belong to the certificate.
+    KeyMismatch {
+        /// Whose certificate it is.
+        subject: DistinguishedName,
+    },
+    /// The certificate says that it may not sign others.
+    NotAnAuthority {
+        /// Whose certificate it is.
+        subject: DistinguishedName,
+    },
+    /// Its name repeats an attribute or joins several, which cannot be written again byte for byte.
+    IssuerName {
+        /// The name.
+        subject: DistinguishedName,
+    },
+    /// A certificate is not signed by the next one.
+    BrokenChain {
+        /// Whose certificate it is.
+        subject: DistinguishedName,
+    },
+    /// There is no certificate.
+    Empty,
+    /// The certificate could not be encoded or signed.
+    Sign(SignError),
+}
+
+impl fmt::Display for AuthorityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name => f.write_str("the authority's name must have 1 to 64 printable characters"),
+            Self::Validity(error) => error.fmt(f),
+            Self::KeyMismatch { subject } => {
+                write!(f, "the private key does not belong to the certificate of {subject}")
+            }
+            Self::NotAnAuthority { subject } => write!(f, "the certificate of {subject} is not an authority's"),
+            Self::IssuerName { subject } => {
+                write!(f, "the name {subject} repeats an attribute, which this program cannot write as an issuer")
+            }
+            Self::BrokenChain { subject } => {
+                write!(f, "the certificate of {subject} is not signed by the one after it")
+            }
+            Self::Empty => f.write_str("there is no certificate"),
+            Self::Sign(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for AuthorityError {}
+
+/// Why signing failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignError {
+    /// The certificate could not be encoded, or the key did not sign.
+    Encoding,
+    /// What came out is not what the template says.
+    NotAsPermitted,
+}
+
+impl fmt::Display for SignError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Encoding => "the certificate could not be encoded and signed",
+            Self::NotAsPermitted => "the signed certificate is not what was permitted",
+        })
+    }
+}
+
+impl std::error::Error for SignError {}
+
+impl Authority {
+    /// The usual lifetime of an authority: ten years.
+    pub const USUAL_LIFETIME: Lifetime = match Lifetime::days(3650) {
+        Some(lifetime) => lifetime,
+        None => unreachable!(),
+    };
+
+    /// Makes a new self-signed authority.
+    ///
+    /// Its subject carries eight octets of its serial number besides the name, so that no two authorities share a subject:
+    /// Go picks issuers by name, and daemons tell clients the names of the authorities they trust.
+    ///
+    /// # Errors
+    /// When the name or the lifetime is unusable, or the key does not sign.
+    pub fn create(
+        request: &AuthorityRequest,
+        signer: Box<dyn Signer>,
+        issuance: &Issuance,
+    ) -> Result<Self, AuthorityError> {
+        let name = request.name.trim();
+        let length = name.chars().count();
+        if length == 0 || length > 64 || dockseal_pki::printable(name) != name {
+            return Err(AuthorityError::Name);
+        }
+        let validity = Validity::starting(issuance.now, request.lifetime).map_err(AuthorityError::Validity)?;
+        let unique: String = issuance.serial.to_hex().chars().skip(2).take(16).collect();
+        let unique = unique.as_str().try_into().map_err(|_| AuthorityError::Name)?;
+
+        let mut params = parameters(&issuance.serial, validity);
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.distinguished_name.push(DnType::CustomDnType(SERIAL_NUMBER.to_vec()), DnValue::PrintableString(unique));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.name_constraints = name_constraints(&request.permitted);
+        params.use_authority_key_identifier_extension = true;
+        let certificate =
+            params.self_signed(&SigningKey(&signer)).map_err(|_| AuthorityError::Sign(SignError::Encoding))?;
+        let certificate =
+            Certificate::from_der(certificate.der()).map_err(|_| AuthorityError::Sign(SignError::Encoding))?;
+        Self::load(vec![certificate], signer)
+    }
+
+    /// Takes an authority that exists: its own certificate first, then, if it is not the anchor itself, its issuers.
+    ///
+    /// The last certificate is the anchor of what is issued. It need not be self-signed: Go trusts whatever stands in
+    /// `ca.pem` (crypto/x509 verify.go buildChains).
+    ///
+    /// # Errors
+    /// When the key does not match, the certificate is no authority's, or the chain is broken.
+    pub fn load(chain: Vec<Certificate>, signer: Box<dyn Signer>) -> Result<Self, AuthorityError> {
+        let issuer = chain.first().cloned().ok_or(AuthorityError::Empty)?;
+        let subject = issuer.subject.clone();
+        if signer.public_key().spki() != issuer.public_key.spki() {
+            return Err(AuthorityError::KeyMismatch { subject });
+        }
+        let may_sign = issuer.key_usage.as_ref().is_none_or(|usage| usage.contains(&"keyCertSign"));
+        if !issuer.is_ca() || !may_sign {
+            return Err(AuthorityError::NotAnAuthority { subject });
+        }
+        for pair in chain.windows(2) {
+            if let [lower, upper] = pair
+                && (lower.issuer != upper.subject || !lower.is_signed_by(upper))
+            {
+                return Err(AuthorityError::BrokenChain { subject: lower.subject.clone() });
+            }
+        }
+        // Asked before rcgen reads the name, since it panics on an empty RDN and drops repeated attributes.
+        if !subject.is_plain() {
+            return Err(AuthorityError::IssuerName { subject });
+        }
+        let encoder = rcgen::Issuer::from_ca_cert_der(&issuer.der().into(), SigningKey(signer))
+            .map_err(|_| AuthorityError::IssuerName { subject })?;
+        let mut intermediates = chain;
+        let anchor = intermediates.pop().ok_or(AuthorityError::Empty)?;
+        let anchors = TrustAnchors::new(vec![anchor]).ok_or(AuthorityError::Empty)?;
+        Ok(Self { anchors, intermediates, issuer, encoder })
+    }
+
+    /// The certificate that signs.
+    pub fn issuer(&self) -> &Certificate {
+        &self.issuer
+    }
+
+    /// What endpoints of this authority trust.
+    pub fn anchors(&self) -> &TrustAnchors {
+        &self.anchors
+    }
+
+    /// From the issuer's certificate up to the anchor, both included.
+    pub fn chain(&self) -> Vec<Certificate> {
+        self.intermediates.iter().chain(self.anchors.certificates()).cloned().collect()
+    }
+
+    /// Spends a template.
+    ///
+    /// The result is read back and compared with the template before anybody sees it.
+    ///
+    /// # Errors
+    /// When the key does not sign or the result is not what was permitted.
+    pub fn sign(&self, template: Template) -> Result<Certificate, SignError> {
+        let Template { endpoint, public_key, validity, serial, notes: _ } = template;
+        let mut params = parameters(&serial, validity);
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        name_endpoint(&mut params, &endpoint)?;
+        match endpoint.role() {
+            Role::Client => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
+            _ => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth],
+        }
+        if endpoint.role() == Role::Daemon && matches!(public_key.algorithm(), PublicKeyAlgorithm::Rsa { .. }) {
+            params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
+        }
+        let signed = params.signed_by(&SubjectKey(&public_key), &self.encoder).map_err(|_| SignError::Encoding)?;
+        let certificate = Certificate::from_der(signed.der()).map_err(|_| SignError::Encoding)?;
+        let as_permitted = certificate.issuer == self.issuer.subject
+            && certificate.public_key.spki() == public_key.spki()
+            && certificate.validity == validity
+            && certificate.serial == serial
+            && certificate.subject != self.issuer.subject;
+        if as_permitted { Ok(certificate) } else { Err(SignError::NotAsPermitted) }
+    }
+
+    /// What the endpoint gets: its certificate, the intermediates, the anchors and its key if it is here.
+    pub fn bundle(&self, leaf: Certificate, key: Option<PrivateKey>) -> Bundle {
+        let mut chain = vec![leaf];
+        chain.extend(self.intermediates.iter().cloned());
+        Bundle { anchors: self.anchors.clone(), chain, key }
+    }
+}
