@@ -1,2 +1,64 @@
-//! The command `dockseal`.
-fn main() {}
+//! The command `dockseal`: mutual TLS for Docker.
+//!
+//! The only crate that reads the clock and the environment and talks to a terminal. Every command is a file in
+//! [`commands`]; the libraries do the work.
+
+mod authority;
+mod commands;
+mod endpoint;
+mod failure;
+mod groups;
+mod invocation;
+mod judgement;
+mod output;
+mod passphrase;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{
+    commands::{Cli, Command},
+    failure::Failure,
+    invocation::Invocation,
+    output::{Format, Output},
+};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let mut output = Output::new(cli.global.format);
+    let result = Invocation::new(&cli.global).and_then(|invocation| run(cli.command, &invocation, &mut output));
+    match result {
+        Ok(code) => output.finish(code),
+        Err(failure) => output.fail(&failure),
+    }
+}
+
+fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Init(args) => commands::init::run(&args, invocation, output),
+        Command::Adopt(args) => commands::adopt::run(&args, invocation, output),
+        Command::Issue(args) => commands::issue::run(&args, invocation, output),
+        Command::Request(args) => commands::request::run(&args, invocation, output),
+        Command::Bootstrap(args) => commands::bootstrap::run(&args, invocation, output),
+    }
+}
+
+/// clap's own help and complaints. With `--format json` a complaint is JSON too, though nothing was parsed.
+fn usage(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args().collect::<Vec<_>>().windows(2).any(|pair| pair == ["--format", "json"])
+        || std::env::args().any(|argument| argument == "--format=json");
+    if !error.use_stderr() || !wants_json {
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    }
+    let text = error.render().to_string();
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let what = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let failure = Failure::trouble(what).hint("see dockseal --help");
+    Output::new(Format::Json).fail(&failure)
+}

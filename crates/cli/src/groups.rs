@@ -1,0 +1,133 @@
+//! Flags that several commands share.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use dockseal_docker::Ownership;
+use dockseal_pki::{KeyAlgorithm, Lifetime};
+
+use crate::{failure::Failure, output::Format};
+
+#[derive(Args)]
+pub(crate) struct Global {
+    /// The authority's directory [default: $XDG_DATA_HOME/dockseal, else ~/.local/share/dockseal]
+    #[arg(long, global = true, env = "DOCKSEAL_AUTHORITY", value_name = "DIR", hide_env = false)]
+    pub(crate) authority: Option<PathBuf>,
+
+    /// The time to work with instead of the present, as RFC 3339 has it
+    #[arg(long, global = true, value_name = "TIME")]
+    pub(crate) at: Option<String>,
+
+    /// How results are written
+    #[arg(long, global = true, value_enum, default_value = "human")]
+    pub(crate) format: Format,
+}
+
+/// Where the authority's passphrase comes from. Never from an argument: every user of the machine can read those.
+#[derive(Args)]
+#[group(multiple = false)]
+pub(crate) struct PassphraseArgs {
+    /// Read the authority's passphrase from the first line of this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+
+    /// Read the authority's passphrase from the first line of this file descriptor
+    #[arg(long, value_name = "N")]
+    pub(crate) passphrase_fd: Option<u32>,
+
+    /// Keep the authority's key without a passphrase
+    #[arg(long)]
+    pub(crate) no_passphrase: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyWord {
+    P256,
+    P384,
+    Ed25519,
+    Rsa2048,
+    Rsa3072,
+    Rsa4096,
+}
+
+impl From<KeyWord> for KeyAlgorithm {
+    fn from(word: KeyWord) -> Self {
+        match word {
+            KeyWord::P256 => Self::P256,
+            KeyWord::P384 => Self::P384,
+            KeyWord::Ed25519 => Self::Ed25519,
+            KeyWord::Rsa2048 => Self::Rsa2048,
+            KeyWord::Rsa3072 => Self::Rsa3072,
+            KeyWord::Rsa4096 => Self::Rsa4096,
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct LeafArgs {
+    /// How long a certificate lives: a number with s, m, h, d, w or y (365 days) [default: 1y]
+    #[arg(long, value_name = "DURATION", value_parser = parse_lifetime, allow_hyphen_values = true)]
+    pub(crate) lifetime: Option<Lifetime>,
+
+    /// The kind of private key
+    #[arg(long, value_enum, default_value = "p256")]
+    pub(crate) key: KeyWord,
+
+    /// Allow a daemon's certificate to live longer than 825 days, which some platforms refuse
+    #[arg(long)]
+    pub(crate) allow_long_lifetime: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct OwnerArgs {
+    /// The user who owns what is written: a name or a number
+    #[arg(long, value_name = "USER")]
+    owner: Option<String>,
+
+    /// The group that owns what is written: a name or a number
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+
+    /// The mode of the private key, e.g. 0640 to let the group read it [default: 0400 daemon, 0600 client]
+    #[arg(long, value_name = "OCTAL")]
+    mode: Option<String>,
+}
+
+impl OwnerArgs {
+    pub(crate) fn resolve(&self) -> Result<Ownership, Failure> {
+        let user = self.owner.as_deref().map(user_id).transpose()?;
+        let group = self.group.as_deref().map(group_id).transpose()?;
+        let key_mode = self.mode.as_deref().map(key_mode).transpose()?;
+        Ok(Ownership { user, group, key_mode })
+    }
+}
+
+fn user_id(name: &str) -> Result<u32, Failure> {
+    name.parse().ok().or_else(|| Some(nix::unistd::User::from_name(name).ok()??.uid.as_raw())).ok_or_else(|| {
+        Failure::trouble(format!("cannot find the user {name:?}")).hint("give a user of this machine, or its number")
+    })
+}
+
+fn group_id(name: &str) -> Result<u32, Failure> {
+    name.parse().ok().or_else(|| Some(nix::unistd::Group::from_name(name).ok()??.gid.as_raw())).ok_or_else(|| {
+        Failure::trouble(format!("cannot find the group {name:?}")).hint("give a group of this machine, or its number")
+    })
+}
+
+fn key_mode(text: &str) -> Result<u32, Failure> {
+    let error = || Failure::trouble(format!("cannot use the mode {text:?} for a private key"));
+    let mode = u32::from_str_radix(text, 8).map_err(|_| error().hint("give it in octal, e.g. 0400, 0440 or 0640"))?;
+    if mode & 0o007 != 0 {
+        return Err(error()
+            .cause("everybody on the machine could use the key")
+            .hint("name who is to read it with --owner or --group, and give e.g. --mode 0440"));
+    }
+    if mode & !0o660 != 0 || mode & 0o400 == 0 {
+        return Err(error().hint("a key needs to be read by its owner and nothing else: 0400, 0440, 0600 or 0640"));
+    }
+    Ok(mode)
+}
+
+pub(crate) fn parse_lifetime(text: &str) -> Result<Lifetime, String> {
+    Lifetime::parse(text).map_err(|error| format!("{error}; give a number with s, m, h, d, w or y, e.g. 90d or 1y"))
+}

@@ -1,0 +1,72 @@
+//! What surrounds a run: the time, the environment, the authority's place.
+#![expect(clippy::disallowed_methods, reason = "the only reader of clock and environment")]
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use dockseal_store::Home;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::{failure::Failure, groups::Global};
+
+/// Everything that a command may know about the world.
+pub(crate) struct Invocation {
+    /// The present, or what `--at` says.
+    pub(crate) now: OffsetDateTime,
+    authority: Option<PathBuf>,
+}
+
+impl Invocation {
+    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
+        let now = match &global.at {
+            None => OffsetDateTime::now_utc(),
+            Some(text) => OffsetDateTime::parse(text, &Rfc3339).map_err(|error| {
+                Failure::trouble(format!("cannot read the time {text:?}"))
+                    .cause(error)
+                    .hint("give it as RFC 3339 has it, e.g. --at 2027-01-31T12:00:00Z")
+            })?,
+        };
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let authority = global
+            .authority
+            .clone()
+            .or_else(|| set("XDG_DATA_HOME").filter(|path| path.is_absolute()).map(|data| data.join("dockseal")))
+            .or_else(|| set("HOME").map(|home| home.join(".local/share/dockseal")));
+        Ok(Self { now: now.to_offset(time::UtcOffset::UTC), authority })
+    }
+
+    /// The authority's home: `--authority`, `DOCKSEAL_AUTHORITY`, `$XDG_DATA_HOME/dockseal`, `~/.local/share/dockseal`.
+    pub(crate) fn home(&self) -> Result<Home, Failure> {
+        self.authority.clone().map(Home::new).ok_or_else(|| {
+            Failure::trouble("cannot tell where the authority lives")
+                .cause("neither HOME nor XDG_DATA_HOME is set")
+                .hint("name its directory with --authority DIR or DOCKSEAL_AUTHORITY")
+        })
+    }
+
+    /// An environment variable that is set and not empty.
+    pub(crate) fn variable(&self, name: &str) -> Option<OsString> {
+        std::env::var_os(name).filter(|value| !value.is_empty())
+    }
+
+    /// `path` without `.` parts and from the root, symbolic links left as they are.
+    pub(crate) fn absolute(&self, path: &Path) -> Result<PathBuf, Failure> {
+        std::path::absolute(path).map_err(|error| {
+            Failure::trouble(format!("cannot tell where {} is", path.display())).cause(error)
+        })
+    }
+
+    /// Whether it is the directory in which this program was started.
+    pub(crate) fn is_current_directory(&self, path: &Path) -> bool {
+        let same = || Some(std::env::current_dir().ok()?.canonicalize().ok()? == path.canonicalize().ok()?);
+        same().unwrap_or(false)
+    }
+}
+
+/// Whether NO_COLOR and TERM leave room for colour (no-color.org).
+pub(crate) fn colour_is_welcome() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}

@@ -1,0 +1,121 @@
+//! The one gate to standard output (results) and standard error (talk).
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the gate")]
+
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+};
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Human,
+    /// For programs: one JSON object.
+    Json,
+}
+
+pub(crate) struct Output {
+    format: Format,
+    styled: bool,
+    /// Writing the result failed: a full disk or a reader that went away.
+    broken: bool,
+}
+
+impl Output {
+    pub(crate) fn new(format: Format) -> Self {
+        let styled = std::io::stderr().is_terminal() && crate::invocation::colour_is_welcome();
+        Self { format, styled, broken: false }
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The result: `human` as text, or `wire` as JSON.
+    pub(crate) fn result(&mut self, human: &str, wire: &impl Serialize) {
+        match self.format {
+            Format::Human => self.raw(human),
+            Format::Json => {
+                let json = serde_json::to_string_pretty(wire).unwrap_or_default();
+                self.raw(&format!("{json}\n"));
+            }
+        }
+    }
+
+    /// The result itself, in whatever format it has: a certificate, a shell's commands.
+    pub(crate) fn raw(&mut self, text: &str) {
+        let mut stdout = std::io::stdout().lock();
+        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        // Who closed the pipe has seen enough.
+        if written.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
+            self.broken = true;
+        }
+    }
+
+    /// Something worth knowing.
+    pub(crate) fn note(&mut self, text: &str) {
+        self.talk("note", text, "36");
+    }
+
+    /// Something that should be mended.
+    pub(crate) fn warn(&mut self, text: &str) {
+        self.talk("warning", text, "33");
+    }
+
+    fn talk(&mut self, word: &str, text: &str, colour: &str) {
+        let text = self.labelled(word, text, colour);
+        self.stderr(&text);
+    }
+
+    fn labelled(&self, word: &str, text: &str, colour: &str) -> String {
+        if self.styled { format!("\u{1b}[1;{colour}m{word}:\u{1b}[0m {text}") } else { format!("{word}: {text}") }
+    }
+
+    /// Nobody is left to tell when standard error is gone.
+    fn stderr(&self, text: &str) {
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+
+    /// Ends the program with a command's own exit code.
+    pub(crate) fn finish(&self, code: ExitCode) -> ExitCode {
+        if self.broken {
+            self.stderr("error: cannot write the result to standard output");
+            return ExitCode::from(2);
+        }
+        code
+    }
+
+    /// Ends the program with a failure.
+    pub(crate) fn fail(&mut self, failure: &Failure) -> ExitCode {
+        match self.format {
+            Format::Human => {
+                let mut text = self.labelled("error", &failure.what, "31");
+                if let Some(cause) = &failure.cause {
+                    text.push_str(&format!("\n  cause: {cause}"));
+                }
+                if let Some(hint) = &failure.hint {
+                    text.push_str(&format!("\n  hint:  {}", hint.replace('\n', "\n         ")));
+                }
+                self.stderr(&text);
+            }
+            Format::Json => {
+                let wire = serde_json::json!({
+                    "schema": 1, "error": failure.what, "cause": failure.cause, "hint": failure.hint,
+                });
+                self.stderr(&wire.to_string());
+            }
+        }
+        ExitCode::from(failure.code)
+    }
+}
+
+/// Label and value, a line each, the values below one another.
+pub(crate) fn fields(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+    rows.iter().map(|(label, value)| format!("  {label:width$}  {value}\n")).collect()
+}

@@ -1,0 +1,129 @@
+//! Where a passphrase comes from: a file, a file descriptor, a systemd credential or a person.
+
+use std::{
+    fs::File,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
+
+use dockseal_pki::Passphrase;
+use zeroize::Zeroizing;
+
+use crate::{failure::Failure, groups::PassphraseArgs, invocation::Invocation, output::Output};
+
+/// The name that a unit gives the credential: `LoadCredential=dockseal.passphrase:/path` (systemd.exec(5)).
+const CREDENTIAL: &str = "dockseal.passphrase";
+
+/// A passphrase that exists, and whether a person may be asked again when it is wrong.
+pub(crate) enum Source {
+    Given(Passphrase),
+    Typed(Passphrase),
+}
+
+impl Source {
+    pub(crate) fn passphrase(&self) -> &Passphrase {
+        match self {
+            Self::Given(passphrase) | Self::Typed(passphrase) => passphrase,
+        }
+    }
+}
+
+/// The passphrase for a new key. `None` when there is to be none.
+pub(crate) fn for_new_key(args: &PassphraseArgs, invocation: &Invocation, output: &mut Output) -> Result<Option<Passphrase>, Failure> {
+    if args.no_passphrase {
+        return Ok(None);
+    }
+    if let Some(passphrase) = given(args, invocation, output)? {
+        return Ok(Some(passphrase));
+    }
+    if !is_interactive() {
+        return Err(missing("the authority's key needs a passphrase, or the word that it is to have none"));
+    }
+    loop {
+        let first = ask("Passphrase for the new authority: ")?;
+        if first.is_empty() {
+            output.warn("an empty passphrase protects nothing; --no-passphrase says that there is to be none");
+            continue;
+        }
+        if *ask("The same again: ")? == *first {
+            return passphrase(first).map(Some);
+        }
+        output.warn("the two differ");
+    }
+}
+
+/// The passphrase of a key that is encrypted.
+pub(crate) fn for_locked_key(args: &PassphraseArgs, path: &Path, invocation: &Invocation, output: &mut Output) -> Result<Source, Failure> {
+    if args.no_passphrase {
+        return Err(Failure::trouble(format!("cannot open {}", path.display()))
+            .cause("it is encrypted, and --no-passphrase was given")
+            .hint("give its passphrase with --passphrase-file, --passphrase-fd or at the prompt"));
+    }
+    if let Some(passphrase) = given(args, invocation, output)? {
+        return Ok(Source::Given(passphrase));
+    }
+    if !is_interactive() {
+        return Err(missing(&format!("{} is encrypted and no passphrase was given", path.display())));
+    }
+    passphrase(ask(&format!("Passphrase of {}: ", path.display()))?).map(Source::Typed)
+}
+
+fn missing(cause: &str) -> Failure {
+    Failure::trouble("cannot go on without a passphrase").cause(cause).hint(
+        "use --passphrase-file FILE, --passphrase-fd N or a systemd credential dockseal.passphrase, or run it on a terminal;\n\
+         a new authority also takes --no-passphrase",
+    )
+}
+
+fn given(args: &PassphraseArgs, invocation: &Invocation, output: &mut Output) -> Result<Option<Passphrase>, Failure> {
+    if let Some(path) = &args.passphrase_file {
+        return read(path, output).map(Some);
+    }
+    if let Some(descriptor) = args.passphrase_fd {
+        let path = PathBuf::from(format!("/dev/fd/{descriptor}"));
+        let trouble = || Failure::trouble(format!("cannot read the passphrase from file descriptor {descriptor}"));
+        let file = File::open(&path).map_err(|error| {
+            trouble().cause(error).hint("open it for reading, e.g. dockseal … --passphrase-fd 3 3</run/secrets/passphrase")
+        })?;
+        let bytes = dockseal_store::read_from(file, &path).map_err(|error| trouble().cause(error))?;
+        return passphrase(first_line(&bytes)).map(Some);
+    }
+    if let Some(directory) = invocation.variable("CREDENTIALS_DIRECTORY") {
+        let path = Path::new(&directory).join(CREDENTIAL);
+        if path.exists() {
+            return read(&path, output).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn read(path: &Path, output: &mut Output) -> Result<Passphrase, Failure> {
+    let file = dockseal_store::read(path)
+        .map_err(|error| Failure::trouble("cannot read the passphrase").cause(error).hint("its first line is the passphrase"))?;
+    if file.is_readable_by_others() {
+        output.warn(&format!("{} can be read by others (mode {:04o})", path.display(), file.mode));
+    }
+    passphrase(first_line(&file.bytes))
+}
+
+fn first_line(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    Zeroizing::new(line.strip_suffix(b"\r").unwrap_or(line).to_vec())
+}
+
+fn passphrase(bytes: Zeroizing<Vec<u8>>) -> Result<Passphrase, Failure> {
+    Passphrase::new(bytes).ok_or_else(|| {
+        Failure::trouble("cannot use an empty passphrase").hint("--no-passphrase says that there is to be none")
+    })
+}
+
+/// Whether a person is there. Asked for are standard input and error, since output may well be piped.
+pub(crate) fn is_interactive() -> bool {
+    std::io::stdin().is_terminal() || std::io::stderr().is_terminal()
+}
+
+fn ask(prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let typed = rpassword::prompt_password(prompt)
+        .map_err(|error| Failure::trouble("cannot ask for the passphrase").cause(error))?;
+    Ok(Zeroizing::new(typed.into_bytes()))
+}
