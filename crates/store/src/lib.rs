@@ -1,1 +1,18 @@
-//! dockseal-store
+//! The only crate that writes files.
+//!
+//! It carries out a [`FilePlan`](dockseal_docker::FilePlan) as one unit ([`deliver`]), reads what people hand over without
+//! being fooled by what it is ([`read`]), and keeps the authority's [`Home`]. It decides nothing about certificates.
+//!
+//! A directory is staged beside its place, synced, and put there by one rename(2) or, over another one, by
+//! renameat2(2) with `RENAME_EXCHANGE`; so whoever opens the directory finds the old bundle or the new one, at every
+//! instant and after any crash.
+
+mod deliver;
+mod error;
+mod home;
+mod read;
+
+pub use deliver::{Existing, check_destination, deliver, remove_stale, write_new};
+pub use error::{ReadError, WriteError};
+pub use home::{AuthorityFiles, Home, HomeError};
+pub use read::{OpenedFile, read, read_from};

@@ -1,0 +1,382 @@
+//! Carrying out a plan: staged, synced, swapped.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    io::{self, Write},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use dockseal_docker::{FilePlan, Ownership, layout};
+use ring::rand::{SecureRandom, SystemRandom};
+use rustix::{
+    fs::{AtFlags, CWD, Gid, Mode, OFlags, RenameFlags, Uid},
+    io::Errno,
+};
+
+use crate::WriteError;
+
+/// What a directory of ours may hold at its top.
+const OURS: [&str; 6] = [
+    layout::CA_FILE,
+    layout::CERT_FILE,
+    layout::KEY_FILE,
+    layout::REQUEST_FILE,
+    layout::DAEMON_JSON_FILE,
+    "docker.service.d",
+];
+
+/// What to do when files of the plan are there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Refuse.
+    Keep,
+    /// Put the new ones in their place.
+    Replace,
+}
+
+/// What was found at a destination.
+enum Found {
+    Nothing,
+    EmptyDirectory,
+    /// Names of ours that the plan does not bring and that stay.
+    Bundle {
+        carried: Vec<String>,
+    },
+}
+
+/// Writes the plan's directory as one unit.
+///
+/// Missing parents are made with mode 0700. Files of ours that the plan does not bring (a key beside a new certificate, an
+/// edited `daemon.json`) stay, as hard links to what they were.
+///
+/// # Errors
+/// When something else is in the way, or the system refuses; then nothing has changed.
+pub fn deliver(plan: &FilePlan, destination: &Path, existing: Existing) -> Result<(), WriteError> {
+    let (parent, name) = split(destination)?;
+    make_parents(parent)?;
+    let found = inspect(plan, destination, existing)?;
+    let stage = Stage::new(parent, name)?;
+    let result = stage.fill(plan, destination, &found).and_then(|()| stage.swap(destination, &found));
+    // The old bundle after a swap, or a half-written one after a failure.
+    stage.remove();
+    result?;
+    sync_directory(parent)
+}
+
+/// Whether [`deliver`] would be let in, without writing anything.
+///
+/// # Errors
+/// As [`deliver`], as far as can be known before.
+pub fn check_destination(plan: &FilePlan, destination: &Path, existing: Existing) -> Result<(), WriteError> {
+    split(destination)?;
+    inspect(plan, destination, existing).map(drop)
+}
+
+/// Finishes or removes what killed runs have left beside this destination.
+///
+/// # Errors
+/// When the system refuses.
+pub fn remove_stale(destination: &Path) -> Result<(), WriteError> {
+    let (parent, name) = split(destination)?;
+    match lock_directory(parent) {
+        Err(WriteError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(_lock) => sweep(parent, name),
+    }
+}
+
+/// Writes a single new file, whole or not at all.
+///
+/// # Errors
+/// When something is there already or the system refuses.
+pub fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), WriteError> {
+    let (parent, name) = split(path)?;
+    let already =
+        || WriteError::AlreadyThere { path: parent.to_owned(), files: vec![name.to_string_lossy().into_owned()] };
+    // A file without a name until it is complete: a kill leaves nothing behind.
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    match rustix::fs::open(parent, flags, Mode::from_raw_mode(mode & 0o600)) {
+        Ok(handle) => {
+            let mut file = File::from(handle);
+            finish_file(&mut file, path, mode, bytes, Ownership::default())?;
+            let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
+            rustix::fs::linkat(CWD, unnamed, CWD, path, AtFlags::SYMLINK_FOLLOW).map_err(|error| match error {
+                Errno::EXIST => already(),
+                other => WriteError::errno("write", path)(other),
+            })?;
+        }
+        // No nameless files on this file system.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+            let staged = parent.join(staging_name(name)?);
+            let linked = write_file(&staged, mode, bytes, Ownership::default()).and_then(|()| {
+                fs::hard_link(&staged, path).map_err(|source| match source.kind() {
+                    io::ErrorKind::AlreadyExists => already(),
+                    _ => WriteError::Io { doing: "write", path: path.to_owned(), source },
+                })
+            });
+            let _ = fs::remove_file(&staged);
+            linked?;
+        }
+        Err(error) => return Err(WriteError::errno("write", path)(error)),
+    }
+    sync_directory(parent)
+}
+
+fn split(destination: &Path) -> Result<(&Path, &OsStr), WriteError> {
+    let name = destination.file_name().ok_or_else(|| WriteError::NoName { path: destination.to_owned() })?;
+    let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok((parent, name))
+}
+
+fn make_parents(parent: &Path) -> Result<(), WriteError> {
+    if parent.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(layout::DIRECTORY_MODE)
+        .create(parent)
+        .map_err(WriteError::io("make the directory", parent))
+}
+
+fn inspect(plan: &FilePlan, destination: &Path, existing: Existing) -> Result<Found, WriteError> {
+    let metadata = match fs::symlink_metadata(destination) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(WriteError::io("look at", destination)(error)),
+    };
+    if metadata.is_symlink() {
+        return Err(WriteError::Symlink { path: destination.to_owned() });
+    }
+    if !metadata.is_dir() {
+        return Err(WriteError::NotADirectory { path: destination.to_owned() });
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(destination).map_err(WriteError::io("read the directory", destination))? {
+        let entry = entry.map_err(WriteError::io("read the directory", destination))?;
+        names.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    if names.is_empty() {
+        return Ok(Found::EmptyDirectory);
+    }
+    let foreign: Vec<String> = names.iter().filter(|name| !OURS.contains(&name.as_str())).take(5).cloned().collect();
+    if !foreign.is_empty() {
+        return Err(WriteError::ForeignFiles { path: destination.to_owned(), files: foreign });
+    }
+    let planned = |name: &str| plan.files.iter().any(|file| top(&file.path) == name);
+    let (present, carried): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| planned(name));
+    if existing == Existing::Keep && !present.is_empty() {
+        return Err(WriteError::AlreadyThere { path: destination.to_owned(), files: present });
+    }
+    Ok(Found::Bundle { carried })
+}
+
+/// The first component of a planned path.
+fn top(path: &str) -> &str {
+    path.split('/').next().unwrap_or(path)
+}
+
+/// A directory beside the destination, locked for as long as this process works on it.
+struct Stage {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Stage {
+    fn new(parent: &Path, name: &OsStr) -> Result<Self, WriteError> {
+        // Under the parent's lock, so that no other process sweeps the new directory before it is locked itself.
+        let _parent_lock = lock_directory(parent)?;
+        sweep(parent, name)?;
+        let path = parent.join(staging_name(name)?);
+        DirBuilder::new().mode(0o700).create(&path).map_err(WriteError::io("make the directory", &path))?;
+        let lock = lock_directory(&path)?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    fn fill(&self, plan: &FilePlan, destination: &Path, found: &Found) -> Result<(), WriteError> {
+        for file in &plan.files {
+            let path = self.path.join(&file.path);
+            if let Some(parent) = path.parent().filter(|parent| *parent != self.path && !parent.exists()) {
+                DirBuilder::new().mode(0o700).create(parent).map_err(WriteError::io("make the directory", parent))?;
+                own(parent, plan.ownership, plan.directory_mode)?;
+            }
+            write_file(&path, file.mode, file.contents.bytes(), plan.ownership)?;
+            if let Some(parent) = path.parent().filter(|parent| *parent != self.path) {
+                sync_directory(parent)?;
+            }
+        }
+        if let Found::Bundle { carried } = found {
+            for name in carried {
+                carry(&destination.join(name), &self.path.join(name))?;
+            }
+        }
+        own(&self.path, plan.ownership, plan.directory_mode)?;
+        sync_directory(&self.path)
+    }
+
+    fn swap(&self, destination: &Path, found: &Found) -> Result<(), WriteError> {
+        if matches!(found, Found::Bundle { .. }) {
+            return self.exchange(destination);
+        }
+        // rename(2) replaces an empty directory and nothing else, so whoever was faster keeps their bundle.
+        fs::rename(&self.path, destination).map_err(|source| match source.kind() {
+            io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                WriteError::AlreadyThere { path: destination.to_owned(), files: vec!["a bundle".to_owned()] }
+            }
+            _ => WriteError::Io { doing: "put in place", path: destination.to_owned(), source },
+        })
+    }
+
+    fn exchange(&self, destination: &Path) -> Result<(), WriteError> {
+        match rustix::fs::renameat_with(CWD, &self.path, CWD, destination, RenameFlags::EXCHANGE) {
+            Ok(()) => Ok(()),
+            // NFS and some overlays cannot exchange. For an instant there is no bundle, never a mixed one; a run that is
+            // killed right then is mended by the next one's sweep.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::XDEV) => {
+                let (parent, name) = split(destination)?;
+                let displaced = parent.join(displaced_name(name));
+                fs::rename(destination, &displaced).map_err(WriteError::io("move away", destination))?;
+                fs::rename(&self.path, destination).map_err(WriteError::io("put in place", destination))?;
+                remove_tree(&displaced);
+                Ok(())
+            }
+            Err(error) => Err(WriteError::errno("put in place", destination)(error)),
+        }
+    }
+
+    fn remove(&self) {
+        remove_tree(&self.path);
+    }
+}
+
+/// Best effort: what cannot be removed now is swept by the next run.
+fn remove_tree(path: &Path) {
+    let _ = fs::remove_dir_all(path);
+}
+
+/// Removes the staging directories that nobody works on any more, and puts a displaced bundle back.
+fn sweep(parent: &Path, name: &OsStr) -> Result<(), WriteError> {
+    let displaced = parent.join(displaced_name(name));
+    if displaced.exists() {
+        let destination = parent.join(name);
+        if destination.exists() {
+            remove_tree(&displaced);
+        } else {
+            fs::rename(&displaced, &destination).map_err(WriteError::io("put back", &destination))?;
+        }
+    }
+    let prefix = staging_prefix(name);
+    for entry in fs::read_dir(parent).map_err(WriteError::io("read the directory", parent))? {
+        let entry = entry.map_err(WriteError::io("read the directory", parent))?;
+        if !entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()) {
+            continue;
+        }
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let Ok(directory) = File::open(&path) else { continue };
+            if matches!(directory.try_lock(), Err(TryLockError::WouldBlock)) {
+                continue;
+            }
+            remove_tree(&path);
+        }
+    }
+    Ok(())
+}
+
+fn staging_prefix(name: &OsStr) -> String {
+    format!(".{}.dockseal-", name.to_string_lossy())
+}
+
+fn staging_name(name: &OsStr) -> Result<String, WriteError> {
+    let mut random = [0; 6];
+    SystemRandom::new().fill(&mut random).map_err(|_| {
+        WriteError::io("name a staging directory for", Path::new(name))(io::Error::other("no randomness"))
+    })?;
+    let suffix: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{}{suffix}", staging_prefix(name)))
+}
+
+/// Where the fallback without `RENAME_EXCHANGE` puts the old bundle; outside the prefix that is swept.
+fn displaced_name(name: &OsStr) -> String {
+    format!(".{}.dockseal.displaced", name.to_string_lossy())
+}
+
+fn lock_directory(path: &Path) -> Result<File, WriteError> {
+    let directory = File::open(path).map_err(WriteError::io("open the directory", path))?;
+    directory.lock().map_err(WriteError::io("lock the directory", path))?;
+    Ok(directory)
+}
+
+fn write_file(path: &Path, mode: u32, bytes: &[u8], ownership: Ownership) -> Result<(), WriteError> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode & 0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+        .map_err(WriteError::io("write", path))?;
+    finish_file(&mut file, path, mode, bytes, ownership)
+}
+
+/// The owner before the mode, so that a wider mode never counts for the wrong group.
+fn finish_file(file: &mut File, path: &Path, mode: u32, bytes: &[u8], ownership: Ownership) -> Result<(), WriteError> {
+    file.write_all(bytes).map_err(WriteError::io("write", path))?;
+    if ownership.user.is_some() || ownership.group.is_some() {
+        rustix::fs::fchown(&*file, ownership.user.map(Uid::from_raw), ownership.group.map(Gid::from_raw))
+            .map_err(WriteError::errno("change the owner of", path))?;
+    }
+    file.set_permissions(Permissions::from_mode(mode)).map_err(WriteError::io("set the mode of", path))?;
+    file.sync_all().map_err(WriteError::io("write", path))
+}
+
+fn own(directory: &Path, ownership: Ownership, mode: u32) -> Result<(), WriteError> {
+    if ownership.user.is_some() || ownership.group.is_some() {
+        std::os::unix::fs::chown(directory, ownership.user, ownership.group)
+            .map_err(WriteError::io("change the owner of", directory))?;
+    }
+    fs::set_permissions(directory, Permissions::from_mode(mode)).map_err(WriteError::io("set the mode of", directory))
+}
+
+/// Links a file, or a directory of files, from the old bundle into the new one.
+fn carry(from: &Path, to: &Path) -> Result<(), WriteError> {
+    let metadata = fs::symlink_metadata(from).map_err(WriteError::io("look at", from))?;
+    if metadata.is_symlink() {
+        return Err(WriteError::Symlink { path: from.to_owned() });
+    }
+    if !metadata.is_dir() {
+        return fs::hard_link(from, to).map_err(WriteError::io("keep", from));
+    }
+    DirBuilder::new().mode(0o700).create(to).map_err(WriteError::io("make the directory", to))?;
+    for entry in fs::read_dir(from).map_err(WriteError::io("read the directory", from))? {
+        let entry = entry.map_err(WriteError::io("read the directory", from))?;
+        let kind = entry.file_type().map_err(WriteError::io("look at", from))?;
+        if !kind.is_file() {
+            return Err(WriteError::ForeignFiles {
+                path: from.to_owned(),
+                files: vec![entry.file_name().to_string_lossy().into_owned()],
+            });
+        }
+        fs::hard_link(entry.path(), to.join(entry.file_name())).map_err(WriteError::io("keep", &entry.path()))?;
+    }
+    fs::set_permissions(to, metadata.permissions()).map_err(WriteError::io("set the mode of", to))?;
+    sync_directory(to)
+}
+
+fn sync_directory(path: &Path) -> Result<(), WriteError> {
+    let directory = File::open(path).map_err(WriteError::io("open the directory", path))?;
+    match directory.sync_all() {
+        // Some network and FUSE file systems cannot sync a directory; there is nothing better to do on them.
+        Err(error)
+            if matches!(error.raw_os_error().map(Errno::from_raw_os_error), Some(Errno::INVAL | Errno::NOTSUP)) =>
+        {
+            Ok(())
+        }
+        result => result.map_err(WriteError::io("sync the directory", path)),
+    }
+}

@@ -1,0 +1,143 @@
+//! What can go wrong with files, each with its path.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+/// Why something could not be written.
+#[derive(Debug)]
+pub enum WriteError {
+    /// The system refused.
+    Io {
+        /// What was tried, as in "cannot … PATH".
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Its answer.
+        source: io::Error,
+    },
+    /// A bundle is there already.
+    AlreadyThere {
+        /// Where.
+        path: PathBuf,
+        /// Which of its files.
+        files: Vec<String>,
+    },
+    /// The directory holds files that are not ours.
+    ForeignFiles {
+        /// Where.
+        path: PathBuf,
+        /// The first few of them.
+        files: Vec<String>,
+    },
+    /// Something that is not a directory is in the way.
+    NotADirectory {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A symbolic link is in the way; what it points to is somebody else's.
+    Symlink {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The path has no last name: `/`, or it ends in `..`.
+    NoName {
+        /// The path.
+        path: PathBuf,
+    },
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { doing, path, source } => write!(f, "cannot {doing} {}: {source}", path.display()),
+            Self::AlreadyThere { path, files } => {
+                write!(f, "{} already holds {}", path.display(), files.join(", "))
+            }
+            Self::ForeignFiles { path, files } => {
+                write!(f, "{} holds files that are not a bundle's: {}", path.display(), files.join(", "))
+            }
+            Self::NotADirectory { path } => write!(f, "{} is there and is not a directory", path.display()),
+            Self::Symlink { path } => write!(f, "{} is a symbolic link", path.display()),
+            Self::NoName { path } => write!(f, "{} does not name a directory that could be made", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for WriteError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl WriteError {
+    /// Turns a system error into ours; for `map_err`.
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source }
+    }
+
+    /// The same for rustix.
+    pub(crate) fn errno(doing: &'static str, path: &Path) -> impl FnOnce(rustix::io::Errno) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path, source: source.into() }
+    }
+}
+
+/// Why something could not be read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The system refused.
+    Io {
+        /// What.
+        path: PathBuf,
+        /// Its answer.
+        source: io::Error,
+    },
+    /// A directory, pipe, socket or device.
+    NotAFile {
+        /// What.
+        path: PathBuf,
+        /// Which of these.
+        kind: &'static str,
+    },
+    /// More than a certificate or key file can sensibly have.
+    TooLarge {
+        /// What.
+        path: PathBuf,
+        /// The most that is read, in bytes.
+        limit: u64,
+    },
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { path, source } => write!(f, "cannot read {}: {source}", path.display()),
+            Self::NotAFile { path, kind } => write!(f, "{} is a {kind}, not a file", path.display()),
+            Self::TooLarge { path, limit } => {
+                write!(f, "{} is larger than the {} MiB that are read", path.display(), limit >> 20)
+            }
+        }
+    }
+}
+
+impl std::error::Error for ReadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl ReadError {
+    /// Whether there is no such file.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
