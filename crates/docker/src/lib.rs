@@ -4,6 +4,7 @@
 //! here. Every fact names the file in moby, docker/cli or go-connections that makes it true.
 
 pub mod daemon_json;
+pub mod env;
 pub mod layout;
 mod plan;
 mod role;
