@@ -10,8 +10,10 @@ mod authority;
 mod constraint;
 mod profile;
 mod request_csr;
+mod weakness;
 
 pub use authority::{Authority, AuthorityError, AuthorityRequest, SignError};
 pub use constraint::{PermitError, PermittedName};
 pub use profile::{Endpoint, Issuance, Note, Profile, ProfileConfig, ProfileError, Refusal, Request, Template};
 pub use request_csr::certificate_request;
+pub use weakness::{Weakness, weaknesses};

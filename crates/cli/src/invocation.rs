@@ -34,7 +34,9 @@ impl Invocation {
             .clone()
             .or_else(|| set("XDG_DATA_HOME").filter(|path| path.is_absolute()).map(|data| data.join("dockseal")))
             .or_else(|| set("HOME").map(|home| home.join(".local/share/dockseal")));
-        Ok(Self { now: now.to_offset(time::UtcOffset::UTC), authority })
+        // Certificates count in whole seconds.
+        let now = now.to_offset(time::UtcOffset::UTC);
+        Ok(Self { now: now.replace_nanosecond(0).unwrap_or(now), authority })
     }
 
     /// The authority's home: `--authority`, `DOCKSEAL_AUTHORITY`, `$XDG_DATA_HOME/dockseal`, `~/.local/share/dockseal`.
@@ -53,9 +55,8 @@ impl Invocation {
 
     /// `path` without `.` parts and from the root, symbolic links left as they are.
     pub(crate) fn absolute(&self, path: &Path) -> Result<PathBuf, Failure> {
-        std::path::absolute(path).map_err(|error| {
-            Failure::trouble(format!("cannot tell where {} is", path.display())).cause(error)
-        })
+        std::path::absolute(path)
+            .map_err(|error| Failure::trouble(format!("cannot tell where {} is", path.display())).cause(error))
     }
 
     /// Whether it is the directory in which this program was started.

@@ -5,11 +5,13 @@
 
 mod authority;
 mod commands;
+mod detect;
 mod endpoint;
 mod failure;
 mod groups;
 mod invocation;
 mod judgement;
+mod next;
 mod output;
 mod passphrase;
 mod report;

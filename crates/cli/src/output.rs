@@ -32,10 +32,6 @@ impl Output {
         Self { format, styled, broken: false }
     }
 
-    pub(crate) fn format(&self) -> Format {
-        self.format
-    }
-
     /// The result: `human` as text, or `wire` as JSON.
     pub(crate) fn result(&mut self, human: &str, wire: &impl Serialize) {
         match self.format {
@@ -118,4 +114,18 @@ impl Output {
 pub(crate) fn fields(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
     rows.iter().map(|(label, value)| format!("  {label:width$}  {value}\n")).collect()
+}
+
+/// Rows below their headings, each column as wide as its widest cell; the last column ends where its text does.
+pub(crate) fn table<const N: usize>(headings: &[&str; N], rows: &[[String; N]]) -> String {
+    let heading = headings.map(str::to_owned);
+    let all = || std::iter::once(&heading).chain(rows);
+    let width = |column: usize| all().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in all() {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(&format!("  {}\n", cells.join("  ").trim_end()));
+    }
+    text
 }

@@ -29,7 +29,11 @@ impl Source {
 }
 
 /// The passphrase for a new key. `None` when there is to be none.
-pub(crate) fn for_new_key(args: &PassphraseArgs, invocation: &Invocation, output: &mut Output) -> Result<Option<Passphrase>, Failure> {
+pub(crate) fn for_new_key(
+    args: &PassphraseArgs,
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<Option<Passphrase>, Failure> {
     if args.no_passphrase {
         return Ok(None);
     }
@@ -53,7 +57,12 @@ pub(crate) fn for_new_key(args: &PassphraseArgs, invocation: &Invocation, output
 }
 
 /// The passphrase of a key that is encrypted.
-pub(crate) fn for_locked_key(args: &PassphraseArgs, path: &Path, invocation: &Invocation, output: &mut Output) -> Result<Source, Failure> {
+pub(crate) fn for_locked_key(
+    args: &PassphraseArgs,
+    path: &Path,
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<Source, Failure> {
     if args.no_passphrase {
         return Err(Failure::trouble(format!("cannot open {}", path.display()))
             .cause("it is encrypted, and --no-passphrase was given")
@@ -83,7 +92,9 @@ fn given(args: &PassphraseArgs, invocation: &Invocation, output: &mut Output) ->
         let path = PathBuf::from(format!("/dev/fd/{descriptor}"));
         let trouble = || Failure::trouble(format!("cannot read the passphrase from file descriptor {descriptor}"));
         let file = File::open(&path).map_err(|error| {
-            trouble().cause(error).hint("open it for reading, e.g. dockseal … --passphrase-fd 3 3</run/secrets/passphrase")
+            trouble()
+                .cause(error)
+                .hint("open it for reading, e.g. dockseal … --passphrase-fd 3 3</run/secrets/passphrase")
         })?;
         let bytes = dockseal_store::read_from(file, &path).map_err(|error| trouble().cause(error))?;
         return passphrase(first_line(&bytes)).map(Some);
@@ -98,8 +109,9 @@ fn given(args: &PassphraseArgs, invocation: &Invocation, output: &mut Output) ->
 }
 
 fn read(path: &Path, output: &mut Output) -> Result<Passphrase, Failure> {
-    let file = dockseal_store::read(path)
-        .map_err(|error| Failure::trouble("cannot read the passphrase").cause(error).hint("its first line is the passphrase"))?;
+    let file = dockseal_store::read(path).map_err(|error| {
+        Failure::trouble("cannot read the passphrase").cause(error).hint("its first line is the passphrase")
+    })?;
     if file.is_readable_by_others() {
         output.warn(&format!("{} can be read by others (mode {:04o})", path.display(), file.mode));
     }

@@ -232,7 +232,9 @@ fn how_to_read(shell: Shell, command: &[&str], reading: Reading) -> String {
     }
 }
 
-fn word_of_command(shell: Shell, word: &str) -> String {
+/// `word` as one word of a command line for that shell, in quotes where it needs them; a placeholder where no quotes
+/// would do.
+pub fn word_of_command(shell: Shell, word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

@@ -33,3 +33,9 @@ pub fn key_mode(role: Role) -> u32 {
         Role::Client => 0o600,
     }
 }
+
+/// The mode of the directory around a key: whoever may read the key may enter, nobody else.
+pub fn directory_mode(key_mode: u32) -> u32 {
+    let readers = key_mode & 0o444;
+    DIRECTORY_MODE | readers | readers >> 2
+}

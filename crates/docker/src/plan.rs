@@ -78,8 +78,7 @@ pub fn plan(bundle: &Bundle, role: Role, ownership: Ownership) -> FilePlan {
     if let Some(key) = bundle.key_pem() {
         files.push(PlannedFile { path: layout::KEY_FILE.to_owned(), mode: key_mode, contents: Contents::Secret(key) });
     }
-    let enter_where_readable = (key_mode & 0o444) >> 2 | (key_mode & 0o444);
-    FilePlan { directory_mode: layout::DIRECTORY_MODE | enter_where_readable, files, ownership }
+    FilePlan { directory_mode: layout::directory_mode(key_mode), files, ownership }
 }
 
 impl PlannedFile {

@@ -1,0 +1,246 @@
+//! Opening and making the authority, for every command that needs one.
+
+use std::path::Path;
+
+use dockseal_ca::{Authority, AuthorityError, AuthorityRequest, Issuance};
+use dockseal_pki::{Certificate, KeyError, KeyForm, Passphrase, PrivateKey, SerialNumber, pem};
+use dockseal_store::{AuthorityFiles, Home, HomeError, ReadError, WriteError};
+use ring::rand::SystemRandom;
+use zeroize::Zeroizing;
+
+use crate::{
+    failure::Failure,
+    groups::{KeyWord, PassphraseArgs},
+    invocation::Invocation,
+    output::Output,
+    passphrase,
+};
+
+/// An authority and where it lives.
+pub(crate) struct Opened {
+    pub(crate) authority: Authority,
+    pub(crate) home: Home,
+}
+
+/// Opens the authority that is there.
+pub(crate) fn open(args: &PassphraseArgs, invocation: &Invocation, output: &mut Output) -> Result<Opened, Failure> {
+    let home = invocation.home()?;
+    let files = read(&home)?;
+    unlock(home, &files, args, invocation, output)
+}
+
+/// Reads an authority's files without opening its key.
+pub(crate) fn read(home: &Home) -> Result<AuthorityFiles, Failure> {
+    home.read().map_err(|error| home_failure("cannot open the authority", &error))
+}
+
+/// Opens an authority whose files were read.
+pub(crate) fn unlock(
+    home: Home,
+    files: &AuthorityFiles,
+    args: &PassphraseArgs,
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<Opened, Failure> {
+    if files.key.is_readable_by_others() {
+        let mode = files.key.mode;
+        output.warn(&format!("{} can be read by others (mode {mode:04o}); chmod 0400 it", files.key_path.display()));
+    }
+    let key = read_key(&files.key.bytes, &files.key_path, args, invocation, output)?.0;
+    let chain = read_certificates(&files.chain, &home.path().join("ca.pem"))?;
+    let authority = Authority::load(chain, Box::new(key))
+        .map_err(|error| authority_failure("cannot open the authority", &error))?;
+    Ok(Opened { authority, home })
+}
+
+/// A new authority that nothing was written of yet, and the text under which its key is to be kept.
+pub(crate) fn prepare(
+    request: &AuthorityRequest,
+    key: KeyWord,
+    passphrase: Option<&Passphrase>,
+    home: Home,
+    invocation: &Invocation,
+) -> Result<(Opened, Zeroizing<String>), Failure> {
+    let signer = PrivateKey::generate(key.into(), &SystemRandom::new())
+        .map_err(|error| Failure::trouble("cannot make the authority's key").cause(error))?;
+    let key_pem = key_pem(&signer, passphrase)?;
+    let issuance = Issuance { now: invocation.now, serial: new_serial()? };
+    let authority = Authority::create(request, Box::new(signer), &issuance)
+        .map_err(|error| authority_failure("cannot make the authority", &error))?;
+    Ok((Opened { authority, home }, key_pem))
+}
+
+/// The PEM text under which an authority's key is kept.
+pub(crate) fn key_pem(key: &PrivateKey, passphrase: Option<&Passphrase>) -> Result<Zeroizing<String>, Failure> {
+    match passphrase {
+        None => Ok(key.to_pem()),
+        Some(passphrase) => key
+            .to_encrypted_pem(passphrase, &SystemRandom::new())
+            .map(Zeroizing::new)
+            .map_err(|error| Failure::trouble("cannot encrypt the authority's key").cause(error)),
+    }
+}
+
+/// Reads a private key, asking for its passphrase only when it needs one.
+pub(crate) fn read_key(
+    bytes: &[u8],
+    path: &Path,
+    args: &PassphraseArgs,
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<(PrivateKey, KeyForm, Option<Passphrase>), Failure> {
+    let cannot = || format!("cannot use the private key {}", path.display());
+    match PrivateKey::from_pem(bytes, None) {
+        Ok((key, form)) => return Ok((key, form, None)),
+        Err(KeyError::Encrypted) => {}
+        Err(error) => return Err(key_failure(cannot(), &error)),
+    }
+    for _attempt in 0..3 {
+        let source = passphrase::for_locked_key(args, path, invocation, output)?;
+        match (PrivateKey::from_pem(bytes, Some(source.passphrase())), source) {
+            (Ok((key, form)), passphrase::Source::Given(passphrase) | passphrase::Source::Typed(passphrase)) => {
+                return Ok((key, form, Some(passphrase)));
+            }
+            (Err(KeyError::WrongPassphrase), passphrase::Source::Typed(_)) => output.warn("that is not it"),
+            (Err(error), _) => return Err(key_failure(cannot(), &error)),
+        }
+    }
+    Err(key_failure(cannot(), &KeyError::WrongPassphrase))
+}
+
+fn key_failure(what: String, error: &KeyError) -> Failure {
+    match error {
+        KeyError::WrongPassphrase => Failure::no(what).cause(error).hint("check the passphrase; nothing was changed"),
+        KeyError::OpenSsh => {
+            Failure::trouble(what).cause(error).hint("convert a copy with ssh-keygen -p -m PKCS8 -f COPY")
+        }
+        KeyError::NotFound => {
+            Failure::trouble(what).cause(error).hint("it is to be PEM: a line -----BEGIN … PRIVATE KEY-----")
+        }
+        KeyError::UnsupportedAlgorithm { .. } => Failure::trouble(what)
+            .cause(error)
+            .hint("authorities sign with P-256, P-384, Ed25519 or RSA from 2048 to 4096 bits"),
+        KeyError::UnsupportedEncryption { .. } => {
+            Failure::trouble(what).cause(error).hint("re-encrypt a copy with openssl pkcs8 -topk8 -v2 aes-256-cbc")
+        }
+        KeyError::NoPublicHalf => {
+            Failure::trouble(what).cause(error).hint("write it again with openssl pkey -in KEY -out COPY")
+        }
+        _ => Failure::trouble(what).cause(error),
+    }
+}
+
+/// Every certificate of a PEM text, at least one.
+pub(crate) fn read_certificates(bytes: &[u8], path: &Path) -> Result<Vec<Certificate>, Failure> {
+    let cannot = || Failure::trouble(format!("cannot use the certificate {}", path.display()));
+    let blocks = pem::decode_all(bytes).map_err(|error| cannot().cause(error))?;
+    let certificates = blocks
+        .iter()
+        .filter(|block| block.tag() == "CERTIFICATE")
+        .map(|block| Certificate::from_der(block.contents()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| cannot().cause(error))?;
+    if certificates.is_empty() {
+        return Err(cannot()
+            .cause("there is no certificate in it")
+            .hint("it is to be PEM: a line -----BEGIN CERTIFICATE-----"));
+    }
+    Ok(certificates)
+}
+
+pub(crate) fn new_serial() -> Result<SerialNumber, Failure> {
+    SerialNumber::random(&SystemRandom::new())
+        .map_err(|_| Failure::trouble("cannot draw a serial number").cause("the system's random source failed"))
+}
+
+pub(crate) fn authority_failure(what: &str, error: &AuthorityError) -> Failure {
+    let failure = match error {
+        AuthorityError::KeyMismatch { .. } => Failure::no(what),
+        _ => Failure::trouble(what),
+    };
+    let hint = match error {
+        AuthorityError::Name => "choose another with --name",
+        AuthorityError::Validity(_) => "give a shorter --lifetime",
+        AuthorityError::KeyMismatch { .. } => {
+            "certificate and key must come from the same authority: look at both with dockseal inspect"
+        }
+        AuthorityError::NotAnAuthority { .. } => {
+            "a certificate that signs others has basicConstraints CA:TRUE and, if it has keyUsage, keyCertSign"
+        }
+        AuthorityError::IssuerName { .. } => {
+            "make a new authority with dockseal init; endpoints can trust both in one ca.pem"
+        }
+        AuthorityError::BrokenChain { .. } => {
+            "the file is to hold the signing certificate first, then its issuers in order"
+        }
+        AuthorityError::Empty | AuthorityError::Sign(_) => return failure.cause(error),
+    };
+    failure.cause(error).hint(hint)
+}
+
+pub(crate) fn home_failure(what: &str, error: &HomeError) -> Failure {
+    let trouble = Failure::trouble(what).cause(error);
+    match error {
+        HomeError::NotFound { .. } => {
+            trouble.hint("make one with dockseal init, or name its directory with --authority DIR")
+        }
+        HomeError::AlreadyThere { .. } => Failure::no(what)
+            .cause(error)
+            .hint("an authority is never overwritten; name another directory with --authority DIR"),
+        HomeError::Incomplete { file, .. } if *file == "ca-key.pem" => {
+            trouble.hint("nothing can be signed without it; bring it back from where it is kept")
+        }
+        HomeError::Incomplete { .. } => trouble.hint("bring it back from a copy; every endpoint's ca.pem is one"),
+        HomeError::NotADirectory { .. } | HomeError::Symlink { .. } => {
+            trouble.hint("name a real directory with --authority DIR")
+        }
+        HomeError::Read(error) => read_hint(trouble, error),
+        HomeError::Write(error) => write_hint(trouble, error),
+    }
+}
+
+pub(crate) fn read_hint(failure: Failure, error: &ReadError) -> Failure {
+    match error {
+        ReadError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            failure.hint("run it as the user who owns the file")
+        }
+        ReadError::Io { .. } => failure,
+        ReadError::NotAFile { .. } => failure.hint("name a file"),
+        ReadError::TooLarge { .. } => {
+            failure.hint("certificates and keys have a few thousand bytes; is it the right file?")
+        }
+    }
+}
+
+fn write_hint(failure: Failure, error: &WriteError) -> Failure {
+    use std::io::ErrorKind as Kind;
+    match error {
+        WriteError::Io { source, .. } => match source.kind() {
+            Kind::StorageFull | Kind::QuotaExceeded => {
+                failure.hint("free some space and run it again; nothing was left half-written")
+            }
+            Kind::ReadOnlyFilesystem => failure.hint("choose a place on a file system that can be written"),
+            Kind::PermissionDenied => failure.hint("choose a place that you may write to, or run it as its owner"),
+            Kind::ResourceBusy => failure.hint("it may be a mount point; name a directory inside it"),
+            Kind::NotADirectory => failure.hint("a file stands where a directory is needed"),
+            _ => failure,
+        },
+        WriteError::AlreadyThere { .. } => failure.hint("--replace puts new ones in their place"),
+        WriteError::ForeignFiles { .. } => {
+            failure.hint("name a directory of its own; docker finds it by DOCKER_CERT_PATH")
+        }
+        WriteError::NotADirectory { .. } | WriteError::Symlink { .. } => {
+            failure.hint("name a real directory, or one that does not exist yet")
+        }
+        WriteError::NoName { .. } => failure.hint("name the directory itself"),
+    }
+}
+
+/// A failure to write: no, when something is in the way; trouble, when the system refuses.
+pub(crate) fn write_failure(what: &str, error: &WriteError) -> Failure {
+    let failure = match error {
+        WriteError::AlreadyThere { .. } | WriteError::ForeignFiles { .. } => Failure::no(what),
+        _ => Failure::trouble(what),
+    };
+    write_hint(failure.cause(error), error)
+}

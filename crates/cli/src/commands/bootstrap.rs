@@ -1,0 +1,399 @@
+//! `dockseal bootstrap`: the main job in one step.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use dockseal_ca::Endpoint;
+use dockseal_docker::{
+    FilePlan, PlannedFile, Role,
+    daemon_json::{self, Listen},
+    layout, plan, unit,
+};
+use dockseal_pki::{Bundle, Certificate, GeneralName, Lifetime, PrivateKey, Signer, SubjectAltName, TrustAnchors};
+use dockseal_store::{Existing, HomeError, WriteError, check_destination, deliver, remove_stale};
+use serde::Serialize;
+
+use super::{init::AuthorityArgs, issue::check_not_here};
+use crate::{
+    authority::{Opened, home_failure, prepare, read, read_certificates, unlock, write_failure},
+    detect,
+    endpoint::{Issued, SubjectKey, issue, new_key, no_names, parse_names, parse_user},
+    failure::Failure,
+    groups::{KeyWord, LeafArgs, OwnerArgs, PassphraseArgs, parse_lifetime},
+    invocation::Invocation,
+    judgement, next,
+    output::{Output, table},
+    passphrase,
+    report::{CertificateReport, SCHEMA, until},
+};
+
+const WHAT: &str = "cannot bootstrap";
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "DIR/daemon is for the Docker host, DIR/clients/USER for the user; what to do with them is printed at the end.\n\
+    Running it again changes nothing; running it with one more --client adds that client.\n\n\
+    Examples:\n  \
+    dockseal bootstrap 10.0.0.5 build.example.com --client alice\n  \
+    dockseal bootstrap build.example.com --client alice --client ci --out ./build\n  \
+    dockseal bootstrap build.example.com --client ci --passphrase-file /run/secrets/ca --format json"
+)]
+pub(crate) struct Args {
+    /// The host names, wildcards and addresses by which clients dial the daemon
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// A user who may use the daemon (repeatable)
+    #[arg(long = "client", value_name = "USER", required = true)]
+    clients: Vec<String>,
+    /// The directory that gets daemon/ and clients/ [default: the first NAME]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Add this machine's host names and stable addresses
+    #[arg(long)]
+    detect: bool,
+    /// Issue what is there already anew and put it in the old one's place
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    leaf: LeafArgs,
+    #[command(flatten)]
+    owner: OwnerArgs,
+    #[command(flatten)]
+    authority: AuthorityArgs,
+    /// The kind of a new authority's private key
+    #[arg(long, value_enum, default_value = "p256")]
+    authority_key: KeyWord,
+    /// How long a new authority lives [default: 10y]
+    #[arg(long, value_name = "DURATION", value_parser = parse_lifetime, allow_hyphen_values = true)]
+    authority_lifetime: Option<Lifetime>,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+/// One directory that is to exist in the end.
+struct Wanted {
+    endpoint: Endpoint,
+    directory: PathBuf,
+}
+
+/// What becomes of it.
+enum Outcome {
+    /// It is there and right.
+    Kept(Certificate, Vec<String>),
+    /// It is signed, judged and planned.
+    Made(Box<Issued>, FilePlan),
+}
+
+#[derive(Serialize)]
+struct Wire {
+    schema: u32,
+    changed: bool,
+    authority: WireAuthority,
+    bundles: Vec<WireBundle>,
+    next: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct WireAuthority {
+    directory: String,
+    made: bool,
+    certificate: CertificateReport,
+}
+
+#[derive(Serialize)]
+struct WireBundle {
+    state: &'static str,
+    directory: String,
+    certificate: CertificateReport,
+    notes: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    let mut names = parse_names(&args.names, output)?;
+    if args.detect {
+        detect::add_this_machine(&mut names, output)?;
+    }
+    let Some(first) = names.first() else {
+        return Err(Failure { what: WHAT.to_owned(), ..no_names() });
+    };
+    let out = match &args.out {
+        Some(out) => invocation.absolute(out)?,
+        None => invocation.absolute(Path::new(&first.to_string().replace("*.", "")))?,
+    };
+    let wanted = wanted(&names, &args.clients, &out)?;
+    for Wanted { directory, .. } in &wanted {
+        check_not_here(directory, invocation, WHAT)?;
+    }
+    // Another process that makes the same things at the same moment wins a rename; what it made is looked at again.
+    for _attempt in 0..4 {
+        match attempt(args, &wanted, invocation, output)? {
+            Some(done) => {
+                report(&done, &wanted, &names, &out, invocation, output);
+                return Ok(ExitCode::SUCCESS);
+            }
+            None => continue,
+        }
+    }
+    Err(Failure::trouble(WHAT).cause("other processes keep changing the same directories").hint("run it again"))
+}
+
+fn wanted(names: &[SubjectAltName], clients: &[String], out: &Path) -> Result<Vec<Wanted>, Failure> {
+    let daemon = Endpoint::Daemon { names: names.to_vec() };
+    let mut wanted = vec![Wanted { endpoint: daemon, directory: out.join("daemon") }];
+    for client in clients {
+        let user = parse_user(client)?;
+        let directory = out.join("clients").join(user.as_str());
+        if !wanted.iter().any(|other| other.directory == directory) {
+            wanted.push(Wanted { endpoint: Endpoint::Client { user }, directory });
+        }
+    }
+    Ok(wanted)
+}
+
+/// What a run did.
+struct Done {
+    authority: Certificate,
+    home: PathBuf,
+    made_authority: bool,
+    outcomes: Vec<Outcome>,
+}
+
+/// Everything once: look, issue and judge in memory, then write. `None` when somebody else was faster.
+fn attempt(
+    args: &Args,
+    wanted: &[Wanted],
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<Option<Done>, Failure> {
+    let home = invocation.home()?;
+    let ownership = args.owner.resolve()?;
+    for directory in wanted.iter().map(|wanted| &wanted.directory).chain([&home.path().to_owned()]) {
+        remove_stale(directory).map_err(|error| write_failure(WHAT, &error))?;
+    }
+    let existing = if args.replace { Existing::Replace } else { Existing::Keep };
+
+    let there = home.check_free().is_err();
+    let (opened, new_key_pem, kept) = if there {
+        let files = read(&home)?;
+        let chain = read_certificates(&files.chain, &home.path().join("ca.pem"))?;
+        let kept = keep(wanted, &chain, existing, invocation)?;
+        if kept.iter().all(Option::is_some) {
+            let Some(authority) = chain.into_iter().next() else { return Ok(None) };
+            let outcomes = kept.into_iter().flatten().collect();
+            return Ok(Some(Done { authority, home: home.path().to_owned(), made_authority: false, outcomes }));
+        }
+        (unlock(home, &files, &args.passphrase, invocation, output)?, None, kept)
+    } else {
+        let request = args.authority.request(args.authority_lifetime)?;
+        let kept = keep(wanted, &[], existing, invocation)?;
+        let passphrase = passphrase::for_new_key(&args.passphrase, invocation, output)?;
+        let (opened, key_pem) = prepare(&request, args.authority_key, passphrase.as_ref(), home, invocation)?;
+        (opened, Some(key_pem), kept)
+    };
+
+    let mut outcomes = Vec::new();
+    for (wanted, kept) in wanted.iter().zip(kept) {
+        outcomes.push(match kept {
+            Some(kept) => kept,
+            None => {
+                let key = SubjectKey::Here(new_key(args.leaf.key, output)?);
+                let issued = issue(&opened, wanted.endpoint.clone(), key, &args.leaf, invocation)?;
+                let mut plan = plan(&issued.bundle, wanted.endpoint.role(), ownership);
+                if let Endpoint::Daemon { names } = &wanted.endpoint {
+                    plan.files.extend(configuration(names));
+                }
+                check_destination(&plan, &wanted.directory, existing).map_err(|error| write_failure(WHAT, &error))?;
+                Outcome::Made(Box::new(issued), plan)
+            }
+        });
+    }
+
+    let made_authority = new_key_pem.is_some();
+    if let Some(key_pem) = new_key_pem {
+        match opened.home.create(&opened.authority.chain(), key_pem) {
+            Err(HomeError::AlreadyThere { .. }) => return Ok(None),
+            other => other.map_err(|error| home_failure("cannot make the authority", &error))?,
+        }
+    }
+    if write(&opened, wanted, &outcomes, existing)? == Write::SomebodyWasFaster {
+        return Ok(None);
+    }
+    Ok(Some(Done {
+        authority: opened.authority.issuer().clone(),
+        home: opened.home.path().to_owned(),
+        made_authority,
+        outcomes,
+    }))
+}
+
+#[derive(PartialEq, Eq)]
+enum Write {
+    Done,
+    SomebodyWasFaster,
+}
+
+fn write(opened: &Opened, wanted: &[Wanted], outcomes: &[Outcome], existing: Existing) -> Result<Write, Failure> {
+    for (wanted, outcome) in wanted.iter().zip(outcomes) {
+        let Outcome::Made(issued, plan) = outcome else { continue };
+        opened.home.record(&issued.certificate).map_err(|error| home_failure(WHAT, &error))?;
+        match deliver(plan, &wanted.directory, existing) {
+            Err(WriteError::AlreadyThere { .. }) => return Ok(Write::SomebodyWasFaster),
+            other => other.map_err(|error| write_failure(WHAT, &error))?,
+        }
+    }
+    Ok(Write::Done)
+}
+
+/// What is there and right, for each thing wanted.
+fn keep(
+    wanted: &[Wanted],
+    chain: &[Certificate],
+    existing: Existing,
+    invocation: &Invocation,
+) -> Result<Vec<Option<Outcome>>, Failure> {
+    wanted
+        .iter()
+        .map(|wanted| match existing {
+            Existing::Replace => Ok(None),
+            Existing::Keep => keep_one(wanted, chain, invocation),
+        })
+        .collect()
+}
+
+fn keep_one(wanted: &Wanted, chain: &[Certificate], invocation: &Invocation) -> Result<Option<Outcome>, Failure> {
+    let directory = &wanted.directory;
+    let file = |name: &str| directory.join(name);
+    let there = [layout::CA_FILE, layout::CERT_FILE, layout::KEY_FILE].iter().any(|name| file(name).exists());
+    if !there {
+        return Ok(None);
+    }
+    let differs = |cause: String| {
+        Failure::no(format!("cannot keep {}", directory.display()))
+            .cause(cause)
+            .hint("run it with --replace to issue it anew, or with another --out")
+    };
+    let certificates = |name: &str| -> Result<Vec<Certificate>, Failure> {
+        let bytes = dockseal_store::read(&file(name)).map_err(|error| differs(error.to_string()))?.bytes;
+        read_certificates(&bytes, &file(name))
+            .map_err(|failure| differs(format!("{}: {}", failure.what, failure.cause.unwrap_or_default())))
+    };
+    let anchors = certificates(layout::CA_FILE)?;
+    let own = certificates(layout::CERT_FILE)?;
+    let key = dockseal_store::read(&file(layout::KEY_FILE)).map_err(|error| differs(error.to_string()))?;
+    let (key, _) = PrivateKey::from_pem(&key.bytes, None).map_err(|error| differs(error.to_string()))?;
+    let Some(leaf) = own.first().cloned() else { return Err(differs("cert.pem is empty".to_owned())) };
+    if key.public_key().spki() != leaf.public_key.spki() {
+        return Err(differs("its key does not belong to its certificate".to_owned()));
+    }
+    let (Some(issuer), Some(anchor)) = (chain.first(), chain.last()) else {
+        return Err(differs("it is there, but the authority that issued it is not".to_owned()));
+    };
+    if !anchors.contains(anchor) || leaf.issuer != issuer.subject || !leaf.is_signed_by(issuer) {
+        return Err(differs(format!("it was issued by another authority, {}", leaf.issuer)));
+    }
+    match &wanted.endpoint {
+        Endpoint::Daemon { names } => {
+            let asked: BTreeSet<String> = names.iter().map(ToString::to_string).collect();
+            let has: BTreeSet<String> = leaf.names.iter().map(plain).collect();
+            if asked != has {
+                let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
+                return Err(differs(format!("it is for {}, and not for {}", list(&has), list(&asked))));
+            }
+        }
+        Endpoint::Client { user } => {
+            if leaf.subject.common_name().as_deref() != Some(user.as_str()) {
+                return Err(differs(format!("it is for {}, and not for {user}", leaf.subject)));
+            }
+        }
+    }
+    let Some(anchors) = TrustAnchors::new(anchors) else { return Err(differs("ca.pem is empty".to_owned())) };
+    let bundle = Bundle { anchors, chain: own, key: Some(key) };
+    let notes = judgement::of_bundle(&bundle, &wanted.endpoint, invocation.now, WHAT)
+        .map_err(|failure| differs(failure.cause.unwrap_or_default()))?;
+    Ok(Some(Outcome::Kept(leaf, notes)))
+}
+
+fn plain(name: &GeneralName) -> String {
+    match name {
+        GeneralName::Dns(name) => name.clone(),
+        GeneralName::Ip(address) => address.to_string(),
+        other => other.to_string(),
+    }
+}
+
+fn configuration(names: &[SubjectAltName]) -> [PlannedFile; 2] {
+    let ipv6 = names.iter().any(|name| matches!(name, SubjectAltName::Ip(address) if address.is_ipv6()));
+    let listen = if ipv6 { Listen::All } else { Listen::AllIpv4 };
+    let json = daemon_json::fragment(daemon_json::INSTALL_DIRECTORY, listen);
+    [
+        PlannedFile::public(layout::DAEMON_JSON_FILE, layout::CONFIGURATION_MODE, json),
+        PlannedFile::public(layout::DROP_IN_FILE, layout::CONFIGURATION_MODE, unit::drop_in().to_owned()),
+    ]
+}
+
+fn report(
+    done: &Done,
+    wanted: &[Wanted],
+    names: &[SubjectAltName],
+    out: &Path,
+    invocation: &Invocation,
+    output: &mut Output,
+) {
+    let mut rows = Vec::new();
+    let mut bundles = Vec::new();
+    let mut changed = done.made_authority;
+    let state = if done.made_authority { "made" } else { "used" };
+    rows.push([
+        state.to_owned(),
+        Role::Authority.to_string(),
+        done.home.display().to_string(),
+        until(done.authority.validity, invocation.now),
+    ]);
+    for (wanted, outcome) in wanted.iter().zip(&done.outcomes) {
+        let role = wanted.endpoint.role();
+        let (state, certificate, notes) = match outcome {
+            Outcome::Kept(certificate, notes) => ("kept", certificate, notes),
+            Outcome::Made(issued, _) => ("made", &issued.certificate, &issued.notes),
+        };
+        changed |= state == "made";
+        let who = match &wanted.endpoint {
+            Endpoint::Daemon { .. } => role.to_string(),
+            Endpoint::Client { user } => format!("{role} {user}"),
+        };
+        for note in notes {
+            output.note(&format!("{who}: {note}"));
+        }
+        let directory = wanted.directory.display().to_string();
+        rows.push([state.to_owned(), who, directory.clone(), until(certificate.validity, invocation.now)]);
+        bundles.push(WireBundle {
+            state,
+            directory,
+            certificate: CertificateReport::new(role, certificate),
+            notes: notes.clone(),
+        });
+    }
+    let steps = next::steps(names, wanted.iter().map(|wanted| wanted.directory.as_path()));
+    let mut human = String::new();
+    if !changed {
+        human.push_str(&format!("Nothing to do: everything is in {} and right.\n\n", out.display()));
+    }
+    human.push_str(&table(&["", "who", "in", "valid until"], &rows));
+    if changed {
+        human.push_str(&steps.text);
+    }
+    let wire = Wire {
+        schema: SCHEMA,
+        changed,
+        authority: WireAuthority {
+            directory: done.home.display().to_string(),
+            made: done.made_authority,
+            certificate: CertificateReport::new(Role::Authority, &done.authority),
+        },
+        bundles,
+        next: steps.commands,
+    };
+    output.result(&human, &wire);
+}

@@ -1,0 +1,41 @@
+//! The commands, one file each.
+
+pub(crate) mod adopt;
+pub(crate) mod bootstrap;
+pub(crate) mod init;
+pub(crate) mod issue;
+pub(crate) mod request;
+
+use clap::{Parser, Subcommand};
+
+use crate::groups::Global;
+
+/// Mutual TLS for Docker: a certificate authority, the daemon's and the clients' material, and what Docker will make of it
+#[derive(Parser)]
+#[command(
+    name = "dockseal",
+    version,
+    after_help = "From nothing to a daemon that only your certificate opens:\n  \
+        dockseal bootstrap 10.0.0.5 build.example.com --client alice\n\n\
+        Exit codes: 0 yes or done, 1 no (refused, there already, not permitted), 2 could not tell or could not run."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Do the main job in one step: authority, daemon, clients and the daemon's configuration
+    Bootstrap(bootstrap::Args),
+    /// Make a new authority
+    Init(init::Args),
+    /// Take over an authority that was made elsewhere
+    Adopt(adopt::Args),
+    /// Issue the material of one daemon or one client
+    Issue(issue::Args),
+    /// Make a key and a certificate request on the machine that will use them
+    Request(request::Args),
+}

@@ -1,0 +1,157 @@
+//! `dockseal request`: a key that never leaves this machine, and the request that does.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Subcommand;
+use dockseal_ca::{Endpoint, certificate_request};
+use dockseal_docker::{Contents, FilePlan, PlannedFile, layout};
+use dockseal_pki::Signer;
+use dockseal_store::{Existing, check_destination, deliver, write_new};
+use serde_json::json;
+
+use super::issue::check_not_here;
+use crate::{
+    authority::write_failure,
+    detect,
+    endpoint::{new_key, no_names, parse_names, parse_user},
+    failure::Failure,
+    groups::{KeyWord, OwnerArgs},
+    invocation::Invocation,
+    output::{Output, fields},
+    report::SCHEMA,
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    endpoint: EndpointArgs,
+}
+
+#[derive(Subcommand)]
+enum EndpointArgs {
+    /// A daemon's key and request
+    #[command(after_help = "Examples:\n  \
+        dockseal request daemon 10.0.0.5 build.example.com --out /etc/docker/tls\n  \
+        dockseal request daemon --detect --out - --key-out /etc/docker/key.pem > request.csr")]
+    Daemon {
+        /// The host names, wildcards and addresses by which clients dial the daemon
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        /// Add this machine's host names and stable addresses
+        #[arg(long)]
+        detect: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// A client's key and request
+    #[command(after_help = "Examples:\n  \
+        dockseal request client alice --out ~/docker-tls")]
+    Client {
+        /// The user: the certificate's common name
+        user: String,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(clap::Args)]
+struct Common {
+    /// The directory that gets key.pem and request.csr; - writes the request to standard output, with --key-out
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The file that gets the private key when the request goes to standard output
+    #[arg(long, value_name = "FILE")]
+    key_out: Option<PathBuf>,
+    /// The kind of private key
+    #[arg(long, value_enum, default_value = "p256")]
+    key: KeyWord,
+    #[command(flatten)]
+    owner: OwnerArgs,
+}
+
+pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    let (endpoint, common) = match &args.endpoint {
+        EndpointArgs::Daemon { names, detect, common } => {
+            let mut names = parse_names(names, output)?;
+            if *detect {
+                detect::add_this_machine(&mut names, output)?;
+            }
+            if names.is_empty() {
+                return Err(Failure { what: "cannot make the request".to_owned(), ..no_names() });
+            }
+            (Endpoint::Daemon { names }, common)
+        }
+        EndpointArgs::Client { user, common } => (Endpoint::Client { user: parse_user(user)? }, common),
+    };
+    let ownership = common.owner.resolve()?;
+    let key_mode = ownership.key_mode.unwrap_or_else(|| layout::key_mode(endpoint.role()));
+    let what = "cannot make the request";
+    let to_stdout = common.out.as_os_str() == "-";
+    let key_out = match (&common.key_out, to_stdout) {
+        (None, true) => {
+            return Err(Failure::trouble(what)
+                .cause("the private key needs a place of its own when the request goes to standard output")
+                .hint("name it with --key-out FILE"));
+        }
+        (Some(_), false) => {
+            return Err(Failure::trouble(what).cause("--key-out goes with --out -").hint("leave one of them out"));
+        }
+        (key_out, _) => key_out,
+    };
+    let shell = |text: String| PlannedFile::public(layout::REQUEST_FILE, layout::PUBLIC_MODE, text);
+    if !to_stdout {
+        check_not_here(&common.out, invocation, what)?;
+        let key = PlannedFile::public(layout::KEY_FILE, 0, String::new());
+        let plan = FilePlan { directory_mode: 0, files: vec![key, shell(String::new())], ownership };
+        check_destination(&plan, &common.out, Existing::Keep).map_err(|error| request_failure(&error))?;
+    }
+    let key = new_key(common.key, output)?;
+    let request = certificate_request(&endpoint, &key).map_err(|error| Failure::trouble(what).cause(error))?;
+    if let Some(path) = key_out {
+        write_new(path, key_mode, key.to_pem().as_bytes()).map_err(|error| request_failure(&error))?;
+        output.raw(&request);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let plan = FilePlan {
+        directory_mode: layout::directory_mode(key_mode),
+        files: vec![
+            PlannedFile { path: layout::KEY_FILE.to_owned(), mode: key_mode, contents: Contents::Secret(key.to_pem()) },
+            shell(request),
+        ],
+        ownership,
+    };
+    deliver(&plan, &common.out, Existing::Keep).map_err(|error| request_failure(&error))?;
+    let directory = invocation.absolute(&common.out)?;
+    let csr = directory.join(layout::REQUEST_FILE).display().to_string();
+    let human = format!(
+        "Made a key and a certificate request\n{}\nNext: take request.csr, and nothing else, to the authority: dockseal issue {} … --csr request.csr --out -\n",
+        fields(&[
+            ("in", directory.display().to_string()),
+            ("files", format!("{}, {}", layout::KEY_FILE, layout::REQUEST_FILE)),
+            ("key", key.public_key().algorithm().to_string()),
+        ]),
+        endpoint.role(),
+    );
+    output.result(
+        &human,
+        &json!({
+            "schema": SCHEMA,
+            "directory": directory.display().to_string(),
+            "request": csr,
+            "key": key.public_key().algorithm().to_string(),
+            "public_key_sha256": key.public_key().fingerprint().to_string(),
+        }),
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A key that exists is never replaced by a request: the certificate for it may be on its way.
+fn request_failure(error: &dockseal_store::WriteError) -> Failure {
+    let failure = write_failure("cannot make the request", error);
+    match error {
+        dockseal_store::WriteError::AlreadyThere { .. } => {
+            failure.hint("a key is never overwritten; name another place")
+        }
+        _ => failure,
+    }
+}

@@ -1,0 +1,151 @@
+//! From what was typed to a signed and judged bundle: what `issue` and `bootstrap` share.
+
+use dockseal_ca::{Endpoint, Issuance, Profile, ProfileConfig, Refusal, Request};
+use dockseal_docker::Role;
+use dockseal_pki::{
+    Bundle, Certificate, NameError, PrivateKey, PublicKey, Signer, SubjectAltName, UserName, UserNameError,
+};
+use ring::rand::SystemRandom;
+
+use crate::{
+    authority::{Opened, new_serial},
+    failure::Failure,
+    groups::{KeyWord, LeafArgs},
+    invocation::Invocation,
+    judgement,
+    output::Output,
+};
+
+/// Names as typed, each as what it becomes in a certificate; what is doubtful is said.
+pub(crate) fn parse_names(given: &[String], output: &mut Output) -> Result<Vec<SubjectAltName>, Failure> {
+    let mut names: Vec<SubjectAltName> = Vec::new();
+    for text in given {
+        let parsed = SubjectAltName::parse(text).map_err(|error| name_failure(&error))?;
+        for note in &parsed.notes {
+            output.warn(&note.to_string());
+        }
+        if !names.contains(&parsed.name) {
+            names.push(parsed.name);
+        }
+    }
+    Ok(names)
+}
+
+fn name_failure(error: &NameError) -> Failure {
+    let failure = Failure::trouble("cannot certify that name").cause(error);
+    match error {
+        NameError::Scheme { host: Some(host), .. }
+        | NameError::Port { host, .. }
+        | NameError::TrailingDot { host, .. }
+        | NameError::KindPrefix { host, .. } => failure.hint(format!("give {host}")),
+        NameError::Zone { address, .. } => {
+            failure.hint(format!("give an address that other machines can dial, or {address} without its zone"))
+        }
+        NameError::Scheme { host: None, .. } => failure.hint("give the host name or address that clients dial"),
+        NameError::Wildcard { .. } => {
+            failure.hint("name the hosts, or give e.g. *.example.com, which covers one label")
+        }
+        NameError::NearlyAnAddress { .. } | NameError::NotDialled { .. } => {
+            failure.hint("give an address that clients dial, e.g. 10.0.0.5 or 2001:db8::5")
+        }
+        NameError::Slash { .. } => failure.hint("name each host or address"),
+        NameError::Empty => failure.hint("name every host name and address that clients dial"),
+        NameError::TooLong { .. }
+        | NameError::Label { .. }
+        | NameError::Character { .. }
+        | NameError::NotConvertible { .. } => {
+            failure.hint("a host name has labels of letters, digits and hyphens, at most 63 each and 253 together")
+        }
+    }
+}
+
+/// A user as typed.
+pub(crate) fn parse_user(given: &str) -> Result<UserName, Failure> {
+    UserName::parse(given).map_err(|error| {
+        let hint = match error {
+            UserNameError::TooLong { .. } => "shorten it",
+            _ => "it becomes the certificate's common name and a directory's name: letters, digits, blanks inside, and . _ - @ + will do",
+        };
+        Failure::trouble("cannot certify that user").cause(error).hint(hint)
+    })
+}
+
+/// What was asked for a daemon without any name.
+pub(crate) fn no_names() -> Failure {
+    Failure::trouble("cannot issue the daemon certificate").cause("no subject alternative name was given").hint(
+        "name every host name and address that clients dial, e.g. dockseal issue daemon 10.0.0.5 build.example.com",
+    )
+}
+
+/// A new private key; larger RSA keys take seconds, so that is said on a terminal.
+pub(crate) fn new_key(key: KeyWord, output: &mut Output) -> Result<PrivateKey, Failure> {
+    if key == KeyWord::Rsa4096 && crate::passphrase::is_interactive() {
+        output.note("making a key of 4096 bits, which can take a few seconds");
+    }
+    PrivateKey::generate(key.into(), &SystemRandom::new())
+        .map_err(|error| Failure::trouble("cannot make a private key").cause(error))
+}
+
+/// A certificate that was signed and judged, and not yet written anywhere.
+pub(crate) struct Issued {
+    pub(crate) certificate: Certificate,
+    pub(crate) bundle: Bundle,
+    pub(crate) notes: Vec<String>,
+}
+
+/// The key that a certificate is for: made here, or elsewhere.
+pub(crate) enum SubjectKey {
+    Here(PrivateKey),
+    Elsewhere(PublicKey),
+}
+
+/// Signs for an endpoint and has the result judged.
+pub(crate) fn issue(
+    opened: &Opened,
+    endpoint: Endpoint,
+    key: SubjectKey,
+    args: &LeafArgs,
+    invocation: &Invocation,
+) -> Result<Issued, Failure> {
+    let role = endpoint.role();
+    let what = format!("cannot issue the {role} certificate");
+    let (public_key, key) = match key {
+        SubjectKey::Here(key) => (key.public_key().clone(), Some(key)),
+        SubjectKey::Elsewhere(public_key) => (public_key, None),
+    };
+    let request = Request { endpoint: endpoint.clone(), public_key, lifetime: args.lifetime };
+    let issuance = Issuance { now: invocation.now, serial: new_serial()? };
+    let template = profile(role, args.allow_long_lifetime)
+        .and_then(|profile| profile.permit(request, opened.authority.issuer(), issuance))
+        .map_err(|refusal| refusal_failure(&what, &refusal))?;
+    let mut notes: Vec<String> = template.notes.iter().map(ToString::to_string).collect();
+    let certificate = opened.authority.sign(template).map_err(|error| Failure::trouble(what.clone()).cause(error))?;
+    let bundle = opened.authority.bundle(certificate.clone(), key);
+    notes.extend(judgement::of_bundle(&bundle, &endpoint, invocation.now, &what)?);
+    Ok(Issued { certificate, bundle, notes })
+}
+
+fn profile(role: Role, allow_long_lifetime: bool) -> Result<Profile, Refusal> {
+    let longest_lifetime =
+        (role == Role::Daemon && !allow_long_lifetime).then_some(Profile::LONGEST_FOR_EVERY_PLATFORM);
+    let config = ProfileConfig { role, usual_lifetime: Profile::USUAL_LIFETIME, longest_lifetime };
+    Profile::new(config).map_err(|_| Refusal::Role { asked: role })
+}
+
+fn refusal_failure(what: &str, refusal: &Refusal) -> Failure {
+    match refusal {
+        Refusal::NoNames => no_names(),
+        Refusal::TooLong { .. } => Failure::no(what).cause(refusal).hint(
+            "Apple's platforms refuse longer ones; shorten --lifetime, or say --allow-long-lifetime if none will connect",
+        ),
+        Refusal::Validity(_) => Failure::trouble(what).cause(refusal).hint("give a shorter --lifetime"),
+        Refusal::Key { .. } => Failure::no(what).cause(refusal).hint("make the request with another key: p256 suits everything"),
+        Refusal::IssuerNotYetValid { .. } => {
+            Failure::no(what).cause(refusal).hint("set the clock of this machine, or give the right time with --at")
+        }
+        Refusal::IssuerExpired { .. } => {
+            Failure::no(what).cause(refusal).hint("make a new authority with dockseal init --authority DIR")
+        }
+        Refusal::Role { .. } => Failure::trouble(what).cause(refusal),
+    }
+}

@@ -1,0 +1,56 @@
+//! The JSON that programs read. Fields are added, never repurposed; `schema` counts the exceptions.
+
+use dockseal_docker::Role;
+use dockseal_pki::{Certificate, Validity};
+use serde::Serialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
+
+pub(crate) const SCHEMA: u32 = 1;
+
+/// A certificate that was made or found.
+#[derive(Debug, Serialize)]
+pub(crate) struct CertificateReport {
+    role: String,
+    subject: String,
+    serial: String,
+    names: Vec<String>,
+    key: String,
+    not_before: String,
+    not_after: String,
+    fingerprint_sha256: String,
+}
+
+impl CertificateReport {
+    pub(crate) fn new(role: Role, certificate: &Certificate) -> Self {
+        Self {
+            role: role.to_string(),
+            subject: certificate.subject.to_string(),
+            serial: certificate.serial.to_string(),
+            names: certificate.names.iter().map(ToString::to_string).collect(),
+            key: certificate.public_key.algorithm().to_string(),
+            not_before: rfc3339(certificate.validity.not_before),
+            not_after: rfc3339(certificate.validity.not_after),
+            fingerprint_sha256: certificate.fingerprint().to_string(),
+        }
+    }
+}
+
+/// A time for programs.
+pub(crate) fn rfc3339(time: OffsetDateTime) -> String {
+    time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
+}
+
+/// `2027-11-23 12:00 UTC (365 days)`: the end of a validity and how far away it is.
+pub(crate) fn until(validity: Validity, now: OffsetDateTime) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
+    let end = validity.not_after.format(format).unwrap_or_else(|_| validity.not_after.to_string());
+    let left = validity.not_after - now;
+    let distance = match (left.whole_days(), left.whole_hours(), left.whole_minutes()) {
+        _ if left.is_negative() => "expired".to_owned(),
+        (1.., ..) if left.whole_days() >= 2 * 365 => format!("{} years", left.whole_days() / 365),
+        (2.., ..) => format!("{} days", left.whole_days()),
+        (_, 2.., _) => format!("{} hours", left.whole_hours()),
+        (_, _, minutes) => format!("{minutes} minutes"),
+    };
+    format!("{end} ({distance})")
+}
