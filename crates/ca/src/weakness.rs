@@ -93,7 +93,9 @@ pub fn weaknesses(authority: &Certificate, now: OffsetDateTime) -> Vec<Weakness>
     }
     if let Some(usages) = &authority.extended_key_usage {
         let covers = |usage| usages.contains(&usage) || usages.contains(&ExtendedKeyUsage::Any);
-        if !usages.is_empty() && !(covers(ExtendedKeyUsage::ServerAuth) && covers(ExtendedKeyUsage::ClientAuth)) {
+        let both_roles = covers(ExtendedKeyUsage::ServerAuth) && covers(ExtendedKeyUsage::ClientAuth);
+        // Go reads an empty list as no restriction (crypto/x509 verify.go isValid).
+        if !usages.is_empty() && !both_roles {
             let usages = usages.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             found.push(Weakness::OneRoleOnly { usages });
         }

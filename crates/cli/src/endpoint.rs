@@ -95,14 +95,14 @@ pub(crate) struct Issued {
 
 /// The key that a certificate is for: made here, or elsewhere.
 pub(crate) enum SubjectKey {
-    Here(PrivateKey),
+    Here(Box<PrivateKey>),
     Elsewhere(PublicKey),
 }
 
 /// Signs for an endpoint and has the result judged.
 pub(crate) fn issue(
     opened: &Opened,
-    endpoint: Endpoint,
+    endpoint: &Endpoint,
     key: SubjectKey,
     args: &LeafArgs,
     invocation: &Invocation,
@@ -110,7 +110,7 @@ pub(crate) fn issue(
     let role = endpoint.role();
     let what = format!("cannot issue the {role} certificate");
     let (public_key, key) = match key {
-        SubjectKey::Here(key) => (key.public_key().clone(), Some(key)),
+        SubjectKey::Here(key) => (key.public_key().clone(), Some(*key)),
         SubjectKey::Elsewhere(public_key) => (public_key, None),
     };
     let request = Request { endpoint: endpoint.clone(), public_key, lifetime: args.lifetime };
@@ -121,7 +121,7 @@ pub(crate) fn issue(
     let mut notes: Vec<String> = template.notes.iter().map(ToString::to_string).collect();
     let certificate = opened.authority.sign(template).map_err(|error| Failure::trouble(what.clone()).cause(error))?;
     let bundle = opened.authority.bundle(certificate.clone(), key);
-    notes.extend(judgement::of_bundle(&bundle, &endpoint, invocation.now, &what)?);
+    notes.extend(judgement::of_bundle(&bundle, endpoint, invocation.now, &what)?);
     Ok(Issued { certificate, bundle, notes })
 }
 

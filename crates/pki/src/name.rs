@@ -400,7 +400,8 @@ mod tests {
         use NameError as E;
         let long = format!("{}.example", "a".repeat(300));
         let label = format!("{}.example", "a".repeat(64));
-        let cases: Vec<(&str, fn(&E) -> bool)> = vec![
+        type Expected = fn(&E) -> bool;
+        let cases: Vec<(&str, Expected)> = vec![
             ("", |e| matches!(e, E::Empty)),
             ("   ", |e| matches!(e, E::Empty)),
             ("host.example.", |e| matches!(e, E::TrailingDot { host, .. } if host == "host.example")),

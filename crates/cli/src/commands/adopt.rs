@@ -95,7 +95,7 @@ fn try_out(opened: &Opened, invocation: &Invocation, output: &mut Output) -> Res
         UserName::parse("nobody").map_err(|error| Failure::trouble("cannot adopt the authority").cause(error))?;
     let key = new_key(KeyWord::P256, output)?;
     let args = LeafArgs { lifetime: None, key: KeyWord::P256, allow_long_lifetime: false };
-    issue(opened, Endpoint::Client { user }, SubjectKey::Here(key), &args, invocation)
+    issue(opened, &Endpoint::Client { user }, SubjectKey::Here(Box::new(key)), &args, invocation)
         .map(drop)
         .map_err(|failure| Failure { what: "cannot adopt the authority".to_owned(), ..failure })
 }

@@ -82,7 +82,7 @@ struct Wanted {
 /// What becomes of it.
 enum Outcome {
     /// It is there and right.
-    Kept(Certificate, Vec<String>),
+    Kept(Box<Certificate>, Vec<String>),
     /// It is signed, judged and planned.
     Made(Box<Issued>, FilePlan),
 }
@@ -199,8 +199,8 @@ fn attempt(
         outcomes.push(match kept {
             Some(kept) => kept,
             None => {
-                let key = SubjectKey::Here(new_key(args.leaf.key, output)?);
-                let issued = issue(&opened, wanted.endpoint.clone(), key, &args.leaf, invocation)?;
+                let key = SubjectKey::Here(Box::new(new_key(args.leaf.key, output)?));
+                let issued = issue(&opened, &wanted.endpoint, key, &args.leaf, invocation)?;
                 let mut plan = plan(&issued.bundle, wanted.endpoint.role(), ownership);
                 if let Endpoint::Daemon { names } = &wanted.endpoint {
                     plan.files.extend(configuration(names));
@@ -313,7 +313,7 @@ fn keep_one(wanted: &Wanted, chain: &[Certificate], invocation: &Invocation) -> 
     let bundle = Bundle { anchors, chain: own, key: Some(key) };
     let notes = judgement::of_bundle(&bundle, &wanted.endpoint, invocation.now, WHAT)
         .map_err(|failure| differs(failure.cause.unwrap_or_default()))?;
-    Ok(Some(Outcome::Kept(leaf, notes)))
+    Ok(Some(Outcome::Kept(Box::new(leaf), notes)))
 }
 
 fn plain(name: &GeneralName) -> String {
@@ -355,7 +355,7 @@ fn report(
     for (wanted, outcome) in wanted.iter().zip(&done.outcomes) {
         let role = wanted.endpoint.role();
         let (state, certificate, notes) = match outcome {
-            Outcome::Kept(certificate, notes) => ("kept", certificate, notes),
+            Outcome::Kept(certificate, notes) => ("kept", certificate.as_ref(), notes),
             Outcome::Made(issued, _) => ("made", &issued.certificate, &issued.notes),
         };
         changed |= state == "made";

@@ -112,15 +112,15 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let opened = open(&common.passphrase, invocation, output)?;
     let key = match request {
         Some(request) => SubjectKey::Elsewhere(request.public_key),
-        None => SubjectKey::Here(new_key(common.leaf.key, output)?),
+        None => SubjectKey::Here(Box::new(new_key(common.leaf.key, output)?)),
     };
-    let issued = issue(&opened, endpoint, key, &common.leaf, invocation)?;
+    let issued = issue(&opened, &endpoint, key, &common.leaf, invocation)?;
     opened.home.record(&issued.certificate).map_err(|error| home_failure(&what, &error))?;
     if to_stdout {
         for note in &issued.notes {
             output.note(note);
         }
-        output.raw(&issued.bundle.chain_pem());
+        output.raw(issued.bundle.chain_pem());
         return Ok(ExitCode::SUCCESS);
     }
     let plan = plan(&issued.bundle, role, ownership);
