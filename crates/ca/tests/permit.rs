@@ -1,4 +1,5 @@
 //! What a profile permits, and what comes out when the template is spent.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use dockseal_ca::{
     Authority, AuthorityError, AuthorityRequest, Endpoint, Issuance, Note, PermittedName, Profile, ProfileConfig,

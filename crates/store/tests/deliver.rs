@@ -1,5 +1,9 @@
 //! Bundles arrive whole, where nothing else is, with their modes.
-#![expect(clippy::disallowed_methods, reason = "tests prepare what is in the way by hand")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test, which prepares what is in the way by hand"
+)]
 
 use std::{
     fs,

@@ -7,11 +7,7 @@ use std::{
 };
 
 use dockseal_ca::Endpoint;
-use dockseal_docker::{
-    FilePlan, PlannedFile, Role,
-    daemon_json::{self, Listen},
-    layout, plan, unit,
-};
+use dockseal_docker::{FilePlan, PlannedFile, Role, daemon_json, layout, plan, unit};
 use dockseal_pki::{Bundle, Certificate, GeneralName, Lifetime, PrivateKey, Signer, SubjectAltName, TrustAnchors};
 use dockseal_store::{Existing, HomeError, WriteError, check_destination, deliver, remove_stale};
 use serde::Serialize;
@@ -202,8 +198,8 @@ fn attempt(
                 let key = SubjectKey::Here(Box::new(new_key(args.leaf.key, output)?));
                 let issued = issue(&opened, &wanted.endpoint, key, &args.leaf, invocation)?;
                 let mut plan = plan(&issued.bundle, wanted.endpoint.role(), ownership);
-                if let Endpoint::Daemon { names } = &wanted.endpoint {
-                    plan.files.extend(configuration(names));
+                if wanted.endpoint.role() == Role::Daemon {
+                    plan.files.extend(configuration());
                 }
                 check_destination(&plan, &wanted.directory, existing).map_err(|error| write_failure(WHAT, &error))?;
                 Outcome::Made(Box::new(issued), plan)
@@ -324,10 +320,8 @@ fn plain(name: &GeneralName) -> String {
     }
 }
 
-fn configuration(names: &[SubjectAltName]) -> [PlannedFile; 2] {
-    let ipv6 = names.iter().any(|name| matches!(name, SubjectAltName::Ip(address) if address.is_ipv6()));
-    let listen = if ipv6 { Listen::All } else { Listen::AllIpv4 };
-    let json = daemon_json::fragment(daemon_json::INSTALL_DIRECTORY, listen);
+fn configuration() -> [PlannedFile; 2] {
+    let json = daemon_json::fragment(daemon_json::INSTALL_DIRECTORY);
     [
         PlannedFile::public(layout::DAEMON_JSON_FILE, layout::CONFIGURATION_MODE, json),
         PlannedFile::public(layout::DROP_IN_FILE, layout::CONFIGURATION_MODE, unit::drop_in().to_owned()),
