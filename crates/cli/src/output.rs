@@ -42,15 +42,15 @@ impl Output {
             Format::Human => self.raw(human),
             Format::Json => {
                 let json = serde_json::to_string_pretty(wire).unwrap_or_default();
-                self.raw(&format!("{json}\n"));
+                self.raw(format!("{json}\n"));
             }
         }
     }
 
     /// The result itself, in whatever format it has: a certificate, a shell's commands.
-    pub(crate) fn raw(&mut self, text: &str) {
+    pub(crate) fn raw(&mut self, bytes: impl AsRef<[u8]>) {
         let mut stdout = std::io::stdout().lock();
-        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        let written = stdout.write_all(bytes.as_ref()).and_then(|()| stdout.flush());
         // Who closed the pipe has seen enough.
         if written.is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
             self.broken = true;
