@@ -1,5 +1,5 @@
 //! Issuing in memory beside a bare rcgen loop with the same key: the first is to be at least 80 % as fast.
-#![expect(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
+#![expect(clippy::unwrap_used, reason = "a benchmark")]
 
 use std::sync::OnceLock;
 

@@ -9,6 +9,7 @@ use ring::rand::SystemRandom;
 
 use crate::{
     authority::{Opened, new_serial},
+    detect,
     failure::Failure,
     groups::{KeyWord, LeafArgs},
     invocation::Invocation,
@@ -16,8 +17,29 @@ use crate::{
     output::Output,
 };
 
+/// A daemon's names as typed and, with `--detect`, those of this machine; what was taken and what not is said.
+pub(crate) fn daemon_names(
+    given: &[String],
+    detect_too: bool,
+    output: &mut Output,
+) -> Result<Vec<SubjectAltName>, Failure> {
+    let mut names = parse_names(given, output)?;
+    if detect_too {
+        let detected = detect::detect();
+        for note in detected.notes() {
+            output.note(&note);
+        }
+        for taken in detected.taken {
+            if !names.contains(&taken.name) {
+                names.push(taken.name);
+            }
+        }
+    }
+    Ok(names)
+}
+
 /// Names as typed, each as what it becomes in a certificate; what is doubtful is said.
-pub(crate) fn parse_names(given: &[String], output: &mut Output) -> Result<Vec<SubjectAltName>, Failure> {
+fn parse_names(given: &[String], output: &mut Output) -> Result<Vec<SubjectAltName>, Failure> {
     let mut names: Vec<SubjectAltName> = Vec::new();
     for text in given {
         let parsed = SubjectAltName::parse(text).map_err(|error| name_failure(&error))?;

@@ -30,6 +30,10 @@ impl Output {
         Self { format, styled, broken: false }
     }
 
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
     /// The result: `human` as text, or `wire` as JSON.
     pub(crate) fn result(&mut self, human: &str, wire: &impl Serialize) {
         match self.format {

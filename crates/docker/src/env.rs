@@ -7,7 +7,9 @@
 //! Quoting rules: POSIX XCU 2.2.2 (sh); fish language documentation, "Quotes"; PowerShell tokenizer.cs ScanStringLiteral;
 //! `help set` and `help for` of cmd.exe; tcsh(1), "History substitution" and "Lexical structure"; Nushell book, "Strings".
 
-use std::fmt;
+use std::{fmt, net::Ipv6Addr};
+
+use crate::daemon_json::TLS_PORT;
 
 /// Where the daemon is: `tcp://HOST:PORT`.
 pub const HOST: &str = "DOCKER_HOST";
@@ -109,6 +111,85 @@ pub struct Variables<'a> {
     pub host: Option<&'a str>,
     /// The absolute path of the client's directory.
     pub cert_path: &'a [u8],
+}
+
+/// Why a text cannot be `DOCKER_HOST` with TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostError {
+    /// No host in it.
+    NoHost,
+    /// A scheme other than `tcp`: docker takes no `https`, and uses no TLS with the others.
+    Scheme {
+        /// The scheme.
+        scheme: String,
+    },
+    /// A port that is none, or 0.
+    Port {
+        /// As it was given.
+        port: String,
+    },
+    /// A character that no host has, or an IPv6 address that is none.
+    NotAHost {
+        /// As it was given.
+        host: String,
+    },
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHost => f.write_str("it names no host"),
+            Self::Scheme { scheme } => write!(f, "docker does not speak TLS over {scheme:?}"),
+            Self::Port { port } => write!(f, "{port:?} is not a port"),
+            Self::NotAHost { host } => write!(f, "{host:?} is not a host"),
+        }
+    }
+}
+
+impl std::error::Error for HostError {}
+
+/// `text` as `DOCKER_HOST` is to be: `tcp://HOST:PORT`. The scheme may be missing; so may the port, which then is 2376,
+/// because docker itself would take 2375 even with TLS (docker/cli opts/hosts.go parseDockerDaemonHost).
+///
+/// # Errors
+/// When there is no host, or docker could not dial it with TLS.
+pub fn host_url(text: &str) -> Result<String, HostError> {
+    let rest = match text.split_once("://") {
+        Some(("tcp", rest)) => rest,
+        Some((scheme, _)) => return Err(HostError::Scheme { scheme: scheme.to_owned() }),
+        None => text,
+    };
+    // A path is kept: docker puts it before the API's own.
+    let (address, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let not_a_host = || HostError::NotAHost { host: address.to_owned() };
+    let (host, port) = if let Some(bracketed) = address.strip_prefix('[') {
+        let (host, after) = bracketed.split_once(']').ok_or_else(not_a_host)?;
+        let host = host.parse::<Ipv6Addr>().map_err(|_| not_a_host())?;
+        let port = if after.is_empty() { None } else { Some(after.strip_prefix(':').ok_or_else(not_a_host)?) };
+        (format!("[{host}]"), port)
+    } else if let Ok(host) = address.parse::<Ipv6Addr>() {
+        (format!("[{host}]"), None)
+    } else {
+        let (host, port) = address.split_once(':').map_or((address, None), |(host, port)| (host, Some(port)));
+        let allowed = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if !host.chars().all(allowed) {
+            return Err(not_a_host());
+        }
+        (host.to_owned(), port)
+    };
+    if host.is_empty() {
+        return Err(HostError::NoHost);
+    }
+    let port = match port {
+        None => TLS_PORT,
+        Some(text) => {
+            text.parse().ok().filter(|port| *port != 0).ok_or_else(|| HostError::Port { port: text.into() })?
+        }
+    };
+    if path.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(HostError::NotAHost { host: rest.to_owned() });
+    }
+    Ok(format!("tcp://{host}:{port}{path}"))
 }
 
 /// Why a value cannot be written for a shell.
@@ -468,6 +549,36 @@ mod tests {
             let variables = Variables { host: None, cert_path: b"/c" };
             let text = set(shell, &variables, &["dockseal", "env", "x\nrm -rf ~\r"]).unwrap();
             assert!(!String::from_utf8(text).unwrap().contains("rm -rf"), "{shell}");
+        }
+    }
+
+    #[test]
+    fn a_host_becomes_a_whole_url() {
+        let scheme = |scheme: &str| Err(HostError::Scheme { scheme: scheme.into() });
+        let port = |port: &str| Err(HostError::Port { port: port.into() });
+        let not_a_host = |host: &str| Err(HostError::NotAHost { host: host.into() });
+        let cases = [
+            ("tcp://build.example.com:2376", Ok("tcp://build.example.com:2376".to_owned())),
+            ("tcp://build.example.com", Ok("tcp://build.example.com:2376".into())),
+            ("10.0.0.5:1234", Ok("tcp://10.0.0.5:1234".into())),
+            ("::1", Ok("tcp://[::1]:2376".into())),
+            ("tcp://[2001:DB8::0:1]:99", Ok("tcp://[2001:db8::1]:99".into())),
+            ("tcp://h:2376/prefix", Ok("tcp://h:2376/prefix".into())),
+            ("https://h:2376", scheme("https")),
+            ("unix:///var/run/docker.sock", scheme("unix")),
+            ("tcp://", Err(HostError::NoHost)),
+            ("tcp://:2376", Err(HostError::NoHost)),
+            ("tcp://h:", port("")),
+            ("tcp://h:0", port("0")),
+            ("tcp://h:65536", port("65536")),
+            ("tcp://[fe80::1%lo]:1", not_a_host("[fe80::1%lo]:1")),
+            ("tcp://[::1]x", not_a_host("[::1]x")),
+            ("tcp://a b:1", not_a_host("a b:1")),
+            ("tcp://a'b", not_a_host("a'b")),
+            ("tcp://user@h:1", not_a_host("user@h:1")),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(host_url(text), expected, "{text:?}");
         }
     }
 

@@ -15,8 +15,7 @@ use serde::Serialize;
 use super::{init::AuthorityArgs, issue::check_not_here};
 use crate::{
     authority::{Opened, home_failure, prepare, read, read_certificates, unlock, write_failure},
-    detect,
-    endpoint::{Issued, SubjectKey, issue, new_key, no_names, parse_names, parse_user},
+    endpoint::{Issued, SubjectKey, daemon_names, issue, new_key, no_names, parse_user},
     failure::Failure,
     groups::{KeyWord, LeafArgs, OwnerArgs, PassphraseArgs, parse_lifetime},
     invocation::Invocation,
@@ -108,10 +107,7 @@ struct WireBundle {
 }
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
-    let mut names = parse_names(&args.names, output)?;
-    if args.detect {
-        detect::add_this_machine(&mut names, output)?;
-    }
+    let names = daemon_names(&args.names, args.detect, output)?;
     let Some(first) = names.first() else {
         return Err(Failure { what: WHAT.to_owned(), ..no_names() });
     };

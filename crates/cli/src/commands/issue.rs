@@ -14,8 +14,7 @@ use serde::Serialize;
 
 use crate::{
     authority::{home_failure, open, read_hint, write_failure},
-    detect,
-    endpoint::{Issued, SubjectKey, issue, new_key, no_names, parse_names, parse_user},
+    endpoint::{Issued, SubjectKey, daemon_names, issue, new_key, no_names, parse_user},
     failure::Failure,
     groups::{LeafArgs, OwnerArgs, PassphraseArgs},
     invocation::Invocation,
@@ -135,10 +134,7 @@ fn daemon(
     request: Option<&CertificateRequest>,
     output: &mut Output,
 ) -> Result<Endpoint, Failure> {
-    let mut names = parse_names(names, output)?;
-    if detect {
-        detect::add_this_machine(&mut names, output)?;
-    }
+    let mut names = daemon_names(names, detect, output)?;
     if let Some(request) = request {
         if names.is_empty() {
             names = names_of(request, output);

@@ -2,6 +2,7 @@
 
 pub(crate) mod adopt;
 pub(crate) mod bootstrap;
+pub(crate) mod env;
 pub(crate) mod init;
 pub(crate) mod issue;
 pub(crate) mod request;
@@ -38,4 +39,6 @@ pub(crate) enum Command {
     Issue(issue::Args),
     /// Make a key and a certificate request on the machine that will use them
     Request(request::Args),
+    /// Print the variables that make docker use a client's directory
+    Env(env::Args),
 }

@@ -12,8 +12,7 @@ use serde_json::json;
 use super::issue::check_not_here;
 use crate::{
     authority::write_failure,
-    detect,
-    endpoint::{new_key, no_names, parse_names, parse_user},
+    endpoint::{daemon_names, new_key, no_names, parse_user},
     failure::Failure,
     groups::{KeyWord, OwnerArgs},
     invocation::Invocation,
@@ -72,10 +71,7 @@ struct Common {
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let (endpoint, common) = match &args.endpoint {
         EndpointArgs::Daemon { names, detect, common } => {
-            let mut names = parse_names(names, output)?;
-            if *detect {
-                detect::add_this_machine(&mut names, output)?;
-            }
+            let names = daemon_names(names, *detect, output)?;
             if names.is_empty() {
                 return Err(Failure { what: "cannot make the request".to_owned(), ..no_names() });
             }
