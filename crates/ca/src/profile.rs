@@ -5,7 +5,7 @@ use std::fmt;
 use dockseal_docker::Role;
 use dockseal_pki::{
     Certificate, Lifetime, PublicKey, PublicKeyAlgorithm, SerialNumber, SubjectAltName, UserName, Validity,
-    ValidityError,
+    ValidityError, moment,
 };
 use time::OffsetDateTime;
 
@@ -130,7 +130,7 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::EndsWithIssuer { asked, given } => {
-                write!(f, "it ends with its authority on {} instead of {}", given.date(), asked.date())
+                write!(f, "it ends with its authority on {} instead of {}", moment(*given), moment(*asked))
             }
         }
     }
@@ -188,9 +188,9 @@ impl fmt::Display for Refusal {
             Self::TooLong { asked, longest } => write!(f, "a lifetime of {asked} is longer than the {longest} allowed"),
             Self::Validity(error) => error.fmt(f),
             Self::IssuerNotYetValid { now, begins } => {
-                write!(f, "the clock says {now}, but the authority is only valid from {begins}")
+                write!(f, "the clock says {}, but the authority is only valid from {}", moment(*now), moment(*begins))
             }
-            Self::IssuerExpired { ended } => write!(f, "the authority ended on {ended}"),
+            Self::IssuerExpired { ended } => write!(f, "the authority ended on {}", moment(*ended)),
         }
     }
 }

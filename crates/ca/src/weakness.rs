@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use dockseal_pki::{Certificate, ExtendedKeyUsage, PublicKeyAlgorithm};
+use dockseal_pki::{Certificate, ExtendedKeyUsage, PublicKeyAlgorithm, moment};
 use time::{Duration, OffsetDateTime};
 
 /// Something about an authority's certificate that its owner should know.
@@ -45,7 +45,7 @@ impl fmt::Display for Weakness {
         const STRICT: &str = "Python 3.13 and openssl -x509_strict refuse it";
         match self {
             Self::EndsSoon { end } => {
-                write!(f, "the authority ends on {}; certificates cannot outlive it", end.date())
+                write!(f, "the authority ends on {}; certificates cannot outlive it", moment(*end))
             }
             Self::ShortKey { bits } => write!(f, "the authority's RSA key has {bits} bits; 3072 are recommended today"),
             Self::OldSignature { algorithm } => write!(f, "the authority's own signature uses {algorithm}; Docker ignores it, others refuse it"),

@@ -126,13 +126,16 @@ fn key_failure(what: String, error: &KeyError) -> Failure {
         KeyError::NoPublicHalf => {
             Failure::trouble(what).cause(error).hint("write it again with openssl pkey -in KEY -out COPY")
         }
-        _ => Failure::trouble(what).cause(error),
+        _ => Failure::trouble(what).cause(error).hint("take it from where it was made, or from a copy"),
     }
 }
 
 /// Every certificate of a PEM text, at least one.
 pub(crate) fn read_certificates(bytes: &[u8], path: &Path) -> Result<Vec<Certificate>, Failure> {
-    let cannot = || Failure::trouble(format!("cannot use the certificate {}", path.display()));
+    let cannot = || {
+        Failure::trouble(format!("cannot use the certificate {}", path.display()))
+            .hint("it is to be PEM: a line -----BEGIN CERTIFICATE-----")
+    };
     let blocks = pem::decode_all(bytes).map_err(|error| cannot().cause(error))?;
     let certificates = blocks
         .iter()
@@ -195,16 +198,16 @@ pub(crate) fn home_failure(what: &str, error: &HomeError) -> Failure {
             trouble.hint("name a real directory with --authority DIR")
         }
         HomeError::Read(error) => read_hint(trouble, error),
+        HomeError::Write(WriteError::ForeignFiles { .. }) => {
+            Failure::no(what).cause(error).hint("an authority has a directory of its own; name it with --authority DIR")
+        }
         HomeError::Write(error) => write_hint(trouble, error),
     }
 }
 
 pub(crate) fn read_hint(failure: Failure, error: &ReadError) -> Failure {
     match error {
-        ReadError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
-            failure.hint("run it as the user who owns the file")
-        }
-        ReadError::Io { .. } => failure,
+        ReadError::Io { source, .. } => failure.hint(io_hint(source)),
         ReadError::NotAFile { .. } => failure.hint("name a file"),
         ReadError::TooLarge { .. } => {
             failure.hint("certificates and keys have a few thousand bytes; is it the right file?")
@@ -213,18 +216,8 @@ pub(crate) fn read_hint(failure: Failure, error: &ReadError) -> Failure {
 }
 
 fn write_hint(failure: Failure, error: &WriteError) -> Failure {
-    use std::io::ErrorKind as Kind;
     match error {
-        WriteError::Io { source, .. } => match source.kind() {
-            Kind::StorageFull | Kind::QuotaExceeded => {
-                failure.hint("free some space and run it again; nothing was left half-written")
-            }
-            Kind::ReadOnlyFilesystem => failure.hint("choose a place on a file system that can be written"),
-            Kind::PermissionDenied => failure.hint("choose a place that you may write to, or run it as its owner"),
-            Kind::ResourceBusy => failure.hint("it may be a mount point; name a directory inside it"),
-            Kind::NotADirectory => failure.hint("a file stands where a directory is needed"),
-            _ => failure,
-        },
+        WriteError::Io { source, .. } => failure.hint(io_hint(source)),
         WriteError::AlreadyThere { .. } => failure.hint("--replace puts new ones in their place"),
         WriteError::ForeignFiles { .. } => {
             failure.hint("name a directory of its own; docker finds it by DOCKER_CERT_PATH")
@@ -233,6 +226,22 @@ fn write_hint(failure: Failure, error: &WriteError) -> Failure {
             failure.hint("name a real directory, or one that does not exist yet")
         }
         WriteError::NoName { .. } => failure.hint("name the directory itself"),
+    }
+}
+
+fn io_hint(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::StorageFull | Kind::QuotaExceeded => "free some space and run it again; nothing was left half-written",
+        Kind::ReadOnlyFilesystem => "choose a place on a file system that can be written",
+        Kind::PermissionDenied => "choose a place that you may use, or run it as its owner",
+        Kind::ResourceBusy => "it may be a mount point; name a directory inside it",
+        Kind::NotADirectory | Kind::AlreadyExists => {
+            "something that is not a directory stands where one is needed; name another place"
+        }
+        Kind::NotFound => "check the path",
+        Kind::InvalidFilename => "choose a shorter name",
+        _ => "check the path and the file system it is on",
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     authority::{Opened, new_serial},
     detect,
     failure::Failure,
-    groups::{KeyWord, LeafArgs},
+    groups::{KeyWord, LeafArgs, parse_lifetime},
     invocation::Invocation,
     judgement,
     output::Output,
@@ -135,7 +135,8 @@ pub(crate) fn issue(
         SubjectKey::Here(key) => (key.public_key().clone(), Some(*key)),
         SubjectKey::Elsewhere(public_key) => (public_key, None),
     };
-    let request = Request { endpoint: endpoint.clone(), public_key, lifetime: args.lifetime };
+    let lifetime = args.lifetime.as_deref().map(parse_lifetime).transpose()?;
+    let request = Request { endpoint: endpoint.clone(), public_key, lifetime };
     let issuance = Issuance { now: invocation.now, serial: new_serial()? };
     let template = profile(role, args.allow_long_lifetime)
         .and_then(|profile| profile.permit(request, opened.authority.issuer(), issuance))

@@ -66,8 +66,8 @@ impl From<KeyWord> for KeyAlgorithm {
 #[derive(Args)]
 pub(crate) struct LeafArgs {
     /// How long a certificate lives: a number with s, m, h, d, w or y (365 days) [default: 1y]
-    #[arg(long, value_name = "DURATION", value_parser = parse_lifetime, allow_hyphen_values = true)]
-    pub(crate) lifetime: Option<Lifetime>,
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    pub(crate) lifetime: Option<String>,
 
     /// The kind of private key
     #[arg(long, value_enum, default_value = "p256")]
@@ -128,6 +128,10 @@ fn key_mode(text: &str) -> Result<u32, Failure> {
     Ok(mode)
 }
 
-pub(crate) fn parse_lifetime(text: &str) -> Result<Lifetime, String> {
-    Lifetime::parse(text).map_err(|error| format!("{error}; give a number with s, m, h, d, w or y, e.g. 90d or 1y"))
+pub(crate) fn parse_lifetime(text: &str) -> Result<Lifetime, Failure> {
+    Lifetime::parse(text).map_err(|error| {
+        Failure::trouble(format!("cannot use the lifetime {text:?}"))
+            .cause(error)
+            .hint("give a number with s, m, h, d, w or y (365 days), e.g. 90d or 1y")
+    })
 }

@@ -1,9 +1,9 @@
 //! The JSON that programs read. Fields are added, never repurposed; `schema` counts the exceptions.
 
 use dockseal_docker::Role;
-use dockseal_pki::{Certificate, Validity};
+use dockseal_pki::{Certificate, Validity, moment};
 use serde::Serialize;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub(crate) const SCHEMA: u32 = 1;
 
@@ -42,8 +42,6 @@ pub(crate) fn rfc3339(time: OffsetDateTime) -> String {
 
 /// `2027-11-23 12:00 UTC (365 days)`: the end of a validity and how far away it is.
 pub(crate) fn until(validity: Validity, now: OffsetDateTime) -> String {
-    let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
-    let end = validity.not_after.format(format).unwrap_or_else(|_| validity.not_after.to_string());
     let left = validity.not_after - now;
     let distance = match (left.whole_days(), left.whole_hours(), left.whole_minutes()) {
         _ if left.is_negative() => "expired".to_owned(),
@@ -52,5 +50,5 @@ pub(crate) fn until(validity: Validity, now: OffsetDateTime) -> String {
         (_, 2.., _) => format!("{} hours", left.whole_hours()),
         (_, _, minutes) => format!("{minutes} minutes"),
     };
-    format!("{end} ({distance})")
+    format!("{} ({distance})", moment(validity.not_after))
 }

@@ -34,4 +34,4 @@ pub use request::{CertificateRequest, RequestError};
 pub use serial::SerialNumber;
 pub use signer::{SignatureScheme, Signer, SigningError};
 pub use user::{UserName, UserNameError};
-pub use validity::{Lifetime, LifetimeError, Validity, ValidityError};
+pub use validity::{Lifetime, LifetimeError, Validity, ValidityError, moment};

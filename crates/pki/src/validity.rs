@@ -2,10 +2,19 @@
 
 use std::fmt;
 
-use time::{Duration, OffsetDateTime, macros::datetime};
+use time::{
+    Duration, OffsetDateTime,
+    macros::{datetime, format_description},
+};
 
 /// The last second that a certificate can express (RFC 5280 section 4.1.2.5.2: `99991231235959Z`).
 const LAST: OffsetDateTime = datetime!(9999-12-31 23:59:59 UTC);
+
+/// A moment for people: `2027-11-23 12:00 UTC`.
+pub fn moment(time: OffsetDateTime) -> String {
+    let utc = time.to_offset(time::UtcOffset::UTC);
+    utc.format(format_description!("[year]-[month]-[day] [hour]:[minute] UTC")).unwrap_or_else(|_| utc.to_string())
+}
 
 /// Both ends of a certificate's life; both seconds belong to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -134,14 +134,26 @@ fn split(destination: &Path) -> Result<(&Path, &OsStr), WriteError> {
 }
 
 fn make_parents(parent: &Path) -> Result<(), WriteError> {
-    if parent.is_dir() {
-        return Ok(());
+    // Top down, each with its mode set after it was made, since the umask may have taken even the owner's bits.
+    let missing: Vec<&Path> =
+        parent.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.is_dir()).collect();
+    for directory in missing.into_iter().rev() {
+        match DirBuilder::new().mode(layout::DIRECTORY_MODE).create(directory) {
+            Ok(()) => fs::set_permissions(directory, Permissions::from_mode(layout::DIRECTORY_MODE))
+                .map_err(WriteError::io("set the mode of", directory))?,
+            // Another process was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
+            Err(error) => return Err(WriteError::io("make the directory", directory)(error)),
+        }
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(layout::DIRECTORY_MODE)
-        .create(parent)
-        .map_err(WriteError::io("make the directory", parent))
+    Ok(())
+}
+
+/// Ours alone, whatever the umask.
+fn make_directory(path: &Path) -> Result<(), WriteError> {
+    DirBuilder::new().mode(layout::DIRECTORY_MODE).create(path).map_err(WriteError::io("make the directory", path))?;
+    fs::set_permissions(path, Permissions::from_mode(layout::DIRECTORY_MODE))
+        .map_err(WriteError::io("set the mode of", path))
 }
 
 fn inspect(plan: &FilePlan, destination: &Path, existing: Existing) -> Result<Found, WriteError> {
@@ -194,7 +206,7 @@ impl Stage {
         let _parent_lock = lock_directory(parent)?;
         sweep(parent, name)?;
         let path = parent.join(staging_name(name)?);
-        DirBuilder::new().mode(0o700).create(&path).map_err(WriteError::io("make the directory", &path))?;
+        make_directory(&path)?;
         let lock = lock_directory(&path)?;
         Ok(Self { path, _lock: lock })
     }
@@ -203,7 +215,7 @@ impl Stage {
         for file in &plan.files {
             let path = self.path.join(&file.path);
             if let Some(parent) = path.parent().filter(|parent| *parent != self.path && !parent.exists()) {
-                DirBuilder::new().mode(0o700).create(parent).map_err(WriteError::io("make the directory", parent))?;
+                make_directory(parent)?;
                 own(parent, plan.ownership, plan.directory_mode)?;
             }
             write_file(&path, file.mode, file.contents.bytes(), plan.ownership)?;
@@ -352,7 +364,7 @@ fn carry(from: &Path, to: &Path) -> Result<(), WriteError> {
     if !metadata.is_dir() {
         return fs::hard_link(from, to).map_err(WriteError::io("keep", from));
     }
-    DirBuilder::new().mode(0o700).create(to).map_err(WriteError::io("make the directory", to))?;
+    make_directory(to)?;
     for entry in fs::read_dir(from).map_err(WriteError::io("read the directory", from))? {
         let entry = entry.map_err(WriteError::io("read the directory", from))?;
         let kind = entry.file_type().map_err(WriteError::io("look at", from))?;

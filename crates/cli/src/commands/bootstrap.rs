@@ -8,7 +8,7 @@ use std::{
 
 use dockseal_ca::Endpoint;
 use dockseal_docker::{FilePlan, PlannedFile, Role, daemon_json, layout, plan, unit};
-use dockseal_pki::{Bundle, Certificate, GeneralName, Lifetime, PrivateKey, Signer, SubjectAltName, TrustAnchors};
+use dockseal_pki::{Bundle, Certificate, GeneralName, PrivateKey, Signer, SubjectAltName, TrustAnchors};
 use dockseal_store::{Existing, HomeError, WriteError, check_destination, deliver, remove_stale};
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ use crate::{
     authority::{Opened, home_failure, prepare, read, read_certificates, unlock, write_failure},
     endpoint::{Issued, SubjectKey, daemon_names, issue, new_key, no_names, parse_user},
     failure::Failure,
-    groups::{KeyWord, LeafArgs, OwnerArgs, PassphraseArgs, parse_lifetime},
+    groups::{KeyWord, LeafArgs, OwnerArgs, PassphraseArgs},
     invocation::Invocation,
     judgement, next,
     output::{Output, table},
@@ -62,8 +62,8 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "p256")]
     authority_key: KeyWord,
     /// How long a new authority lives [default: 10y]
-    #[arg(long, value_name = "DURATION", value_parser = parse_lifetime, allow_hyphen_values = true)]
-    authority_lifetime: Option<Lifetime>,
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    authority_lifetime: Option<String>,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
@@ -120,16 +120,17 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         check_not_here(directory, invocation, WHAT)?;
     }
     // Another process that makes the same things at the same moment wins a rename; what it made is looked at again.
-    for _attempt in 0..4 {
+    let mut last = None;
+    for _attempt in 0..8 {
         match attempt(args, &wanted, invocation, output)? {
-            Some(done) => {
+            Attempt::Done(done) => {
                 report(&done, &wanted, &names, &out, invocation, output);
                 return Ok(ExitCode::SUCCESS);
             }
-            None => continue,
+            Attempt::SomebodyWasFaster(failure) => last = Some(failure),
         }
     }
-    Err(Failure::trouble(WHAT).cause("other processes keep changing the same directories").hint("run it again"))
+    Err(last.unwrap_or_else(|| Failure::trouble(WHAT)))
 }
 
 fn wanted(names: &[SubjectAltName], clients: &[String], out: &Path) -> Result<Vec<Wanted>, Failure> {
@@ -153,13 +154,15 @@ struct Done {
     outcomes: Vec<Outcome>,
 }
 
-/// Everything once: look, issue and judge in memory, then write. `None` when somebody else was faster.
-fn attempt(
-    args: &Args,
-    wanted: &[Wanted],
-    invocation: &Invocation,
-    output: &mut Output,
-) -> Result<Option<Done>, Failure> {
+/// How a try ended.
+enum Attempt {
+    Done(Box<Done>),
+    /// Something that was missing is there now; if it is not a bundle that can be kept, this is why.
+    SomebodyWasFaster(Failure),
+}
+
+/// Everything once: look, issue and judge in memory, then write.
+fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut Output) -> Result<Attempt, Failure> {
     let home = invocation.home()?;
     let ownership = args.owner.resolve()?;
     for directory in wanted.iter().map(|wanted| &wanted.directory).chain([&home.path().to_owned()]) {
@@ -173,13 +176,14 @@ fn attempt(
         let chain = read_certificates(&files.chain, &home.path().join("ca.pem"))?;
         let kept = keep(wanted, &chain, existing, invocation)?;
         if kept.iter().all(Option::is_some) {
-            let Some(authority) = chain.into_iter().next() else { return Ok(None) };
+            let Some(authority) = chain.into_iter().next() else { return Err(Failure::trouble(WHAT)) };
             let outcomes = kept.into_iter().flatten().collect();
-            return Ok(Some(Done { authority, home: home.path().to_owned(), made_authority: false, outcomes }));
+            let done = Done { authority, home: home.path().to_owned(), made_authority: false, outcomes };
+            return Ok(Attempt::Done(Box::new(done)));
         }
         (unlock(home, &files, &args.passphrase, invocation, output)?, None, kept)
     } else {
-        let request = args.authority.request(args.authority_lifetime)?;
+        let request = args.authority.request(args.authority_lifetime.as_deref())?;
         let kept = keep(wanted, &[], existing, invocation)?;
         let passphrase = passphrase::for_new_key(&args.passphrase, invocation, output)?;
         let (opened, key_pem) = prepare(&request, args.authority_key, passphrase.as_ref(), home, invocation)?;
@@ -197,7 +201,12 @@ fn attempt(
                 if wanted.endpoint.role() == Role::Daemon {
                     plan.files.extend(configuration());
                 }
-                check_destination(&plan, &wanted.directory, existing).map_err(|error| write_failure(WHAT, &error))?;
+                match check_destination(&plan, &wanted.directory, existing) {
+                    Err(error @ WriteError::AlreadyThere { .. }) => {
+                        return Ok(Attempt::SomebodyWasFaster(write_failure(WHAT, &error)));
+                    }
+                    other => other.map_err(|error| write_failure(WHAT, &error))?,
+                }
                 Outcome::Made(Box::new(issued), plan)
             }
         });
@@ -206,37 +215,28 @@ fn attempt(
     let made_authority = new_key_pem.is_some();
     if let Some(key_pem) = new_key_pem {
         match opened.home.create(&opened.authority.chain(), key_pem) {
-            Err(HomeError::AlreadyThere { .. }) => return Ok(None),
+            Err(error @ HomeError::AlreadyThere { .. }) => {
+                return Ok(Attempt::SomebodyWasFaster(home_failure(WHAT, &error)));
+            }
             other => other.map_err(|error| home_failure("cannot make the authority", &error))?,
         }
     }
-    if write(&opened, wanted, &outcomes, existing)? == Write::SomebodyWasFaster {
-        return Ok(None);
+    for (wanted, outcome) in wanted.iter().zip(&outcomes) {
+        let Outcome::Made(issued, plan) = outcome else { continue };
+        opened.home.record(&issued.certificate).map_err(|error| home_failure(WHAT, &error))?;
+        match deliver(plan, &wanted.directory, existing) {
+            Err(error @ WriteError::AlreadyThere { .. }) => {
+                return Ok(Attempt::SomebodyWasFaster(write_failure(WHAT, &error)));
+            }
+            other => other.map_err(|error| write_failure(WHAT, &error))?,
+        }
     }
-    Ok(Some(Done {
+    Ok(Attempt::Done(Box::new(Done {
         authority: opened.authority.issuer().clone(),
         home: opened.home.path().to_owned(),
         made_authority,
         outcomes,
-    }))
-}
-
-#[derive(PartialEq, Eq)]
-enum Write {
-    Done,
-    SomebodyWasFaster,
-}
-
-fn write(opened: &Opened, wanted: &[Wanted], outcomes: &[Outcome], existing: Existing) -> Result<Write, Failure> {
-    for (wanted, outcome) in wanted.iter().zip(outcomes) {
-        let Outcome::Made(issued, plan) = outcome else { continue };
-        opened.home.record(&issued.certificate).map_err(|error| home_failure(WHAT, &error))?;
-        match deliver(plan, &wanted.directory, existing) {
-            Err(WriteError::AlreadyThere { .. }) => return Ok(Write::SomebodyWasFaster),
-            other => other.map_err(|error| write_failure(WHAT, &error))?,
-        }
-    }
-    Ok(Write::Done)
+    })))
 }
 
 /// What is there and right, for each thing wanted.

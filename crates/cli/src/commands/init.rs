@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use dockseal_ca::{Authority, AuthorityRequest, PermittedName};
 use dockseal_docker::Role;
-use dockseal_pki::Lifetime;
 use serde::Serialize;
 
 use crate::{
@@ -31,8 +30,8 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "p256")]
     key: KeyWord,
     /// How long the authority lives: a number with s, m, h, d, w or y (365 days) [default: 10y]
-    #[arg(long, value_name = "DURATION", value_parser = parse_lifetime, allow_hyphen_values = true)]
-    lifetime: Option<Lifetime>,
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    lifetime: Option<String>,
 }
 
 /// What only a new authority needs.
@@ -47,7 +46,7 @@ pub(crate) struct AuthorityArgs {
 }
 
 impl AuthorityArgs {
-    pub(crate) fn request(&self, lifetime: Option<Lifetime>) -> Result<AuthorityRequest, Failure> {
+    pub(crate) fn request(&self, lifetime: Option<&str>) -> Result<AuthorityRequest, Failure> {
         let permitted =
             self.permit.iter().map(|text| PermittedName::parse(text)).collect::<Result<_, _>>().map_err(|error| {
                 Failure::trouble("cannot constrain the authority to that")
@@ -56,7 +55,7 @@ impl AuthorityArgs {
             })?;
         Ok(AuthorityRequest {
             name: self.name.clone(),
-            lifetime: lifetime.unwrap_or(Authority::USUAL_LIFETIME),
+            lifetime: lifetime.map(parse_lifetime).transpose()?.unwrap_or(Authority::USUAL_LIFETIME),
             permitted,
         })
     }
@@ -71,7 +70,7 @@ struct Wire {
 }
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
-    let request = args.authority.request(args.lifetime)?;
+    let request = args.authority.request(args.lifetime.as_deref())?;
     let home = invocation.home()?;
     // Before anybody types a passphrase.
     home.check_free().map_err(|error| home_failure("cannot make the authority", &error))?;
