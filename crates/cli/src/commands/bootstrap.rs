@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{init::AuthorityArgs, issue::check_not_here};
 use crate::{
-    authority::{Opened, home_failure, prepare, read, read_certificates, unlock, write_failure},
+    authority::{home_failure, prepare, read, read_certificates, unlock, write_failure},
     endpoint::{Issued, SubjectKey, daemon_names, issue, new_key, no_names, parse_user},
     failure::Failure,
     groups::{KeyWord, LeafArgs, OwnerArgs, PassphraseArgs},
