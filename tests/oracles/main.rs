@@ -3,6 +3,19 @@
 //! openssl alone, and material that it must refuse: an oracle that says yes to
 //! everything proves nothing.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "test code"
+)]
 
+mod adopt;
+mod certificates;
+mod configuration;
 mod docker;
+mod lint;
+mod request;
+mod stacks;
