@@ -13,6 +13,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
+    clippy::print_stdout,
     reason = "test code: the clock, the environment and raw files are its business, and it fails by panicking"
 )]
 
