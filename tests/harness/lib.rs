@@ -33,7 +33,7 @@ pub use program::{Program, Ran};
 pub use random::Random;
 pub use sandbox::Sandbox;
 pub use skip::{is_root, note_skip, tool, tools_dir};
-pub use tree::{Tree, tree};
+pub use tree::{Entry, Tree, tree};
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

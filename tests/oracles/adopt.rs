@@ -251,7 +251,9 @@ fn what_cannot_be_adopted() {
     openssl(&sandbox, "req -x509 -newkey rsa:2048 -nodes -keyout foreign/leaf-key.pem -out foreign/leaf.pem -subj /CN=leaf -addext basicConstraints=critical,CA:FALSE");
     sandbox.write("foreign/garbage.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let before = tree(sandbox.root());
-    let cases: [(&str, &str, &str, &[&str], &[i32]); 8] = [
+    // what is wrong, --ca, --key, how the passphrase is said, exit codes
+    type Case<'a> = (&'a str, &'a str, &'a str, &'a [&'a str], &'a [i32]);
+    let cases: [Case<'_>; 8] = [
         ("the key of another", "foreign/ca.pem", "foreign/other.pem", &["--no-passphrase"], &[1, 2]),
         ("encrypted, no passphrase", "foreign/ca.pem", "foreign/ca-key.pem", &[], &[2]),
         ("encrypted, none wanted", "foreign/ca.pem", "foreign/ca-key.pem", &["--no-passphrase"], &[1, 2]),
