@@ -71,7 +71,8 @@ fn a_second_run_changes_nothing_and_says_so() {
     assert_eq!(before, tree(sandbox.root()));
     assert!(again.holds("nothing") || again.holds("unchanged") || again.holds("already"), "{again}");
     let json = sandbox.dockseal(["--format", "json"]).args(BOOTSTRAP).run().success();
-    let result: serde_json::Value = serde_json::from_str(&json.stdout).unwrap_or_else(|error| panic!("{error}\n{json}"));
+    let result: serde_json::Value =
+        serde_json::from_str(&json.stdout).unwrap_or_else(|error| panic!("{error}\n{json}"));
     assert_eq!(result["schema"], 1);
     assert_eq!(before, tree(sandbox.root()));
 }
@@ -96,7 +97,13 @@ fn one_more_client_adds_only_that() {
 fn what_is_said_names_what_was_made() {
     let sandbox = Sandbox::new();
     let ran = sandbox.dockseal(BOOTSTRAP).args(["--client", "bob"]).run().success();
-    for text in ["build.example.com/daemon", "build.example.com/clients/alice", "build.example.com/clients/bob", "DOCKER_CERT_PATH", "docker"] {
+    for text in [
+        "build.example.com/daemon",
+        "build.example.com/clients/alice",
+        "build.example.com/clients/bob",
+        "DOCKER_CERT_PATH",
+        "docker",
+    ] {
         assert!(ran.holds(text), "{text} is not said\n{ran}");
     }
     // A client's certificate is root on the host: that is said when it is issued.
@@ -137,9 +144,13 @@ fn issued_certificates_are_kept() {
     let _ = sandbox.dockseal(["issue", "client", "a", "--out", "a", "--no-passphrase"]).run().success();
     let serial = sandbox.openssl(["x509", "-noout", "-serial", "-in", "a/cert.pem"]);
     let serial = serial.trim().strip_prefix("serial=").unwrap().to_lowercase();
-    let kept: Vec<String> = tree(&crate::home(&sandbox).join("issued")).paths();
-    let kept: Vec<String> = kept.iter().map(|path| path.to_lowercase()).collect();
-    assert_eq!(kept, [format!("./{serial}.pem")]);
+    let of_ca = crate::home(&sandbox).join("ca.pem");
+    let of_ca = sandbox.openssl(["x509", "-noout", "-serial", "-in", of_ca.to_str().unwrap()]);
+    let of_ca = of_ca.trim().strip_prefix("serial=").unwrap().to_lowercase();
+    // The authority issued itself, too.
+    let mut expected = [format!("./{serial}.pem"), format!("./{of_ca}.pem")];
+    expected.sort();
+    assert_eq!(tree(&crate::home(&sandbox).join("issued")).paths(), expected);
 }
 
 #[test]
@@ -163,7 +174,20 @@ fn replacing_makes_a_new_key_and_leaves_no_trace() {
 fn owner_group_and_mode() {
     dockseal_tests::require_root!();
     let sandbox = with_authority();
-    let owned = ["issue", "client", "a", "--out", "a", "--no-passphrase", "--owner", "nobody", "--group", "1234", "--mode", "0640"];
+    let owned = [
+        "issue",
+        "client",
+        "a",
+        "--out",
+        "a",
+        "--no-passphrase",
+        "--owner",
+        "nobody",
+        "--group",
+        "1234",
+        "--mode",
+        "0640",
+    ];
     let _ = sandbox.dockseal(owned).run().success();
     let key = fs::metadata(sandbox.path("a/key.pem")).unwrap();
     let passwd = fs::read_to_string("/etc/passwd").unwrap();

@@ -71,7 +71,9 @@ impl Story {
         let what = tree(sandbox.root());
         for (path, (mode, _, entry)) in &what.0 {
             if let dockseal_tests::Entry::File(bytes) = entry {
-                let secret = String::from_utf8_lossy(bytes).contains("PRIVATE KEY") || path.ends_with("key.pem") || path.ends_with("ca-key.pem");
+                let secret = String::from_utf8_lossy(bytes).contains("PRIVATE KEY")
+                    || path.ends_with("key.pem")
+                    || path.ends_with("ca-key.pem");
                 assert!(!secret || mode & 0o077 == 0, "{}: {when}: {} is {mode:o}\n{what}", self.name, path.display());
             }
         }

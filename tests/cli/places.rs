@@ -28,7 +28,11 @@ fn an_authority_directory_that_is_none() {
     for place in ["file", "link", "dangling", "file/below"] {
         println!("{place}");
         unchanged(&sandbox, &["--authority", place, "init", "--no-passphrase"], &[1, 2]);
-        unchanged(&sandbox, &["--authority", place, "bootstrap", "h.test", "--client", "a", "--no-passphrase"], &[1, 2]);
+        unchanged(
+            &sandbox,
+            &["--authority", place, "bootstrap", "h.test", "--client", "a", "--no-passphrase"],
+            &[1, 2],
+        );
         unchanged(&sandbox, &["--authority", place, "issue", "client", "a", "--out", "c", "--no-passphrase"], &[1, 2]);
     }
 }
@@ -56,7 +60,15 @@ fn an_authority_with_another_key() {
     let sandbox = with_authority();
     let key = home(&sandbox).join("ca-key.pem");
     fs::remove_file(&key).unwrap();
-    sandbox.openssl(["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", key.to_str().unwrap()]);
+    sandbox.openssl([
+        "genpkey",
+        "-algorithm",
+        "EC",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-out",
+        key.to_str().unwrap(),
+    ]);
     fs::set_permissions(&key, fs::Permissions::from_mode(0o400)).unwrap();
     unchanged(&sandbox, &["issue", "client", "a", "--out", "c", "--no-passphrase"], &[1, 2]);
 }
@@ -181,7 +193,10 @@ fn a_full_disk() {
         let authority = place.join("authority");
         let bootstrap = || {
             let program = sandbox.dockseal(["--authority"]).arg(&authority);
-            program.args(["bootstrap", "h.test", "--client", "a", "--no-passphrase", "--out"]).arg(place.join("host")).run()
+            program
+                .args(["bootstrap", "h.test", "--client", "a", "--no-passphrase", "--out"])
+                .arg(place.join("host"))
+                .run()
         };
         let ran = bootstrap();
         let what = tree(&place);
@@ -206,7 +221,10 @@ fn a_full_disk() {
         Bundle(place.join("host/daemon")).assert_complete();
         Bundle(place.join("host/clients/a")).assert_complete();
     }
-    assert!(failed > 3 && succeeded > 3, "the sizes tried do not straddle what is needed: {failed} failed, {succeeded} succeeded");
+    assert!(
+        failed > 3 && succeeded > 3,
+        "the sizes tried do not straddle what is needed: {failed} failed, {succeeded} succeeded"
+    );
 }
 
 /// The same for replacing: the old bundle stays whole until the new one is.

@@ -33,7 +33,11 @@ fn silent(sandbox: &Sandbox, ran: &Ran) {
         let decoded = decoded.arg(sandbox.root().join(path)).run();
         if let Some((_, rest)) = decoded.stdout.split_once("priv:") {
             let hex: String = rest.split("pub:").next().unwrap().chars().filter(char::is_ascii_hexdigit).collect();
-            assert!(hex.len() >= 60 && !plain.contains(&hex[8..40]), "{} is shown in hexadecimal\n{ran}", path.display());
+            assert!(
+                hex.len() >= 60 && !plain.contains(&hex[8..40]),
+                "{} is shown in hexadecimal\n{ran}",
+                path.display()
+            );
         }
     }
 }
@@ -83,7 +87,8 @@ fn ways_to_say_a_passphrase() {
     let dockseal = dockseal_tests::dockseal_binary().to_str().unwrap();
     let opens = |sandbox: &Sandbox| {
         let key = home(sandbox).join("ca-key.pem");
-        let _ = sandbox.program("openssl").args(["pkey", "-noout", "-passin", "file:pass", "-in"]).arg(key).run().success();
+        let _ =
+            sandbox.program("openssl").args(["pkey", "-noout", "-passin", "file:pass", "-in"]).arg(key).run().success();
     };
     let sandbox = || {
         let sandbox = Sandbox::new();
@@ -149,10 +154,13 @@ fn a_prompt_on_a_terminal() {
     let shown = typed(&sandbox, &format!("{dockseal} issue client alice --out alice"), &[PASSPHRASE]);
     assert!(sandbox.path("alice/key.pem").exists() && !shown.contains(PASSPHRASE), "{shown}");
 
-    // Two that differ make no authority.
+    // Two that differ are asked for again.
     let other = Sandbox::new();
-    let shown = typed(&other, &format!("{dockseal} init"), &[PASSPHRASE, "something else"]);
-    assert!(!home(&other).join("ca.pem").exists(), "{shown}");
+    other.write("pass", format!("{PASSPHRASE}\n"));
+    let shown = typed(&other, &format!("{dockseal} init"), &[PASSPHRASE, "something else", PASSPHRASE, PASSPHRASE]);
+    let key = home(&other).join("ca-key.pem");
+    assert!(key.exists() && !shown.contains("something else"), "{shown}");
+    let _ = other.program("openssl").args(["pkey", "-noout", "-passin", "file:pass", "-in"]).arg(key).run().success();
 }
 
 /// Runs a line on a terminal of its own and types each answer after a prompt for it.

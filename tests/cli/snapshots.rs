@@ -73,10 +73,7 @@ fn bootstrap() {
 
 #[test]
 fn bootstrap_json() {
-    story(
-        "bootstrap-json",
-        &["--format json bootstrap build.example.com 10.0.0.5 --client alice --no-passphrase"],
-    );
+    story("bootstrap-json", &["--format json bootstrap build.example.com 10.0.0.5 --client alice --no-passphrase"]);
 }
 
 #[test]

@@ -37,7 +37,8 @@ impl Bundle {
         let certificate = public_key_of_certificate(&self.cert());
         let key = public_key_of_key(&self.key());
         assert_eq!(certificate, key, "{} holds a certificate and a key that do not match", self.0.display());
-        let ran = Program::new("openssl").args(["verify", "-no_check_time", "-CAfile"]).arg(self.ca()).arg(self.cert()).run();
+        let ran =
+            Program::new("openssl").args(["verify", "-no_check_time", "-CAfile"]).arg(self.ca()).arg(self.cert()).run();
         assert_eq!(ran.code, Some(0), "{ran}");
     }
 }

@@ -168,7 +168,12 @@ impl Program {
             }
             thread::sleep(Duration::from_millis(if started.elapsed().as_millis() < 200 { 1 } else { 5 }));
         };
-        Ran { shown, code: status.code(), stdout: out.join().unwrap_or_default(), stderr: err.join().unwrap_or_default() }
+        Ran {
+            shown,
+            code: status.code(),
+            stdout: out.join().unwrap_or_default(),
+            stderr: err.join().unwrap_or_default(),
+        }
     }
 }
 

@@ -49,7 +49,9 @@ pub fn tool(name: &str) -> Option<PathBuf> {
 /// Where `tests/setup` puts tools of its own.
 #[must_use]
 pub fn tools_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::repository().join("target"), PathBuf::from).join("test-tools")
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| crate::repository().join("target"), PathBuf::from)
+        .join("test-tools")
 }
 
 /// Whether the test has root's rights.

@@ -59,15 +59,21 @@ fn a_mismatched_bundle_is_noticed() {
 
 #[test]
 fn a_program_that_hangs_is_ended() {
-    let hung = std::panic::catch_unwind(|| {
-        Program::new("sleep").arg("60").limit(std::time::Duration::from_millis(100)).run()
-    });
+    let hung =
+        std::panic::catch_unwind(|| Program::new("sleep").arg("60").limit(std::time::Duration::from_millis(100)).run());
     assert!(hung.is_err());
 }
 
 #[test]
 fn a_seed_repeats() {
-    let draw = || (0..4).map({ let mut random = Random::seeded(7); move |_| random.below(100) }).collect::<Vec<_>>();
+    let draw = || {
+        (0..4)
+            .map({
+                let mut random = Random::seeded(7);
+                move |_| random.below(100)
+            })
+            .collect::<Vec<_>>()
+    };
     assert_eq!(draw(), draw());
 }
 

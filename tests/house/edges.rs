@@ -41,7 +41,11 @@ fn dependencies() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
             let mut named = (BTreeSet::new(), BTreeSet::new());
             for dependency in package["dependencies"].as_array().unwrap() {
                 let name = dependency["name"].as_str().unwrap().to_owned();
-                if dependency["kind"] == "dev" { named.1.insert(name) } else { named.0.insert(name) };
+                if dependency["kind"] == "dev" {
+                    named.1.insert(name)
+                } else {
+                    named.0.insert(name)
+                };
             }
             (package["name"].as_str().unwrap().to_owned(), named)
         })
@@ -79,7 +83,10 @@ fn details_stay_private() {
     for (detail, owners) in [("rcgen", &["dockseal-ca"][..]), ("clap", &["dockseal-cli"])] {
         for (name, (normal, _)) in dependencies() {
             let outside = OUTSIDE.contains(&name.as_str());
-            assert!(outside || !normal.contains(detail) || owners.contains(&name.as_str()), "{name} depends on {detail}");
+            assert!(
+                outside || !normal.contains(detail) || owners.contains(&name.as_str()),
+                "{name} depends on {detail}"
+            );
         }
     }
 }

@@ -12,7 +12,21 @@ use dockseal_tests::{Sandbox, dockseal_binary, repository};
 
 /// First words of commands that are somebody else's.
 const OTHERS: [&str; 15] = [
-    "docker", "dockerd", "sudo", "install", "systemctl", "scp", "ssh", "openssl", "curl", "git", "cd", "export", "eval", "cargo", "rsync",
+    "docker",
+    "dockerd",
+    "sudo",
+    "install",
+    "systemctl",
+    "scp",
+    "ssh",
+    "openssl",
+    "curl",
+    "git",
+    "cd",
+    "export",
+    "eval",
+    "cargo",
+    "rsync",
 ];
 
 /// The lines of all fenced `sh` blocks, continuation lines joined.
@@ -85,7 +99,11 @@ fn every_command_runs() {
         }
     }
     assert!(run > 0, "the README has no command of ours in a ```sh block");
-    assert_eq!(ours(&commands[0]).map(|arguments| arguments.starts_with("bootstrap ")), Some(true), "the first command does the main job");
+    assert_eq!(
+        ours(&commands[0]).map(|arguments| arguments.starts_with("bootstrap ")),
+        Some(true),
+        "the first command does the main job"
+    );
     assert!(commands.get(1).is_some_and(|command| command.starts_with("tests/run")), "the second runs all tests");
 }
 

@@ -11,7 +11,11 @@ const TOP: [&str; 7] = ["Cargo.toml", "Cargo.lock", "crates", "examples", "tests
 fn tracked() -> Option<Vec<String>> {
     let out = Command::new("git").args(["ls-files", "-z"]).current_dir(repository()).output().ok()?;
     out.status.success().then(|| {
-        String::from_utf8_lossy(&out.stdout).split('\0').filter(|path| !path.is_empty()).map(ToOwned::to_owned).collect()
+        String::from_utf8_lossy(&out.stdout)
+            .split('\0')
+            .filter(|path| !path.is_empty())
+            .map(ToOwned::to_owned)
+            .collect()
     })
 }
 

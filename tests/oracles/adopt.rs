@@ -8,9 +8,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use dockseal_tests::{Bundle, Dockerd, DockerdOptions, Sandbox, public_key_of_certificate, require, require_root, tree};
+use dockseal_tests::{
+    Bundle, Dockerd, DockerdOptions, Sandbox, public_key_of_certificate, require, require_root, tree,
+};
 
-const PASSPHRASE: &str = "correct horse";
+const PASSPHRASE: &str = "correct-horse";
 
 /// An authority made elsewhere.
 struct Foreign {
@@ -71,7 +73,10 @@ fn adopt_and_issue(sandbox: &Sandbox, foreign: &Foreign) -> (Bundle, Bundle) {
     let label = if foreign.passphrase.is_some() { "ENCRYPTED PRIVATE KEY" } else { "PRIVATE KEY" };
     assert!(stored.starts_with(&format!("-----BEGIN {label}-----")), "kept in another form");
     assert_eq!(fs::metadata(home.join("ca-key.pem")).unwrap().permissions().mode() & 0o777, 0o400);
-    let opened = sandbox.program("openssl").args(["pkey", "-pubout", "-passin", "file:pass", "-in"]).arg(home.join("ca-key.pem"));
+    let opened = sandbox
+        .program("openssl")
+        .args(["pkey", "-pubout", "-passin", "file:pass", "-in"])
+        .arg(home.join("ca-key.pem"));
     assert_eq!(opened.run().success().stdout, public_key_of_certificate(&foreign.ca));
 
     let _ = run(&["issue", "daemon", "localhost", "127.0.0.1", "::1", "--out", "daemon"]);
@@ -148,7 +153,13 @@ fn mkcert() {
     let sandbox = Sandbox::new();
     sandbox.write("pass", "\n");
     fs::create_dir(sandbox.path("foreign")).unwrap();
-    let _ = sandbox.program("mkcert").env("CAROOT", sandbox.path("foreign")).env("TRUST_STORES", "none").arg("host.test").run().success();
+    let _ = sandbox
+        .program("mkcert")
+        .env("CAROOT", sandbox.path("foreign"))
+        .env("TRUST_STORES", "none")
+        .arg("host.test")
+        .run()
+        .success();
     let foreign = Foreign {
         ca: sandbox.path("foreign/rootCA.pem"),
         key: sandbox.path("foreign/rootCA-key.pem"),
@@ -162,8 +173,12 @@ fn easy_rsa(passphrase: Option<&'static str>) {
     sandbox.write("pass", format!("{PASSPHRASE}\n"));
     let easyrsa = |args: &[&str]| {
         let program = sandbox.program(dockseal_tests::tool("easyrsa").unwrap());
-        let program = program.env("EASYRSA_BATCH", "1").env("EASYRSA_PKI", sandbox.path("pki")).env("EASYRSA_REQ_CN", "Office CA");
-        program.env("EASYRSA_PASSOUT", "file:pass").env("EASYRSA_PASSIN", "file:pass").args(args).run().success()
+        let program = program
+            .env("EASYRSA_BATCH", "1")
+            .env("EASYRSA_PKI", sandbox.path("pki"))
+            .env("EASYRSA_REQ_CN", "Office CA");
+        let phrase = format!("pass:{PASSPHRASE}");
+        program.env("EASYRSA_PASSOUT", &phrase).env("EASYRSA_PASSIN", &phrase).args(args).run().success()
     };
     let _ = easyrsa(&["init-pki"]);
     let _ = easyrsa(if passphrase.is_some() { &["build-ca"] } else { &["build-ca", "nopass"] });
@@ -186,7 +201,10 @@ fn easy_rsa_with_passphrase() {
 fn cfssl(key: &str, label: &str) {
     let sandbox = Sandbox::new();
     sandbox.write("pass", "\n");
-    sandbox.write("csr.json", format!(r#"{{"CN":"Office CA","key":{key},"names":[{{"O":"Office"}}],"ca":{{"expiry":"87600h"}}}}"#));
+    sandbox.write(
+        "csr.json",
+        format!(r#"{{"CN":"Office CA","key":{key},"names":[{{"O":"Office"}}],"ca":{{"expiry":"87600h"}}}}"#),
+    );
     let made = sandbox.program("cfssl").args(["gencert", "-initca", "csr.json"]).run().success();
     let bundle: serde_json::Value = serde_json::from_str(&made.stdout).unwrap();
     let ca = sandbox.write("foreign/ca.pem", bundle["cert"].as_str().unwrap());
@@ -211,7 +229,8 @@ fn cfssl_ecdsa() {
 #[test]
 fn encrypted_pkcs8_of_every_age() {
     require!("openssl");
-    let ways = ["-v2 aes-256-cbc", "-v2 aes-128-cbc -v2prf hmacWithSHA1", "-v2 des3", "-scrypt", "-v2 aes256 -iter 100000"];
+    let ways =
+        ["-v2 aes-256-cbc", "-v2 aes-128-cbc -v2prf hmacWithSHA1", "-v2 des3", "-scrypt", "-v2 aes256 -iter 100000"];
     for way in ways {
         let sandbox = Sandbox::new();
         sandbox.write("pass", format!("{PASSPHRASE}\n"));
@@ -230,7 +249,8 @@ fn legacy_pem_of_every_cipher() {
     for cipher in ["-aes128", "-aes192", "-aes256", "-des3"] {
         let sandbox = Sandbox::new();
         sandbox.write("pass", format!("{PASSPHRASE}\n"));
-        let rewrite = format!("rsa -traditional {cipher} -in foreign/plain.pem -passout file:pass -out foreign/ca-key.pem");
+        let rewrite =
+            format!("rsa -traditional {cipher} -in foreign/plain.pem -passout file:pass -out foreign/ca-key.pem");
         let foreign = rewritten(&sandbox, "rsa:2048", "/CN=Old", &rewrite, Some(PASSPHRASE));
         println!("{cipher}");
         let _ = adopt_and_issue(&sandbox, &foreign);
@@ -248,7 +268,10 @@ fn what_cannot_be_adopted() {
     let encrypt = "ec -in foreign/plain.pem -aes256 -passout file:pass -out foreign/ca-key.pem";
     let _ = rewritten(&sandbox, p256, "/CN=One", encrypt, Some(PASSPHRASE));
     openssl(&sandbox, "ecparam -name prime256v1 -genkey -noout -out foreign/other.pem");
-    openssl(&sandbox, "req -x509 -newkey rsa:2048 -nodes -keyout foreign/leaf-key.pem -out foreign/leaf.pem -subj /CN=leaf -addext basicConstraints=critical,CA:FALSE");
+    openssl(
+        &sandbox,
+        "req -x509 -newkey rsa:2048 -nodes -keyout foreign/leaf-key.pem -out foreign/leaf.pem -subj /CN=leaf -addext basicConstraints=critical,CA:FALSE",
+    );
     sandbox.write("foreign/garbage.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let before = tree(sandbox.root());
     // what is wrong, --ca, --key, how the passphrase is said, exit codes

@@ -43,14 +43,18 @@ fn authority_certificates() {
             "{text}"
         );
         assert!(extension(&text, "X509v3 Subject Key Identifier").is_some(), "{text}");
-        assert!(extension(&text, "X509v3 Extended Key Usage").is_none(), "an EKU on a root restricts what Go accepts\n{text}");
+        assert!(
+            extension(&text, "X509v3 Extended Key Usage").is_none(),
+            "an EKU on a root restricts what Go accepts\n{text}"
+        );
         assert!(!text.contains("sha1"), "{text}");
         assert!(subjects.insert(field(&sandbox, ca, &["-subject"])), "two authorities share a subject\n{text}");
         let day = 86_400;
         let nearly = (10 * 365 - 1) * day;
         field(&sandbox, ca, &["-checkend", &nearly.to_string()]);
         let beyond = (10 * 365 + 4) * day;
-        let expires = sandbox.program("openssl").args(["x509", "-noout", "-checkend", &beyond.to_string(), "-in"]).arg(ca).run();
+        let expires =
+            sandbox.program("openssl").args(["x509", "-noout", "-checkend", &beyond.to_string(), "-in"]).arg(ca).run();
         assert_eq!(expires.code, Some(1), "lives longer than ten years\n{text}");
     }
 }
@@ -83,10 +87,14 @@ fn leaf_certificates() {
 
             let serial = field(&sandbox, &cert, &["-serial"]);
             let digits = serial.strip_prefix("serial=").unwrap();
-            assert!(!digits.starts_with('-') && (16..=40).contains(&digits.len()), "{serial} is not 8 to 20 octets, positive");
+            assert!(
+                !digits.starts_with('-') && (16..=40).contains(&digits.len()),
+                "{serial} is not 8 to 20 octets, positive"
+            );
             assert!(serials.insert(digits.to_owned()), "{serial} twice");
         }
-        let names = extension(&text(&sandbox, &pki.daemon.cert()), "X509v3 Subject Alternative Name").unwrap()[1].to_owned();
+        let names =
+            extension(&text(&sandbox, &pki.daemon.cert()), "X509v3 Subject Alternative Name").unwrap()[1].to_owned();
         assert_eq!(names, "DNS:localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1");
         assert_eq!(field(&sandbox, &pki.daemon.cert(), &["-subject", "-nameopt", "RFC2253"]), "subject=CN=localhost");
         assert_eq!(field(&sandbox, &pki.client.cert(), &["-subject", "-nameopt", "RFC2253"]), "subject=CN=alice");
@@ -122,10 +130,12 @@ fn a_name_longer_than_a_common_name_stays_in_the_sans() {
     require!("openssl");
     let sandbox = Sandbox::new();
     let long = format!("{}.{}.example.com", "a".repeat(40), "b".repeat(40));
-    let _ = sandbox.dockseal(["bootstrap", &long, "--client", "alice", "--no-passphrase", "--out", "host"]).run().success();
+    let _ =
+        sandbox.dockseal(["bootstrap", &long, "--client", "alice", "--no-passphrase", "--out", "host"]).run().success();
     let cert = sandbox.path("host/daemon/cert.pem");
     assert!(!field(&sandbox, &cert, &["-subject"]).contains(&long));
-    let verify = ["verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", &long, "-CAfile", "host/daemon/ca.pem"];
+    let verify =
+        ["verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", &long, "-CAfile", "host/daemon/ca.pem"];
     sandbox.openssl(verify.iter().chain(&["host/daemon/cert.pem"]));
 }
 
@@ -144,7 +154,8 @@ fn an_encrypted_authority_key_opens_with_openssl() {
         let path = home.join("ca-key.pem");
         let pem = std::fs::read_to_string(&path).unwrap();
         assert!(pem.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"), "{key}");
-        let pkey = |pass: &str| sandbox.program("openssl").args(["pkey", "-pubout", "-passin", pass, "-in"]).arg(&path).run();
+        let pkey =
+            |pass: &str| sandbox.program("openssl").args(["pkey", "-pubout", "-passin", pass, "-in"]).arg(&path).run();
         let public = pkey("pass:correct horse").success().stdout;
         let _ = pkey("pass:correct horsE").failure();
         assert_eq!(public, dockseal_tests::public_key_of_certificate(&home.join("ca.pem")));

@@ -24,7 +24,16 @@ fn serves(names: &[&str], dialled: &[&str]) {
 
 #[test]
 fn an_installed_daemon_serves() {
-    require!("dockerd", "containerd", "docker", "busybox", "unshare", "systemd-analyze", "systemd-socket-activate", "python3");
+    require!(
+        "dockerd",
+        "containerd",
+        "docker",
+        "busybox",
+        "unshare",
+        "systemd-analyze",
+        "systemd-socket-activate",
+        "python3"
+    );
     require_root!();
     serves(&["localhost", "127.0.0.1"], &["127.0.0.1", "localhost"]);
 }
@@ -32,7 +41,16 @@ fn an_installed_daemon_serves() {
 /// Names that are IPv6 addresses are of use only if the daemon listens there.
 #[test]
 fn an_installed_daemon_serves_ipv6() {
-    require!("dockerd", "containerd", "docker", "busybox", "unshare", "systemd-analyze", "systemd-socket-activate", "python3");
+    require!(
+        "dockerd",
+        "containerd",
+        "docker",
+        "busybox",
+        "unshare",
+        "systemd-analyze",
+        "systemd-socket-activate",
+        "python3"
+    );
     require_root!();
     serves(&["::1"], &["[::1]"]);
 }

@@ -7,7 +7,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dockseal_tests::{Bundle, Dockerd, DockerdOptions, MIXED_PAIRS, Pki, Ran, Sandbox, busybox_image, pki, require, require_root};
+use dockseal_tests::{
+    Bundle, Dockerd, DockerdOptions, MIXED_PAIRS, Pki, Ran, Sandbox, busybox_image, pki, require, require_root,
+};
 
 fn daemon_with(pki: &Pki) -> Dockerd {
     Dockerd::start(&DockerdOptions { material: pki.daemon.clone(), ipv6: true })
@@ -25,20 +27,19 @@ fn docker_clients() -> Vec<PathBuf> {
 
 fn ask(daemon: &Dockerd, client: &Path, host: &str, certificates: &Path, what: &[&str]) -> Ran {
     let ran = daemon.sandbox().program(client).args(what);
-    ran.env("DOCKER_HOST", daemon.url(host))
-        .env("DOCKER_TLS_VERIFY", "1")
-        .env("DOCKER_CERT_PATH", certificates)
-        .run()
+    ran.env("DOCKER_HOST", daemon.url(host)).env("DOCKER_TLS_VERIFY", "1").env("DOCKER_CERT_PATH", certificates).run()
 }
 
 /// `docker version` and `docker info` by IPv4, IPv6 and name, with every client.
 fn talks(daemon: &Dockerd, client: &Bundle) {
     for docker in docker_clients() {
         for host in ["127.0.0.1", "[::1]", "localhost"] {
-            let version = ask(daemon, &docker, host, &client.0, &["version", "--format", "{{.Server.Version}}"]).success();
+            let version =
+                ask(daemon, &docker, host, &client.0, &["version", "--format", "{{.Server.Version}}"]).success();
             assert!(version.stdout.trim().starts_with(|c: char| c.is_ascii_digit()), "{version}");
         }
-        let info = ask(daemon, &docker, "127.0.0.1", &client.0, &["info", "--format", "{{.ServerVersion}} {{.Driver}}"]);
+        let info =
+            ask(daemon, &docker, "127.0.0.1", &client.0, &["info", "--format", "{{.ServerVersion}} {{.Driver}}"]);
         assert!(info.clone().success().stdout.trim().ends_with(" vfs"), "{info}");
         let human = ask(daemon, &docker, "[::1]", &client.0, &["info"]).success();
         assert!(human.stdout.contains("Storage Driver: vfs"), "{human}");
@@ -59,7 +60,8 @@ fn runs_a_container(daemon: &Dockerd, client: &Bundle) {
     };
     let image = busybox_image(daemon.sandbox());
     let _ = daemon.plain_docker(flags()).args(["import".as_ref(), image.as_os_str(), "box:1".as_ref()]).run().success();
-    let container = ["container", "run", "--rm", "--network", "host", "box:1", "/bin/sh", "-c", "echo hello from $((6*7))"];
+    let container =
+        ["container", "run", "--rm", "--network", "host", "box:1", "/bin/sh", "-c", "echo hello from $((6*7))"];
     let said = daemon.plain_docker(flags()).args(container).run().success();
     assert_eq!(said.stdout, "hello from 42\n");
 }
@@ -74,7 +76,13 @@ fn is_refused(daemon: &Dockerd, certificates: &Path, reason: &str) {
     for docker in docker_clients() {
         let before = daemon.log().matches(reason).count();
         let ran = ask(daemon, &docker, "127.0.0.1", certificates, &["version"]).failure();
-        let refused = ["bad certificate", "certificate required", "unknown certificate authority", "broken pipe", "connection reset"];
+        let refused = [
+            "bad certificate",
+            "certificate required",
+            "unknown certificate authority",
+            "broken pipe",
+            "connection reset",
+        ];
         assert!(refused.iter().any(|text| ran.holds(text)), "{ran}");
         let mut after = before;
         for _ in 0..100 {
@@ -118,7 +126,9 @@ fn refuses_all_others(ours: &Pki, stranger: &Pki) {
     // The other way round: our client refuses a daemon of another authority ...
     let theirs = daemon_with(stranger);
     for docker in docker_clients() {
-        let _ = ask(&theirs, &docker, "127.0.0.1", &ours.client.0, &["version"]).failure().says("certificate signed by unknown authority");
+        let _ = ask(&theirs, &docker, "127.0.0.1", &ours.client.0, &["version"])
+            .failure()
+            .says("certificate signed by unknown authority");
     }
 }
 
@@ -182,12 +192,17 @@ fn a_host_outside_the_names_is_refused() {
     require!("dockerd", "docker");
     require_root!();
     let sandbox = Sandbox::new();
-    let _ = sandbox.dockseal(["bootstrap", "127.0.0.1", "--client", "alice", "--no-passphrase", "--out", "host"]).run().success();
+    let _ = sandbox
+        .dockseal(["bootstrap", "127.0.0.1", "--client", "alice", "--no-passphrase", "--out", "host"])
+        .run()
+        .success();
     let (material, client) = (Bundle(sandbox.path("host/daemon")), sandbox.path("host/clients/alice"));
     let daemon = Dockerd::start(&DockerdOptions { material, ipv6: true });
     for docker in docker_clients() {
         let _ = ask(&daemon, &docker, "127.0.0.1", &client, &["version"]).success();
-        let _ = ask(&daemon, &docker, "[::1]", &client, &["version"]).failure().says("certificate is valid for 127.0.0.1, not ::1");
+        let _ = ask(&daemon, &docker, "[::1]", &client, &["version"])
+            .failure()
+            .says("certificate is valid for 127.0.0.1, not ::1");
         let _ = ask(&daemon, &docker, "localhost", &client, &["version"])
             .failure()
             .says("certificate is not valid for any names, but wanted to match localhost");

@@ -21,7 +21,10 @@ fn a_key_never_travels() {
     let sandbox = authority();
     for key in KEY_TYPES {
         let dir = format!("there-{key}");
-        let _ = sandbox.dockseal(["request", "daemon", "localhost", "127.0.0.1", "--key", key, "--out", &dir]).run().success();
+        let _ = sandbox
+            .dockseal(["request", "daemon", "localhost", "127.0.0.1", "--key", key, "--out", &dir])
+            .run()
+            .success();
         let csr = format!("{dir}/request.csr");
         let asked = sandbox.openssl(["req", "-verify", "-noout", "-text", "-in", &csr]);
         assert!(asked.contains("DNS:localhost, IP Address:127.0.0.1"), "{asked}");
@@ -71,8 +74,17 @@ fn a_greedy_request_gets_what_the_profile_allows() {
     let issue = ["issue", "daemon", "build.example.com", "--csr", "greedy.csr", "--out", "d", "--no-passphrase"];
     let ran = sandbox.dockseal(issue).run().success();
     let text = text(&sandbox, "d/cert.pem");
-    for absent in ["CA:TRUE", "Certificate Sign", "CRL Sign", "Client Authentication", "Code Signing", "Evil", "evil.example.com", "10.9.9.9", "root@"]
-    {
+    for absent in [
+        "CA:TRUE",
+        "Certificate Sign",
+        "CRL Sign",
+        "Client Authentication",
+        "Code Signing",
+        "Evil",
+        "evil.example.com",
+        "10.9.9.9",
+        "root@",
+    ] {
         assert!(!text.contains(absent), "{absent} came through\n{text}");
     }
     assert!(text.contains("DNS:build.example.com") && text.contains("TLS Web Server Authentication"), "{text}");
@@ -94,7 +106,8 @@ fn requests_that_are_refused() {
     require!("openssl");
     let sandbox = authority();
     let make = |name: &str, key: &str| {
-        let line = format!("req -new -newkey {key} -nodes -keyout {name}-key.pem -out {name}.csr -outform DER -subj /CN=x");
+        let line =
+            format!("req -new -newkey {key} -nodes -keyout {name}-key.pem -out {name}.csr -outform DER -subj /CN=x");
         sandbox.openssl(line.split(' '));
         fs::read(sandbox.path(format!("{name}.csr"))).unwrap()
     };
@@ -102,7 +115,10 @@ fn requests_that_are_refused() {
         sandbox.write(format!("{name}.der"), der);
         let der = format!("{name}.der");
         let body = sandbox.openssl(["base64", "-in", &der]);
-        sandbox.write(format!("{name}.csr"), format!("-----BEGIN CERTIFICATE REQUEST-----\n{body}-----END CERTIFICATE REQUEST-----\n"));
+        sandbox.write(
+            format!("{name}.csr"),
+            format!("-----BEGIN CERTIFICATE REQUEST-----\n{body}-----END CERTIFICATE REQUEST-----\n"),
+        );
     };
     // The last byte of a request belongs to its signature.
     let mut forged = make("forged", "ec -pkeyopt ec_paramgen_curve:P-256");
@@ -118,7 +134,8 @@ fn requests_that_are_refused() {
     let before = tree(sandbox.root());
     for name in ["forged", "forged-rsa", "weak", "garbage", "empty", "missing"] {
         let csr = format!("{name}.csr");
-        let ran = sandbox.dockseal(["issue", "client", "alice", "--csr", &csr, "--out", "out", "--no-passphrase"]).run();
+        let ran =
+            sandbox.dockseal(["issue", "client", "alice", "--csr", &csr, "--out", "out", "--no-passphrase"]).run();
         assert!(matches!(ran.code, Some(1 | 2)), "{name}: {ran}");
         assert!(ran.stderr.contains("error: ") && ran.stderr.contains("hint:"), "{name}: {ran}");
         assert_eq!(before, tree(sandbox.root()), "{name}: left something behind");

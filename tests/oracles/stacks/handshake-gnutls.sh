@@ -10,12 +10,13 @@ shift 6
 "$busybox" ip link set lo up || exit 1
 
 serve() {
+    rm -f "$tmp/serv.log"
     gnutls-serv --port 4433 --echo --x509cafile "$1/ca.pem" \
         --x509certfile "$1/cert.pem" --x509keyfile "$1/key.pem" \
         --require-client-cert --verify-client-cert >"$tmp/serv.log" 2>&1 &
     server=$!
     for _ in $("$busybox" seq 100); do
-        "$busybox" grep -q 'listening on' "$tmp/serv.log" && return
+        "$busybox" grep -q 'IPv6 .*done' "$tmp/serv.log" 2>/dev/null && return
         "$busybox" sleep 0.05
     done
     cat "$tmp/serv.log"
