@@ -1,0 +1,233 @@
+//! `kill -9` at any instant: at random ones, hundreds of times, and (where strace is
+//! allowed) at every single system call that touches a file.
+//!
+//! After each: whatever bundle is there is whole, no secret is readable by others, and
+//! the next run of the same command completes and clears away what was staged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dockseal_tests::{Bundle, Random, Sandbox, note_skip, require, tree};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::home;
+
+/// One command, what must be there before it, and what is there after it.
+struct Story {
+    name: &'static str,
+    before: &'static [&'static str],
+    command: &'static str,
+    /// Bundles there must be at any instant.
+    always: &'static [&'static str],
+    /// Bundles there are in the end.
+    finally: &'static [&'static str],
+}
+
+const STORIES: [Story; 4] = [
+    Story {
+        name: "bootstrap from nothing",
+        before: &[],
+        command: "bootstrap h.test --client alice --client bob --out host --no-passphrase",
+        always: &[],
+        finally: &["host/daemon", "host/clients/alice", "host/clients/bob"],
+    },
+    Story {
+        name: "one more client",
+        before: &["bootstrap h.test --client alice --out host --no-passphrase"],
+        command: "bootstrap h.test --client alice --client bob --out host --no-passphrase",
+        always: &["host/daemon", "host/clients/alice"],
+        finally: &["host/daemon", "host/clients/alice", "host/clients/bob"],
+    },
+    Story {
+        name: "issue and replace",
+        before: &["init --no-passphrase", "issue client alice --out c --no-passphrase"],
+        command: "issue client alice --out c --no-passphrase --replace",
+        always: &["c"],
+        finally: &["c"],
+    },
+    Story {
+        name: "bootstrap and replace",
+        before: &["bootstrap h.test --client alice --out host --no-passphrase"],
+        command: "bootstrap h.test --client alice --out host --no-passphrase --replace",
+        always: &["host/daemon", "host/clients/alice"],
+        finally: &["host/daemon", "host/clients/alice"],
+    },
+];
+
+impl Story {
+    fn stage(&self) -> Sandbox {
+        let sandbox = Sandbox::new();
+        for line in self.before {
+            let _ = sandbox.dockseal(line.split(' ')).run().success();
+        }
+        sandbox
+    }
+
+    /// Everything that must hold right after the kill.
+    fn assert_safe(&self, sandbox: &Sandbox, when: &str) {
+        let what = tree(sandbox.root());
+        for (path, (mode, _, entry)) in &what.0 {
+            if let dockseal_tests::Entry::File(bytes) = entry {
+                let secret = String::from_utf8_lossy(bytes).contains("PRIVATE KEY")
+                    || path.ends_with("key.pem")
+                    || path.ends_with("ca-key.pem");
+                assert!(!secret || mode & 0o077 == 0, "{}: {when}: {} is {mode:o}\n{what}", self.name, path.display());
+            }
+        }
+        for bundle in self.always {
+            assert!(sandbox.path(bundle).is_dir(), "{}: {when}: {bundle} is gone\n{what}", self.name);
+        }
+        for bundle in self.finally {
+            if sandbox.path(bundle).exists() {
+                let names: BTreeSet<String> = tree(&sandbox.path(bundle)).paths().into_iter().collect();
+                let mut expected = vec!["./ca.pem", "./cert.pem", "./key.pem"];
+                if bundle.ends_with("daemon") {
+                    expected.extend(["./daemon.json", "./docker.service.d", "./docker.service.d/dockseal.conf"]);
+                }
+                let expected: BTreeSet<String> = expected.iter().map(ToString::to_string).collect();
+                assert_eq!(names, expected, "{}: {when}: {bundle} is not whole\n{what}", self.name);
+                Bundle(sandbox.path(bundle)).assert_complete();
+            }
+        }
+        // An authority is whole, or it is not there.
+        let (certificate, key) = (home(sandbox).join("ca.pem"), home(sandbox).join("ca-key.pem"));
+        if certificate.exists() {
+            let of_certificate = dockseal_tests::public_key_of_certificate(&certificate);
+            assert_eq!(of_certificate, dockseal_tests::public_key_of_key(&key), "{}: {when}\n{what}", self.name);
+        }
+    }
+
+    /// The next run completes, and then there is what an undisturbed run leaves.
+    fn assert_recovers(&self, sandbox: &Sandbox, when: &str, undisturbed: &BTreeSet<String>) {
+        let ran = sandbox.dockseal(self.command.split(' ')).run();
+        assert_eq!(ran.code, Some(0), "{}: {when}: the next run fails\n{ran}\n{}", self.name, tree(sandbox.root()));
+        for bundle in self.finally {
+            assert!(sandbox.path(bundle).is_dir(), "{}: {when}: no {bundle}\n{ran}", self.name);
+        }
+        self.assert_safe(sandbox, when);
+        let left = listed(sandbox.root());
+        assert_eq!(&left, undisturbed, "{}: {when}: leftovers after the next run\n{ran}", self.name);
+    }
+}
+
+/// All paths, with the serials of what was issued left out.
+fn listed(root: &Path) -> BTreeSet<String> {
+    tree(root).paths().into_iter().filter(|path| !path.contains("/issued/")).collect()
+}
+
+/// What an undisturbed run takes (the median of five), and what it leaves.
+fn undisturbed(story: &Story) -> (Duration, BTreeSet<String>) {
+    let mut times = Vec::new();
+    let mut left = BTreeSet::new();
+    for _ in 0..5 {
+        let sandbox = story.stage();
+        let started = Instant::now();
+        let _ = sandbox.dockseal(story.command.split(' ')).run().success();
+        times.push(started.elapsed());
+        left = listed(sandbox.root());
+    }
+    times.sort();
+    (times[2], left)
+}
+
+fn at_random_instants(story: &Story, seed: u64, times: usize) {
+    let (usual, left) = undisturbed(story);
+    let mut random = Random::seeded(seed);
+    let mut killed = 0;
+    for n in 0..times {
+        let sandbox = story.stage();
+        let delay = Duration::from_micros(random.below(u64::try_from(usual.as_micros()).unwrap() * 11 / 10));
+        let mut child = sandbox.dockseal(story.command.split(' ')).start_quietly();
+        thread::sleep(delay);
+        let _ = kill_process(Pid::from_child(&child), Signal::KILL);
+        let status = child.wait().unwrap();
+        killed += usize::from(status.code().is_none());
+        let when = format!("kill {n} of {times}, after {delay:?} of about {usual:?}");
+        story.assert_safe(&sandbox, &when);
+        story.assert_recovers(&sandbox, &when, &left);
+    }
+    println!("{}: {killed} of {times} runs were killed before their end (one takes {usual:?})", story.name);
+    assert!(killed * 2 > times, "only {killed} of {times} runs were killed: the delays do not fit");
+}
+
+#[test]
+fn bootstrap_killed_at_random_instants() {
+    require!("openssl");
+    at_random_instants(&STORIES[0], 20, 200);
+}
+
+#[test]
+fn one_more_client_killed_at_random_instants() {
+    require!("openssl");
+    at_random_instants(&STORIES[1], 21, 60);
+}
+
+#[test]
+fn replacing_killed_at_random_instants() {
+    require!("openssl");
+    at_random_instants(&STORIES[2], 22, 200);
+}
+
+#[test]
+fn bootstrap_replacing_killed_at_random_instants() {
+    require!("openssl");
+    at_random_instants(&STORIES[3], 23, 60);
+}
+
+/// The system calls that change what is on disk, and those around them.
+const CALLS: &str = "?open,openat,?creat,write,?pwrite64,?writev,fsync,?fdatasync,?sync,?syncfs,?rename,?renameat,?renameat2,?link,linkat,\
+                     ?unlink,unlinkat,?mkdir,mkdirat,?rmdir,?chmod,fchmod,?fchmodat,?chown,fchown,?fchownat,ftruncate,flock,?symlink,symlinkat";
+
+fn at_every_call(story: &Story) {
+    let (_, left) = undisturbed(story);
+    let sandbox = story.stage();
+    let log = sandbox.root().join("tmp/calls");
+    let traced = |sandbox: &Sandbox, how: &[&str]| {
+        let program = sandbox.program("strace").args(["-f", "-qq", "-o"]).arg(sandbox.root().join("tmp/calls"));
+        program.args(how).arg(dockseal_tests::dockseal_binary()).args(story.command.split(' ')).run()
+    };
+    let probe = traced(&sandbox, &["-e", &format!("trace={CALLS}")]);
+    if probe.code != Some(0) {
+        note_skip(&format!("strace is not allowed here: {}", probe.stderr.trim()));
+        return;
+    }
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for line in fs::read_to_string(&log).unwrap().lines() {
+        // "PID  call(arguments) = result"
+        let call = line.split_once(' ').map_or(line, |(_, rest)| rest.trim_start());
+        if let Some((name, _)) = call.split_once('(') {
+            *counts.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    let total: usize = counts.values().sum();
+    let mut killed = 0;
+    for (call, count) in &counts {
+        for n in 1..=*count {
+            let sandbox = story.stage();
+            let inject = format!("inject={call}:signal=KILL:when={n}");
+            let ran = traced(&sandbox, &["-e", &format!("trace={call}"), "-e", &inject]);
+            fs::remove_file(sandbox.root().join("tmp/calls")).unwrap();
+            killed += usize::from(ran.code != Some(0));
+            let when = format!("killed at {call} number {n} of {count}");
+            story.assert_safe(&sandbox, &when);
+            story.assert_recovers(&sandbox, &when, &left);
+        }
+    }
+    println!("{}: killed at {killed} of {total} system calls: {counts:?}", story.name);
+    assert!(killed * 10 >= total * 9, "strace killed only {killed} of {total}");
+}
+
+#[test]
+fn bootstrap_killed_at_every_system_call() {
+    require!("openssl", "strace");
+    at_every_call(&STORIES[0]);
+}
+
+#[test]
+fn replacing_killed_at_every_system_call() {
+    require!("openssl", "strace");
+    at_every_call(&STORIES[2]);
+}

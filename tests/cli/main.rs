@@ -1,0 +1,49 @@
+//! The binary in a temporary directory: exit codes, what is said, and what is on disk
+//! afterwards, with good input, bad input, bad places, bad company and a bad end.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "test code"
+)]
+
+mod bad_input;
+mod bootstrap;
+mod kill;
+mod places;
+mod races;
+mod secrets;
+mod snapshots;
+
+use dockseal_tests::{Ran, Sandbox};
+
+/// Where the authority of a sandbox is when nobody says otherwise.
+fn home(sandbox: &Sandbox) -> std::path::PathBuf {
+    sandbox.root().join("home/.local/share/dockseal")
+}
+
+/// A sandbox with an authority without passphrase.
+fn with_authority() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let _ = sandbox.dockseal(["init", "--no-passphrase"]).run().success();
+    sandbox
+}
+
+/// A refusal: one of these codes, and both an error and a hint on standard error.
+#[track_caller]
+fn refused(ran: &Ran, codes: &[i32]) {
+    assert!(ran.code.is_some_and(|code| codes.contains(&code)), "should exit with one of {codes:?}\n{ran}");
+    assert!(ran.stderr.contains("error: "), "no error is named\n{ran}");
+    assert!(!ran.stderr.contains("panicked"), "{ran}");
+    assert_eq!(ran.stdout, "", "a refusal has no result\n{ran}");
+}
+
+/// The same, with a hint what to do.
+#[track_caller]
+fn refused_with_hint(ran: &Ran, codes: &[i32]) {
+    refused(ran, codes);
+    assert!(ran.stderr.contains("hint:"), "no hint is given\n{ran}");
+}

@@ -1,0 +1,258 @@
+//! Places that cannot take what is written: files in the way, links, read-only and full
+//! file systems, somebody else's files. Nothing that was there is touched, and nothing
+//! half-written stays.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+
+use dockseal_tests::{Bundle, Sandbox, note_skip, require, require_root, tree};
+
+use crate::{home, refused_with_hint, with_authority};
+
+#[track_caller]
+fn unchanged(sandbox: &Sandbox, args: &[&str], codes: &[i32]) {
+    let before = tree(sandbox.root());
+    let ran = sandbox.dockseal(args).run();
+    refused_with_hint(&ran, codes);
+    assert_eq!(before, tree(sandbox.root()), "files changed\n{ran}");
+}
+
+#[test]
+fn an_authority_directory_that_is_none() {
+    let sandbox = Sandbox::new();
+    sandbox.write("file", "mine");
+    fs::create_dir(sandbox.path("real")).unwrap();
+    symlink("real", sandbox.path("link")).unwrap();
+    symlink("nowhere", sandbox.path("dangling")).unwrap();
+    for place in ["file", "link", "dangling", "file/below"] {
+        println!("{place}");
+        unchanged(&sandbox, &["--authority", place, "init", "--no-passphrase"], &[1, 2]);
+        unchanged(
+            &sandbox,
+            &["--authority", place, "bootstrap", "h.test", "--client", "a", "--no-passphrase"],
+            &[1, 2],
+        );
+        unchanged(&sandbox, &["--authority", place, "issue", "client", "a", "--out", "c", "--no-passphrase"], &[1, 2]);
+    }
+}
+
+#[test]
+fn an_authority_directory_with_somebody_elses_files() {
+    let sandbox = Sandbox::new();
+    sandbox.write("authority/notes.txt", "mine");
+    unchanged(&sandbox, &["--authority", "authority", "init", "--no-passphrase"], &[1]);
+}
+
+#[test]
+fn an_authority_without_its_key() {
+    let sandbox = with_authority();
+    fs::remove_file(home(&sandbox).join("ca-key.pem")).unwrap();
+    unchanged(&sandbox, &["issue", "client", "a", "--out", "c", "--no-passphrase"], &[1, 2]);
+    // Above all, no new authority under the old certificate.
+    unchanged(&sandbox, &["bootstrap", "h.test", "--client", "a", "--no-passphrase"], &[1, 2]);
+    unchanged(&sandbox, &["init", "--no-passphrase"], &[1, 2]);
+}
+
+#[test]
+fn an_authority_with_another_key() {
+    require!("openssl");
+    let sandbox = with_authority();
+    let key = home(&sandbox).join("ca-key.pem");
+    fs::remove_file(&key).unwrap();
+    sandbox.openssl([
+        "genpkey",
+        "-algorithm",
+        "EC",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-out",
+        key.to_str().unwrap(),
+    ]);
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o400)).unwrap();
+    unchanged(&sandbox, &["issue", "client", "a", "--out", "c", "--no-passphrase"], &[1, 2]);
+}
+
+#[test]
+fn an_encrypted_authority() {
+    let sandbox = Sandbox::new();
+    sandbox.write("right", "correct horse\n");
+    sandbox.write("wrong", "incorrect horse\n");
+    let _ = sandbox.dockseal(["init", "--passphrase-file", "right"]).run().success();
+    let issue = ["issue", "client", "a", "--out", "c"];
+    unchanged(&sandbox, &issue, &[2]);
+    unchanged(&sandbox, &[&issue[..], &["--no-passphrase"]].concat(), &[1, 2]);
+    unchanged(&sandbox, &[&issue[..], &["--passphrase-file", "wrong"]].concat(), &[1]);
+    let _ = sandbox.dockseal(issue).args(["--passphrase-file", "right"]).run().success();
+}
+
+#[test]
+fn a_world_readable_authority_key_is_warned_of() {
+    let sandbox = with_authority();
+    let issue = |out: &str| sandbox.dockseal(["issue", "client", "a", "--no-passphrase", "--out", out]).run().success();
+    let quiet = issue("quiet");
+    assert!(!quiet.stderr.contains("warning"), "{quiet}");
+    let key = home(&sandbox).join("ca-key.pem");
+    for mode in [0o644, 0o604, 0o440] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        let ran = issue(&format!("out-{mode:o}"));
+        assert!(ran.stderr.contains("warning") && ran.stderr.contains("ca-key.pem"), "mode {mode:o}\n{ran}");
+    }
+}
+
+#[test]
+fn an_output_directory_with_somebody_elses_files() {
+    let sandbox = with_authority();
+    sandbox.write("theirs/notes.txt", "mine");
+    sandbox.write("partly/ca.pem", "mine");
+    sandbox.write("file", "mine");
+    symlink("theirs", sandbox.path("link")).unwrap();
+    symlink("nowhere", sandbox.path("dangling")).unwrap();
+    for out in ["theirs", "partly", "file", "link", "dangling", "file/below"] {
+        for replace in [&[][..], &["--replace"]] {
+            println!("{out} {replace:?}");
+            let issue = ["issue", "client", "a", "--out", out, "--no-passphrase"];
+            // Replacing a bundle is not leave to remove what is none.
+            if out != "partly" || replace.is_empty() {
+                unchanged(&sandbox, &[&issue[..], replace].concat(), &[1, 2]);
+            }
+        }
+    }
+    for out in ["file", "dangling"] {
+        unchanged(&sandbox, &["bootstrap", "h.test", "--client", "a", "--out", out, "--no-passphrase"], &[1, 2]);
+    }
+}
+
+/// A bundle that also holds a file of somebody's is not swapped away with it.
+#[test]
+fn a_bundle_with_a_file_of_somebodys() {
+    let sandbox = with_authority();
+    let issue = ["issue", "client", "a", "--out", "a", "--no-passphrase"];
+    let _ = sandbox.dockseal(issue).run().success();
+    sandbox.write("a/notes.txt", "mine");
+    unchanged(&sandbox, &[&issue[..], &["--replace"]].concat(), &[1]);
+}
+
+/// A link inside the bundle is not written through.
+#[test]
+fn a_link_in_the_place_of_a_file() {
+    let sandbox = with_authority();
+    let victim = sandbox.write("victim", "mine");
+    let issue = ["issue", "client", "a", "--out", "a", "--no-passphrase", "--replace"];
+    let _ = sandbox.dockseal(issue).run().success();
+    fs::remove_file(sandbox.path("a/key.pem")).unwrap();
+    symlink(&victim, sandbox.path("a/key.pem")).unwrap();
+    let _ = sandbox.dockseal(issue).run();
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+}
+
+/// A file system of its own below the sandbox; the sandbox unmounts it.
+fn tmpfs(sandbox: &Sandbox, options: &str) -> Option<PathBuf> {
+    let place = sandbox.path("mount");
+    fs::create_dir(&place).unwrap();
+    let ran = sandbox.program("mount").args(["-t", "tmpfs", "-o", options, "dockseal-test"]).arg(&place).run();
+    if ran.code == Some(0) {
+        return Some(place);
+    }
+    note_skip("mounting a tmpfs is not allowed here");
+    None
+}
+
+#[test]
+fn a_read_only_place() {
+    require_root!();
+    let sandbox = with_authority();
+    let Some(place) = tmpfs(&sandbox, "size=1m,mode=0700") else { return };
+    let place = place.to_str().unwrap();
+    let (authority, out) = (format!("{place}/authority"), format!("{place}/out"));
+    // An authority that is there but cannot be written to: nothing can be recorded.
+    let _ = sandbox.dockseal(["--authority", &authority, "init", "--no-passphrase"]).run().success();
+    let _ = sandbox.program("mount").args(["-o", "remount,ro", place]).run().success();
+    let new = format!("{place}/new");
+    unchanged(&sandbox, &["--authority", &new, "init", "--no-passphrase"], &[2]);
+    unchanged(&sandbox, &["--authority", &new, "bootstrap", "h.test", "--client", "a", "--no-passphrase"], &[2]);
+    unchanged(&sandbox, &["--authority", &authority, "issue", "client", "a", "--out", "c", "--no-passphrase"], &[2]);
+    let before = tree(&sandbox.work());
+    let ran = sandbox.dockseal(["issue", "client", "a", "--out", &out, "--no-passphrase"]).run();
+    refused_with_hint(&ran, &[2]);
+    assert_eq!(before, tree(&sandbox.work()));
+}
+
+/// However little room there is, the command ends with everything or with nothing.
+#[test]
+fn a_full_disk() {
+    require_root!();
+    require!("openssl");
+    // Sizes from "not a page" to "just enough"; a tmpfs counts pages of 4 KiB and
+    // inodes, and a run needs about a dozen of each.
+    let mut failed = 0;
+    let mut succeeded = 0;
+    for pages in 1..=32 {
+        let sandbox = Sandbox::new();
+        let Some(place) = tmpfs(&sandbox, &format!("size={}k,mode=0700", pages * 4)) else { return };
+        let authority = place.join("authority");
+        let bootstrap = || {
+            let program = sandbox.dockseal(["--authority"]).arg(&authority);
+            program
+                .args(["bootstrap", "h.test", "--client", "a", "--no-passphrase", "--out"])
+                .arg(place.join("host"))
+                .run()
+        };
+        let ran = bootstrap();
+        let what = tree(&place);
+        assert_eq!(what.leftovers(), Vec::<String>::new(), "{pages} pages\n{ran}");
+        for bundle in ["host/daemon", "host/clients/a"] {
+            if place.join(bundle).exists() {
+                Bundle(place.join(bundle)).assert_complete();
+            }
+        }
+        if ran.code == Some(0) {
+            succeeded += 1;
+            assert!(place.join("host/daemon/key.pem").exists() && place.join("host/clients/a/key.pem").exists());
+        } else {
+            failed += 1;
+            refused_with_hint(&ran, &[2]);
+            // No half authority either: both files or none.
+            assert_eq!(authority.join("ca.pem").exists(), authority.join("ca-key.pem").exists(), "{what}\n{ran}");
+        }
+        // With room again, the next run completes.
+        let _ = sandbox.program("mount").args(["-o", "remount,size=4m"]).arg(&place).run().success();
+        let _ = bootstrap().success();
+        Bundle(place.join("host/daemon")).assert_complete();
+        Bundle(place.join("host/clients/a")).assert_complete();
+    }
+    assert!(
+        failed > 3 && succeeded > 3,
+        "the sizes tried do not straddle what is needed: {failed} failed, {succeeded} succeeded"
+    );
+}
+
+/// The same for replacing: the old bundle stays whole until the new one is.
+#[test]
+fn a_full_disk_while_replacing() {
+    require_root!();
+    require!("openssl");
+    let sandbox = with_authority();
+    let Some(place) = tmpfs(&sandbox, "size=64k,mode=0700") else { return };
+    let out = place.join("a");
+    let issue = || sandbox.dockseal(["issue", "client", "a", "--replace", "--no-passphrase", "--out"]).arg(&out).run();
+    let _ = issue().success();
+    let ballast = place.join("ballast");
+    let mut failed = 0;
+    for kept in (0..48_usize).rev() {
+        fs::write(&ballast, vec![0; kept * 1024]).unwrap();
+        let before = tree(&out);
+        let ran = issue();
+        if ran.code != Some(0) {
+            failed += 1;
+            assert_eq!(before, tree(&out), "{ran}");
+        }
+        Bundle(out.clone()).assert_complete();
+        assert_eq!(tree(&place).leftovers(), Vec::<String>::new(), "{ran}");
+    }
+    let all = fs::write(&ballast, vec![0; 60 * 1024]);
+    println!("{failed} of 48 refused, ballast: {all:?}");
+    let before = tree(&out);
+    refused_with_hint(&issue(), &[2]);
+    assert_eq!(before, tree(&out));
+}

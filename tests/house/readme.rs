@@ -1,0 +1,118 @@
+//! Every command of the README runs. A fenced `sh` block is run line by line, all blocks
+//! in one sandbox, in order, as a reader would.
+//!
+//! A line is one of: a comment; `cargo run … -- ARGS` or `dockseal ARGS`, which must
+//! succeed; `tests/run`, which is what runs this; or another program's, which is checked
+//! only for being one we know of (what talks to a Docker host is proven in the oracles).
+//! Anything else fails: a block we cannot run is no block for `sh`.
+
+use std::fs;
+
+use dockseal_tests::{Sandbox, dockseal_binary, repository};
+
+/// First words of commands that are somebody else's.
+const OTHERS: [&str; 15] = [
+    "docker",
+    "dockerd",
+    "sudo",
+    "install",
+    "systemctl",
+    "scp",
+    "ssh",
+    "openssl",
+    "curl",
+    "git",
+    "cd",
+    "export",
+    "eval",
+    "cargo",
+    "rsync",
+];
+
+/// The lines of all fenced `sh` blocks, continuation lines joined.
+fn commands(readme: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut inside = false;
+    let mut joined = String::new();
+    for line in readme.lines() {
+        if line.trim_start().starts_with("```") {
+            inside = !inside && matches!(line.trim(), "```sh" | "```bash" | "```console");
+            continue;
+        }
+        if !inside {
+            continue;
+        }
+        let line = line.trim().strip_prefix("$ ").unwrap_or(line.trim());
+        if let Some(start) = line.strip_suffix('\\') {
+            joined.push_str(start);
+            continue;
+        }
+        joined.push_str(line);
+        let command = std::mem::take(&mut joined);
+        if !command.is_empty() && !command.starts_with('#') {
+            found.push(command);
+        }
+    }
+    found
+}
+
+/// The arguments for the binary, when the line runs it.
+fn ours(command: &str) -> Option<&str> {
+    command.strip_prefix("dockseal ").or_else(|| {
+        let rest = command.strip_prefix("cargo run ")?;
+        Some(rest.split_once("-- ").map_or("", |(_, arguments)| arguments))
+    })
+}
+
+#[test]
+fn every_command_runs() {
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let commands = commands(&readme);
+    let sandbox = Sandbox::new();
+    let bin = sandbox.root().join("bin");
+    fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink(dockseal_binary(), bin.join("dockseal")).unwrap();
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", bin.display());
+    let mut run = 0;
+    for command in &commands {
+        println!("$ {command}");
+        if let Some(arguments) = ours(command) {
+            // Nobody is there to be asked for a passphrase.
+            let line = format!("dockseal {arguments}");
+            let asks = ["init", "adopt", "bootstrap", "issue"].iter().any(|verb| arguments.contains(verb));
+            let needs = asks && !arguments.contains("passphrase");
+            let program = sandbox.program("sh").env("PATH", &path);
+            let program = if needs {
+                sandbox.write("credentials/dockseal.passphrase", "correct horse\n");
+                program.env("CREDENTIALS_DIRECTORY", sandbox.path("credentials"))
+            } else {
+                program
+            };
+            let _ = program.args(["-c", &line]).run().success();
+            run += 1;
+        } else if command.starts_with("tests/") {
+            let script = command.split(' ').next().unwrap();
+            assert!(repository().join(script).is_file(), "{script} is not there");
+        } else {
+            let first = command.split_whitespace().find(|word| !word.contains('=')).unwrap_or("export");
+            assert!(OTHERS.contains(&first), "cannot tell whether this runs: {command}");
+        }
+    }
+    assert!(run > 0, "the README has no command of ours in a ```sh block");
+    assert_eq!(
+        ours(&commands[0]).map(|arguments| arguments.starts_with("bootstrap ")),
+        Some(true),
+        "the first command does the main job"
+    );
+    assert!(commands.get(1).is_some_and(|command| command.starts_with("tests/run")), "the second runs all tests");
+}
+
+/// The reader of blocks itself.
+#[test]
+fn blocks_are_read() {
+    let text = "a\n```sh\n# c\n$ one \\\n  two\nthree\n```\n```text\nfour\n```\n";
+    assert_eq!(commands(text), ["one two", "three"]);
+    assert_eq!(ours("cargo run --release -- bootstrap x"), Some("bootstrap x"));
+    assert_eq!(ours("dockseal env"), Some("env"));
+    assert_eq!(ours("docker version"), None);
+}

@@ -1,0 +1,21 @@
+//! What other programs say about our material: the real docker and dockerd first,
+//! then every TLS stack and linter there is. Each oracle also sees a control made by
+//! openssl alone, and material that it must refuse: an oracle that says yes to
+//! everything proves nothing.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "test code"
+)]
+
+mod adopt;
+mod certificates;
+mod configuration;
+mod docker;
+mod lint;
+mod request;
+mod stacks;
