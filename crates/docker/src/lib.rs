@@ -1,1 +1,5 @@
 //! dockseal-docker
+
+pub mod gate;
+pub mod mode;
+pub mod version;
