@@ -207,8 +207,8 @@ mod tests {
     fn go_1_26_reads_ipv6_literals() {
         assert!(parse("http://[x]/", Version::V28.docker_go()).is_some());
         assert!(parse("http://[x]/", Version::V29.docker_go()).is_none());
-        assert!(parse("http://a[::1]/", Version::V28.docker_go()).is_some());
-        assert!(parse("http://a[::1]/", Version::V29.docker_go()).is_none());
+        assert!(parse("http://a[x]/", Version::V28.docker_go()).is_some());
+        assert!(parse("http://a[x]/", Version::V29.docker_go()).is_none());
         assert!(parse("http://[127.0.0.1]/", Version::V29.docker_go()).is_none());
         assert!(parse("http://a:1:2/", Version::V29.docker_go()).is_some());
         assert!(parse("http://a:1:2/", Version::V29.dockerd_go()).is_none());
