@@ -1,17 +1,71 @@
 //! Asking the judge before anything is written.
 
 use dockseal_ca::Endpoint;
-use dockseal_pki::Bundle;
+use dockseal_docker::version::Version;
+use dockseal_pki::{Bundle, SubjectAltName};
+use dockseal_verify::{Material, Purpose, Severity, Verdict, judge_chain, judge_client, judge_daemon};
 use time::OffsetDateTime;
 
 use crate::failure::Failure;
 
 /// Has Docker's rules applied to a bundle; what the judge advises comes back, what it refuses is a failure.
+///
+/// A bundle whose key stayed elsewhere is judged as a chain, since Docker cannot be asked to load a key that is not here.
 pub(crate) fn of_bundle(
-    _bundle: &Bundle,
-    _endpoint: &Endpoint,
-    _now: OffsetDateTime,
-    _what: &str,
+    bundle: &Bundle,
+    endpoint: &Endpoint,
+    now: OffsetDateTime,
+    what: &str,
 ) -> Result<Vec<String>, Failure> {
-    Ok(Vec::new())
+    let (anchors, chain) = (bundle.anchors.to_pem(), bundle.chain_pem());
+    let hosts: Vec<String> = match endpoint {
+        Endpoint::Daemon { names } => names.iter().map(dialled).collect(),
+        Endpoint::Client { .. } => Vec::new(),
+    };
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    let verdicts: Vec<Verdict> = match (bundle.key_pem(), endpoint) {
+        (Some(key), Endpoint::Daemon { .. }) => {
+            vec![judge_daemon(&Material::from_bytes("", anchors, chain, key.as_bytes()), &hosts, now)]
+        }
+        (Some(key), Endpoint::Client { .. }) => {
+            vec![judge_client(&Material::from_bytes("", anchors, chain, key.as_bytes()), now)]
+        }
+        (None, Endpoint::Daemon { .. }) => hosts
+            .iter()
+            .map(|host| judge_chain(chain.as_bytes(), anchors.as_bytes(), Purpose::Server, Some(host), now, Version::default()))
+            .collect(),
+        (None, Endpoint::Client { .. }) => {
+            vec![judge_chain(chain.as_bytes(), anchors.as_bytes(), Purpose::Client, None, now, Version::default())]
+        }
+    };
+    let mut advice = Vec::new();
+    for verdict in &verdicts {
+        if !verdict.is_accepted() {
+            return Err(refused(verdict, what));
+        }
+        for finding in verdict.findings().iter().filter(|finding| finding.severity != Severity::Refusal) {
+            if !advice.contains(&finding.text) {
+                advice.push(finding.text.clone());
+            }
+        }
+    }
+    Ok(advice)
+}
+
+fn refused(verdict: &Verdict, what: &str) -> Failure {
+    let failure = Failure::no(what);
+    match verdict.refusals().next() {
+        Some(finding) => failure
+            .cause(format!("Docker would refuse it: {}", finding.text))
+            .hint(format!("{} ({})", finding.check.remedy(), finding.check.id())),
+        None => failure.cause(format!("cannot tell what Docker would do with it: {:?}", verdict.outcome())),
+    }
+}
+
+/// A host that a client would dial to match this name.
+fn dialled(name: &SubjectAltName) -> String {
+    match name {
+        SubjectAltName::Dns(name) => name.replacen('*', "any", 1),
+        SubjectAltName::Ip(address) => address.to_string(),
+    }
 }

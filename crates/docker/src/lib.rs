@@ -5,10 +5,13 @@
 
 pub mod daemon_json;
 pub mod env;
+pub mod gate;
 pub mod layout;
+pub mod mode;
 mod plan;
 mod role;
 pub mod unit;
+pub mod version;
 
 pub use plan::{Contents, FilePlan, Ownership, PlannedFile, plan};
 pub use role::Role;

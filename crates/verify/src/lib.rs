@@ -1,1 +1,53 @@
-//! dockseal-verify
+//! Judges what docker and dockerd will do with given certificate files, gate by gate, and says why.
+//!
+//! ```text
+//! Material  = { ca, cert, key: MaterialFile { provenance: Provenance { path, designation }, content: Content } }
+//! Scenario  = { client_mode, daemon_mode, host, docker, dockerd, system_roots }      Scenario::mutual("10.0.0.5")
+//! judge(&daemon, &client, &scenario, now)                       -> Verdict           both sides
+//! judge_daemon(&material, &["host", "10.0.0.5"], now)           -> Verdict           a daemon's bundle alone, every generation
+//! judge_client(&material, now)                                  -> Verdict           a client's bundle alone, every generation
+//! judge_chain(chain, anchors, purpose, host, now, version)      -> Verdict           a bare chain, no keys, no modes
+//! Verdict   : outcome() -> Accepted | Refused(Gate) | Undetermined(Gate), is_accepted(), gates(), findings(), refusals(),
+//!             is_encrypted(), authenticates_daemon(), authenticates_client()
+//! Finding   = { check: Check, severity, gate, place, text }     Check: id(), explanation(), remedy(), source(), ALL
+//! ```
+//! Modes, gates and versions are `dockseal_docker::{mode, gate, version}`.
+//!
+//! The judge is pure: no file, clock or environment. Trouble in what it judges is a finding, never an error or a panic.
+//! It predicts Docker, so Go's rules are the standard; each module names the Go source that it follows. It shares no
+//! parser with the crates that issue, so that it cannot share their mistakes.
+//!
+//! ```
+//! use dockseal_verify::{Material, Outcome, Scenario, judge};
+//!
+//! let daemon = Material::from_bytes("daemon", "no", "certificates", "here");
+//! let client = daemon.clone();
+//! let verdict = judge(&daemon, &client, &Scenario::mutual("localhost"), time::macros::datetime!(2026-11-23 12:00 UTC));
+//! assert!(matches!(verdict.outcome(), Outcome::Refused(_)));
+//! ```
+
+mod advice;
+mod base64;
+mod check;
+mod der;
+mod handshake;
+mod judge;
+mod key;
+mod load;
+mod material;
+mod path;
+mod pem;
+mod pool;
+mod scenario;
+mod signature;
+mod single;
+mod verdict;
+mod x509;
+
+pub use check::Check;
+pub use judge::judge;
+pub use material::{Content, Designation, FileKind, Material, MaterialFile, Provenance, Side};
+pub use path::Purpose;
+pub use scenario::{Scenario, SystemRoots};
+pub use single::{judge_chain, judge_client, judge_daemon};
+pub use verdict::{Finding, Outcome, Place, Severity, Status, Verdict};

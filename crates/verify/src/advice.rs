@@ -1,0 +1,39 @@
+//! What works and could be better. Advice never changes a verdict.
+
+use dockseal_docker::version::Go;
+use time::OffsetDateTime;
+
+use crate::check::Check;
+use crate::judge::Report;
+use crate::load::Chain;
+use crate::material::{FileKind, Material, Side};
+use crate::path::Moment;
+use crate::verdict::Place;
+use crate::x509::{Certificate, Curve, PublicKey};
+
+/// A certificate is worth a word this long before its end.
+const SOON: time::Duration = time::Duration::days(30);
+
+/// Looks at a side's own leaf.
+pub(crate) fn add(report: &mut Report, side: Side, material: &Material, chain: Option<&Chain>, now: OffsetDateTime, go: Go) {
+    let Some(leaf) = chain.and_then(|chain| chain.leaf(go)) else { return };
+    let place = || Some(Place { side, file: FileKind::Cert, path: material.cert.provenance.path.clone(), offset: None });
+    let left = leaf.not_after.saturating_sub(now.unix_timestamp());
+    if (0..SOON.whole_seconds()).contains(&left) {
+        report.add(None, Check::ExpiresSoon, place(), format!("the certificate expires at {}", Moment(leaf.not_after)));
+    }
+    if is_weak(&leaf) {
+        report.add(None, Check::WeakKey, place(), format!("the key is {}", leaf.public_key.describe()));
+    }
+    let usages = leaf.extensions.extended_key_usages;
+    if usages.any || usages.server == usages.client {
+        report.add(None, Check::BothUsages, place(), "the certificate may be used by a daemon and by a client");
+    }
+}
+
+fn is_weak(certificate: &Certificate<'_>) -> bool {
+    match &certificate.public_key {
+        PublicKey::Ecdsa { curve, .. } => *curve == Curve::P224,
+        key => key.rsa_bits().is_some_and(|bits| bits < 2048),
+    }
+}

@@ -1,0 +1,124 @@
+//! One side alone, or a bare chain: the rest taken as good.
+
+use dockseal_docker::gate::Gate;
+use dockseal_docker::version::Version;
+use time::OffsetDateTime;
+
+use crate::check::Check;
+use crate::judge::{check_of, judge, read_certificates, verify_path};
+use crate::load::Chain;
+use crate::material::{Designation, Material, MaterialFile};
+use crate::path::{Options, Purpose, hostname};
+use crate::pool::{Anchors, Pool};
+use crate::scenario::Scenario;
+use crate::verdict::{Finding, Status, Verdict};
+use crate::x509::Certificate;
+
+/// The pairs of versions that a new bundle must work with: the newest first.
+const GENERATIONS: [Version; 3] = [Version::V29, Version::V28, Version::V20_10];
+
+/// Judges a daemon's bundle alone, for every host that clients will dial, with every generation of Docker.
+///
+/// The client is taken to trust the CA file of the bundle. The verdict returned is the first that refuses, or that of
+/// the newest generation and the first host. Without hosts no name is checked that a client would dial.
+#[must_use]
+pub fn judge_daemon(material: &Material, hosts: &[&str], now: OffsetDateTime) -> Verdict {
+    let client = Material { ca: material.ca.clone(), cert: absent(), key: absent() };
+    let verdicts = GENERATIONS.iter().flat_map(|version| {
+        let client = &client;
+        hosts.iter().map(move |host| {
+            let scenario = Scenario::mutual(*host).between(*version, *version);
+            without(judge(material, client, &scenario, now), &[Gate::ClientLoads, Gate::ClientOffersCertificate, Gate::DaemonAcceptsClient], "the daemon is judged alone")
+        })
+    });
+    first_refusal(verdicts)
+}
+
+/// Judges a client's bundle alone, with every generation of Docker.
+///
+/// The daemon is taken to trust the CA file of the bundle. The verdict returned is the first that refuses, or that of
+/// the newest generation.
+#[must_use]
+pub fn judge_client(material: &Material, now: OffsetDateTime) -> Verdict {
+    let daemon = Material { ca: material.ca.clone(), cert: absent(), key: absent() };
+    let verdicts = GENERATIONS.iter().map(|version| {
+        let scenario = Scenario::mutual("localhost").between(*version, *version);
+        let other = [Gate::DaemonStarts, Gate::SameProtocol, Gate::Handshake, Gate::ClientReadsDaemon, Gate::ClientAcceptsDaemon];
+        without(judge(&daemon, material, &scenario, now), &other, "the client is judged alone")
+    });
+    first_refusal(verdicts)
+}
+
+fn absent() -> MaterialFile {
+    MaterialFile::missing("", Designation::Default)
+}
+
+/// The verdict without the gates of the side that is not there.
+fn without(mut verdict: Verdict, gates: &[Gate], reason: &'static str) -> Verdict {
+    for (gate, status) in &mut verdict.gates {
+        if gates.contains(gate) {
+            *status = Status::NotApplicable(reason);
+        }
+    }
+    verdict.findings.retain(|finding| finding.gate.is_none_or(|gate| !gates.contains(&gate)));
+    verdict
+}
+
+fn first_refusal(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
+    let mut newest = None;
+    for verdict in verdicts {
+        if !verdict.is_accepted() {
+            return verdict;
+        }
+        newest.get_or_insert(verdict);
+    }
+    newest.unwrap_or(Verdict {
+        gates: Vec::new(),
+        findings: Vec::new(),
+        encrypted: false,
+        daemon_authenticated: false,
+        client_authenticated: false,
+    })
+}
+
+/// Judges a bare chain, leaf first, against anchors, both PEM: no keys, no modes.
+///
+/// The verifier is the docker client of `version` for a daemon's certificate, its dockerd for a client's.
+#[must_use]
+pub fn judge_chain(chain: &[u8], anchors: &[u8], purpose: Purpose, host: Option<&str>, now: OffsetDateTime, version: Version) -> Verdict {
+    let (go, gate) = match purpose {
+        Purpose::Server => (version.docker_go(), Gate::ClientAcceptsDaemon),
+        Purpose::Client => (version.dockerd_go(), Gate::DaemonAcceptsClient),
+    };
+    let anchors = Anchors::read(anchors, go);
+    let chain = Chain::read(chain, go);
+    let host = host.map(hostname::as_dialled);
+    let options = Options { purpose, host: host.as_deref(), now, go };
+    let mut pool = Pool::default();
+    for anchor in &anchors.certificates {
+        if let Ok(certificate) = Certificate::parse(&anchor.der, go) {
+            pool.add(&certificate);
+        }
+    }
+    let refused = if chain.certificates.is_empty() {
+        Some((Check::CertificateMissing, "there is no PEM block with a certificate".to_owned()))
+    } else {
+        match read_certificates(&chain, go) {
+            Err(unusable) => Some((unusable.check, unusable.text)),
+            Ok(certificates) => verify_path(&certificates, &pool, options).err().map(|error| (check_of(&error), error.to_string())),
+        }
+    };
+    let status = match refused {
+        None => Status::Passed,
+        Some((Check::BeyondTheJudge, _)) => Status::Skipped("the judge does not compute with keys this large"),
+        Some(_) => Status::Failed,
+    };
+    let findings = refused.map(|(check, text)| Finding { check, severity: check.severity(), gate: Some(gate), place: None, text });
+    Verdict {
+        gates: vec![(gate, status)],
+        findings: findings.into_iter().collect(),
+        encrypted: true,
+        daemon_authenticated: purpose == Purpose::Server,
+        client_authenticated: purpose == Purpose::Client,
+    }
+}
