@@ -4,6 +4,7 @@ pub(crate) mod adopt;
 pub(crate) mod bootstrap;
 pub(crate) mod env;
 pub(crate) mod init;
+pub(crate) mod inspect;
 pub(crate) mod issue;
 pub(crate) mod request;
 
@@ -41,4 +42,6 @@ pub(crate) enum Command {
     Request(request::Args),
     /// Print the variables that make docker use a client's directory
     Env(env::Args),
+    /// Show certificates, keys, requests and revocation lists
+    Inspect(inspect::Args),
 }
