@@ -32,7 +32,9 @@ pub(crate) fn of_bundle(
         }
         (None, Endpoint::Daemon { .. }) => hosts
             .iter()
-            .map(|host| judge_chain(chain.as_bytes(), anchors.as_bytes(), Purpose::Server, Some(host), now, Version::default()))
+            .map(|host| {
+                judge_chain(chain.as_bytes(), anchors.as_bytes(), Purpose::Server, Some(host), now, Version::default())
+            })
             .collect(),
         (None, Endpoint::Client { .. }) => {
             vec![judge_chain(chain.as_bytes(), anchors.as_bytes(), Purpose::Client, None, now, Version::default())]
@@ -55,9 +57,11 @@ pub(crate) fn of_bundle(
 fn refused(verdict: &Verdict, what: &str) -> Failure {
     let failure = Failure::no(what);
     match verdict.refusals().next() {
-        Some(finding) => failure
-            .cause(format!("Docker would refuse it: {}", finding.text))
-            .hint(format!("{} ({})", finding.check.remedy(), finding.check.id())),
+        Some(finding) => failure.cause(format!("Docker would refuse it: {}", finding.text)).hint(format!(
+            "{} ({})",
+            finding.check.remedy(),
+            finding.check.id()
+        )),
         None => failure.cause(format!("cannot tell what Docker would do with it: {:?}", verdict.outcome())),
     }
 }

@@ -15,9 +15,17 @@ use crate::x509::{Certificate, Curve, PublicKey};
 const SOON: time::Duration = time::Duration::days(30);
 
 /// Looks at a side's own leaf.
-pub(crate) fn add(report: &mut Report, side: Side, material: &Material, chain: Option<&Chain>, now: OffsetDateTime, go: Go) {
+pub(crate) fn add(
+    report: &mut Report,
+    side: Side,
+    material: &Material,
+    chain: Option<&Chain>,
+    now: OffsetDateTime,
+    go: Go,
+) {
     let Some(leaf) = chain.and_then(|chain| chain.leaf(go)) else { return };
-    let place = || Some(Place { side, file: FileKind::Cert, path: material.cert.provenance.path.clone(), offset: None });
+    let place =
+        || Some(Place { side, file: FileKind::Cert, path: material.cert.provenance.path.clone(), offset: None });
     let left = leaf.not_after.saturating_sub(now.unix_timestamp());
     if (0..SOON.whole_seconds()).contains(&left) {
         report.add(None, Check::ExpiresSoon, place(), format!("the certificate expires at {}", Moment(leaf.not_after)));

@@ -128,7 +128,9 @@ impl<'a> Reader<'a> {
     /// A bit string, shifted so that its last bit is the last bit of the last byte (`ReadASN1BitString`).
     pub(crate) fn bit_string(&mut self) -> Option<BitString<'a>> {
         let (&padding, bytes) = self.read(BIT_STRING)?.split_first()?;
-        let unused = bytes.last().map_or(padding, |last| last & (1_u8.checked_shl(u32::from(padding)).unwrap_or(0).wrapping_sub(1)));
+        let unused = bytes
+            .last()
+            .map_or(padding, |last| last & (1_u8.checked_shl(u32::from(padding)).unwrap_or(0).wrapping_sub(1)));
         if padding > 7 || unused != 0 { None } else { Some(BitString { bytes, padding }) }
     }
 
@@ -276,12 +278,17 @@ mod tests {
 
     #[test]
     fn bit_strings_have_zero_padding() {
-        assert!(Reader::new(&[3, 2, 5, 0xa0]).bit_string().is_some_and(|bits| bits.bit(0) && !bits.bit(1) && bits.bit(2)));
+        assert!(
+            Reader::new(&[3, 2, 5, 0xa0]).bit_string().is_some_and(|bits| bits.bit(0) && !bits.bit(1) && bits.bit(2))
+        );
         assert!(Reader::new(&[3, 2, 5, 0xa1]).bit_string().is_none());
         assert!(Reader::new(&[3, 2, 8, 0]).bit_string().is_none());
         assert!(Reader::new(&[3, 1, 1]).bit_string().is_none());
         assert!(Reader::new(&[3, 0]).bit_string().is_none());
-        assert_eq!(Reader::new(&[3, 3, 4, 0xab, 0xc0]).bit_string().map(|bits| bits.right_aligned().into_owned()), Some(vec![0x0a, 0xbc]));
+        assert_eq!(
+            Reader::new(&[3, 3, 4, 0xab, 0xc0]).bit_string().map(|bits| bits.right_aligned().into_owned()),
+            Some(vec![0x0a, 0xbc])
+        );
     }
 
     #[test]

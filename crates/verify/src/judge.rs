@@ -116,8 +116,11 @@ impl Judge<'_> {
         let daemon_anchors = daemon_trust.anchors().map(|anchors| pool_of(anchors, dockerd_go));
         let client_anchors = client_trust.anchors().map(|anchors| pool_of(anchors, docker_go));
         let lists_names = daemon_anchors.as_ref().filter(|_| matches!(daemon_trust, Trust::File(_)));
-        self.gate(Gate::Handshake, effective_mode, |judge| judge.handshake(daemon_chain.as_ref(), lists_names, dockerd_go, docker_go));
-        let fits = !self.report.gates.iter().any(|(gate, status)| *gate == Gate::Handshake && *status == Status::Failed);
+        self.gate(Gate::Handshake, effective_mode, |judge| {
+            judge.handshake(daemon_chain.as_ref(), lists_names, dockerd_go, docker_go)
+        });
+        let fits =
+            !self.report.gates.iter().any(|(gate, status)| *gate == Gate::Handshake && *status == Status::Failed);
         let sent = daemon_chain.as_ref().filter(|_| fits);
         let mut read = None;
         self.gate(Gate::ClientReadsDaemon, effective_mode, |judge| match sent {
@@ -132,7 +135,13 @@ impl Judge<'_> {
             Some(certificates) => {
                 let host = hostname::as_dialled(&judge.scenario.host);
                 let options = Options { purpose: Purpose::Server, host: Some(&host), now: judge.now, go: docker_go };
-                judge.accept_chain(Gate::ClientAcceptsDaemon, Side::Daemon, certificates, client_anchors.as_ref(), options)
+                judge.accept_chain(
+                    Gate::ClientAcceptsDaemon,
+                    Side::Daemon,
+                    certificates,
+                    client_anchors.as_ref(),
+                    options,
+                )
             }
             None => Status::Skipped("the daemon's certificates cannot be read"),
         });
@@ -221,7 +230,12 @@ impl Judge<'_> {
         let bytes = match &file.content {
             Content::Bytes(bytes) => bytes,
             Content::NotNamed => {
-                self.report.add(Some(gate), Check::SystemRootsTrusted, place(side, file, FileKind::Ca, None), "no CA file is named, so the system's roots are trusted");
+                self.report.add(
+                    Some(gate),
+                    Check::SystemRootsTrusted,
+                    place(side, file, FileKind::Ca, None),
+                    "no CA file is named, so the system's roots are trusted",
+                );
                 return Trust::System(match &self.scenario.system_roots {
                     SystemRoots::Unknown => None,
                     SystemRoots::Pem(pem) => Some(Anchors::read(pem, go)),
@@ -237,7 +251,12 @@ impl Judge<'_> {
             self.report.add(Some(gate), Check::CaBlockSkipped, place(side, file, FileKind::Ca, Some(*offset)), *reason);
         }
         if anchors.certificates.is_empty() {
-            *status = self.report.refuse(gate, Check::CaUnusable, place(side, file, FileKind::Ca, None), "the CA file holds no certificate that Docker can use");
+            *status = self.report.refuse(
+                gate,
+                Check::CaUnusable,
+                place(side, file, FileKind::Ca, None),
+                "the CA file holds no certificate that Docker can use",
+            );
             return Trust::Unusable;
         }
         Trust::File(anchors)
@@ -266,11 +285,21 @@ impl Judge<'_> {
         let client = self.client;
         let mut status = Status::Passed;
         if client.ca.content == Content::NotNamed && self.scenario.docker == Version::V20_10 {
-            status = self.report.refuse(GATE, Check::ClientPanics, place(Side::Client, &client.ca, FileKind::Ca, None), "docker 20.10 crashes on an empty --tlscacert");
+            status = self.report.refuse(
+                GATE,
+                Check::ClientPanics,
+                place(Side::Client, &client.ca, FileKind::Ca, None),
+                "docker 20.10 crashes on an empty --tlscacert",
+            );
             return (status, None, Trust::Unusable);
         }
         let trust = if client.ca.content == Content::NotNamed && self.client_drops_tls() {
-            self.report.add(Some(GATE), Check::ClientWithoutTls, place(Side::Client, &client.ca, FileKind::Ca, None), "docker silently speaks plain HTTP");
+            self.report.add(
+                Some(GATE),
+                Check::ClientWithoutTls,
+                place(Side::Client, &client.ca, FileKind::Ca, None),
+                "docker silently speaks plain HTTP",
+            );
             Trust::Unusable
         } else {
             self.trust(GATE, Side::Client, &mut status, go)
@@ -287,7 +316,12 @@ impl Judge<'_> {
         let (Some(cert), Some(key)) = (client.cert.bytes(), client.key.bytes()) else {
             for (kind, other) in [(FileKind::Cert, &client.key), (FileKind::Key, &client.cert)] {
                 if client.file(kind).is_passed_over() && other.bytes().is_some() {
-                    self.report.add(Some(GATE), Check::CertificateIncomplete, place(Side::Client, client.file(kind), kind, None), "the file is missing, so docker silently offers no certificate");
+                    self.report.add(
+                        Some(GATE),
+                        Check::CertificateIncomplete,
+                        place(Side::Client, client.file(kind), kind, None),
+                        "the file is missing, so docker silently offers no certificate",
+                    );
                 }
             }
             return (status, None, trust);
@@ -301,13 +335,29 @@ impl Judge<'_> {
 
     fn same_protocol(&mut self, client: ClientMode) -> Status {
         match (client.uses_tls(), self.scenario.daemon_mode.uses_tls()) {
-            (true, false) => self.report.refuse(Gate::SameProtocol, Check::ProtocolsDiffer, None, "the client speaks TLS and the daemon plain HTTP"),
-            (false, true) => self.report.refuse(Gate::SameProtocol, Check::ProtocolsDiffer, None, "the client speaks plain HTTP and the daemon TLS"),
+            (true, false) => self.report.refuse(
+                Gate::SameProtocol,
+                Check::ProtocolsDiffer,
+                None,
+                "the client speaks TLS and the daemon plain HTTP",
+            ),
+            (false, true) => self.report.refuse(
+                Gate::SameProtocol,
+                Check::ProtocolsDiffer,
+                None,
+                "the client speaks plain HTTP and the daemon TLS",
+            ),
             _ => Status::Passed,
         }
     }
 
-    fn handshake(&mut self, chain: Option<&Chain>, lists_names: Option<&Pool<'_>>, dockerd_go: Go, docker_go: Go) -> Status {
+    fn handshake(
+        &mut self,
+        chain: Option<&Chain>,
+        lists_names: Option<&Pool<'_>>,
+        dockerd_go: Go,
+        docker_go: Go,
+    ) -> Status {
         const GATE: Gate = Gate::Handshake;
         let Some(chain) = chain else { return Status::Skipped("the daemon has no certificate and key") };
         let daemon = self.daemon;
@@ -315,41 +365,84 @@ impl Judge<'_> {
             && !handshake::can_sign(&leaf.public_key, dockerd_go)
         {
             let text = format!("dockerd cannot prove a key of {} in TLS 1.3", leaf.public_key.describe());
-            return self.report.refuse(GATE, Check::DaemonKeyUnusable, place(Side::Daemon, &daemon.key, FileKind::Key, None), text);
+            return self.report.refuse(
+                GATE,
+                Check::DaemonKeyUnusable,
+                place(Side::Daemon, &daemon.key, FileKind::Key, None),
+                text,
+            );
         }
         if lists_names.is_some_and(|anchors| !handshake::certificate_request_fits(anchors)) {
-            return self.report.refuse(GATE, Check::MessageTooLarge, place(Side::Daemon, &daemon.ca, FileKind::Ca, None), "the names of the CAs do not fit into one handshake message");
+            return self.report.refuse(
+                GATE,
+                Check::MessageTooLarge,
+                place(Side::Daemon, &daemon.ca, FileKind::Ca, None),
+                "the names of the CAs do not fit into one handshake message",
+            );
         }
         if !handshake::certificate_message_fits(chain.certificates.iter().map(|(der, _)| der.as_slice()), docker_go) {
-            return self.report.refuse(GATE, Check::MessageTooLarge, place(Side::Daemon, &daemon.cert, FileKind::Cert, None), "the certificates are more than the client reads");
+            return self.report.refuse(
+                GATE,
+                Check::MessageTooLarge,
+                place(Side::Daemon, &daemon.cert, FileKind::Cert, None),
+                "the certificates are more than the client reads",
+            );
         }
         Status::Passed
     }
 
     /// Parses every certificate that a side sends, as the other side does.
-    fn read_chain<'c>(&mut self, gate: Gate, side: Side, chain: &'c Chain, go: Go) -> (Status, Option<Vec<Certificate<'c>>>) {
+    fn read_chain<'c>(
+        &mut self,
+        gate: Gate,
+        side: Side,
+        chain: &'c Chain,
+        go: Go,
+    ) -> (Status, Option<Vec<Certificate<'c>>>) {
         let file = match side {
             Side::Daemon => &self.daemon.cert,
             Side::Client => &self.client.cert,
         };
         match read_certificates(chain, go) {
             Ok(certificates) => (Status::Passed, Some(certificates)),
-            Err(unusable) => (self.report.refuse(gate, unusable.check, place(side, file, FileKind::Cert, unusable.offset), unusable.text), None),
+            Err(unusable) => (
+                self.report.refuse(
+                    gate,
+                    unusable.check,
+                    place(side, file, FileKind::Cert, unusable.offset),
+                    unusable.text,
+                ),
+                None,
+            ),
         }
     }
 
     /// Builds the path for a side's chain to what the other side trusts.
-    fn accept_chain(&mut self, gate: Gate, side: Side, certificates: &[Certificate<'_>], anchors: Option<&Pool<'_>>, options: Options<'_>) -> Status {
+    fn accept_chain(
+        &mut self,
+        gate: Gate,
+        side: Side,
+        certificates: &[Certificate<'_>],
+        anchors: Option<&Pool<'_>>,
+        options: Options<'_>,
+    ) -> Status {
         let file = match side {
             Side::Daemon => &self.daemon.cert,
             Side::Client => &self.client.cert,
         };
         let Some(anchors) = anchors else {
-            return self.report.refuse(gate, Check::SystemRootsUnknown, place(side, file, FileKind::Cert, None), "it depends on the system's roots, which are not known");
+            return self.report.refuse(
+                gate,
+                Check::SystemRootsUnknown,
+                place(side, file, FileKind::Cert, None),
+                "it depends on the system's roots, which are not known",
+            );
         };
         match verify_path(certificates, anchors, options) {
             Ok(()) => Status::Passed,
-            Err(error) => self.report.refuse(gate, check_of(&error), place(side, file, FileKind::Cert, None), error.to_string()),
+            Err(error) => {
+                self.report.refuse(gate, check_of(&error), place(side, file, FileKind::Cert, None), error.to_string())
+            }
         }
     }
 
@@ -357,13 +450,26 @@ impl Judge<'_> {
         const GATE: Gate = Gate::ClientOffersCertificate;
         let client = self.client;
         let Some(chain) = chain else {
-            return self.report.refuse(GATE, Check::ClientCertificateMissing, place(Side::Client, &client.cert, FileKind::Cert, None), "the client has no certificate to offer");
+            return self.report.refuse(
+                GATE,
+                Check::ClientCertificateMissing,
+                place(Side::Client, &client.cert, FileKind::Cert, None),
+                "the client has no certificate to offer",
+            );
         };
         if let Some(leaf) = chain.leaf(go)
             && !handshake::can_sign(&leaf.public_key, go)
         {
-            let text = format!("docker cannot prove a key of {} in TLS 1.3, so it sends no certificate", leaf.public_key.describe());
-            return self.report.refuse(GATE, Check::ClientKeyUnusable, place(Side::Client, &client.key, FileKind::Key, None), text);
+            let text = format!(
+                "docker cannot prove a key of {} in TLS 1.3, so it sends no certificate",
+                leaf.public_key.describe()
+            );
+            return self.report.refuse(
+                GATE,
+                Check::ClientKeyUnusable,
+                place(Side::Client, &client.key, FileKind::Key, None),
+                text,
+            );
         }
         // Without a CA file the daemon lists no names, and then every certificate is sent.
         let Some(anchors) = lists_names else { return Status::Passed };
@@ -372,19 +478,35 @@ impl Judge<'_> {
                 Ok(certificate) if anchors.has_subject(certificate.issuer) => return Status::Passed,
                 Ok(_) => {}
                 Err(malformed) => {
-                    let text = format!("docker sends no certificate, because one in its file does not parse: {malformed}");
-                    return self.report.refuse(GATE, Check::ClientCertificateWithheld, place(Side::Client, &client.cert, FileKind::Cert, Some(*offset)), text);
+                    let text =
+                        format!("docker sends no certificate, because one in its file does not parse: {malformed}");
+                    return self.report.refuse(
+                        GATE,
+                        Check::ClientCertificateWithheld,
+                        place(Side::Client, &client.cert, FileKind::Cert, Some(*offset)),
+                        text,
+                    );
                 }
             }
         }
-        self.report.refuse(GATE, Check::ClientCertificateWithheld, place(Side::Client, &client.cert, FileKind::Cert, None), "docker sends no certificate, because none in its file was issued by a CA that the daemon names")
+        self.report.refuse(
+            GATE,
+            Check::ClientCertificateWithheld,
+            place(Side::Client, &client.cert, FileKind::Cert, None),
+            "docker sends no certificate, because none in its file was issued by a CA that the daemon names",
+        )
     }
 
     fn daemon_accepts(&mut self, chain: &Chain, anchors: Option<&Pool<'_>>, go: Go) -> Status {
         const GATE: Gate = Gate::DaemonAcceptsClient;
         let client = self.client;
         if !handshake::certificate_message_fits(chain.certificates.iter().map(|(der, _)| der.as_slice()), go) {
-            return self.report.refuse(GATE, Check::MessageTooLarge, place(Side::Client, &client.cert, FileKind::Cert, None), "the certificates are more than the daemon reads");
+            return self.report.refuse(
+                GATE,
+                Check::MessageTooLarge,
+                place(Side::Client, &client.cert, FileKind::Cert, None),
+                "the certificates are more than the daemon reads",
+            );
         }
         let (status, certificates) = self.read_chain(GATE, Side::Client, chain, go);
         let Some(certificates) = certificates else { return status };
@@ -396,7 +518,12 @@ impl Judge<'_> {
         match certificates.first() {
             Some(leaf) if !handshake::can_verify(&leaf.public_key, go) => {
                 let text = format!("dockerd does not verify with a key of {}", leaf.public_key.describe());
-                self.report.refuse(GATE, Check::ClientKeyUnusable, place(Side::Client, &client.key, FileKind::Key, None), text)
+                self.report.refuse(
+                    GATE,
+                    Check::ClientKeyUnusable,
+                    place(Side::Client, &client.key, FileKind::Key, None),
+                    text,
+                )
             }
             _ => Status::Passed,
         }
@@ -411,7 +538,12 @@ impl Judge<'_> {
             self.report.add(None, Check::DaemonNotVerified, None, "docker --tls does not verify the daemon");
         }
         if daemon == dockseal_docker::mode::DaemonMode::Tls {
-            self.report.add(None, Check::DaemonTlsVerifies, None, "dockerd --tls requires client certificates as --tlsverify does");
+            self.report.add(
+                None,
+                Check::DaemonTlsVerifies,
+                None,
+                "dockerd --tls requires client certificates as --tlsverify does",
+            );
         }
         if daemon.uses_tls() && !daemon.verifies_client() {
             self.report.add(None, Check::ClientsNotVerified, None, "the daemon accepts every client");
@@ -424,7 +556,8 @@ pub(crate) fn read_certificates(chain: &Chain, go: Go) -> Result<Vec<Certificate
     let mut certificates = Vec::new();
     for (der, offset) in &chain.certificates {
         let unusable = |check, text: String| Unusable { check, file: FileKind::Cert, offset: Some(*offset), text };
-        let certificate = Certificate::parse(der, go).map_err(|malformed| unusable(Check::ChainUnreadable, malformed.to_string()))?;
+        let certificate =
+            Certificate::parse(der, go).map_err(|malformed| unusable(Check::ChainUnreadable, malformed.to_string()))?;
         if let Some(bits) = certificate.public_key.rsa_bits()
             && !handshake::takes_rsa_size(bits, go)
         {
@@ -436,8 +569,14 @@ pub(crate) fn read_certificates(chain: &Chain, go: Go) -> Result<Vec<Certificate
 }
 
 /// Builds the path; the first certificate is the leaf.
-pub(crate) fn verify_path<'a>(certificates: &[Certificate<'a>], anchors: &Pool<'a>, options: Options<'_>) -> Result<(), PathError> {
-    let Some((leaf, others)) = certificates.split_first() else { return Err(PathError::UnknownAuthority { hint: None }) };
+pub(crate) fn verify_path<'a>(
+    certificates: &[Certificate<'a>],
+    anchors: &Pool<'a>,
+    options: Options<'_>,
+) -> Result<(), PathError> {
+    let Some((leaf, others)) = certificates.split_first() else {
+        return Err(PathError::UnknownAuthority { hint: None });
+    };
     let mut intermediates = Pool::default();
     for certificate in others {
         intermediates.add(certificate);
@@ -460,7 +599,10 @@ pub(crate) fn check_of(error: &PathError) -> Check {
         PathError::UnknownAuthority { .. } => Check::UnknownAuthority,
         PathError::IncompatibleUsage => Check::UsageIncompatible,
         PathError::PoliciesInvalid => Check::PolicyMissing,
-        PathError::NameExcluded(_) | PathError::NameNotPermitted(_) | PathError::UnconstrainableName(_) | PathError::TooManyConstraints => Check::NameConstrained,
+        PathError::NameExcluded(_)
+        | PathError::NameNotPermitted(_)
+        | PathError::UnconstrainableName(_)
+        | PathError::TooManyConstraints => Check::NameConstrained,
         PathError::SignatureBudget => Check::SearchTooLong,
     }
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, NonZero, Odd};
-use dockseal_docker::version::{Go, GodebugDefaults, GoRelease};
+use dockseal_docker::version::{Go, GoRelease, GodebugDefaults};
 use ring::signature::KeyPair as _;
 use ring::{rand, signature};
 
@@ -34,7 +34,11 @@ pub(crate) enum KeyMatch {
 pub(crate) fn compare(der: &[u8], certificate_key: &PublicKey<'_>, go: Go) -> KeyMatch {
     let Some(key) = parse(der, go) else { return KeyMatch::Unparsable };
     match (certificate_key, key) {
-        (PublicKey::Rsa { modulus, .. }, Parsed::Rsa(key)) if modulus.len() > MOST_RSA_BYTES && *key.modulus == **modulus => KeyMatch::TooLarge,
+        (PublicKey::Rsa { modulus, .. }, Parsed::Rsa(key))
+            if modulus.len() > MOST_RSA_BYTES && *key.modulus == **modulus =>
+        {
+            KeyMatch::TooLarge
+        }
         (PublicKey::Rsa { modulus, exponent }, Parsed::Rsa(key)) => {
             if !key.is_valid(go) {
                 KeyMatch::Unparsable
@@ -53,11 +57,13 @@ pub(crate) fn compare(der: &[u8], certificate_key: &PublicKey<'_>, go: Go) -> Ke
                 KeyMatch::Differs
             }
         }
-        (PublicKey::Ed25519(public), Parsed::Ed25519(seed)) => match signature::Ed25519KeyPair::from_seed_unchecked(seed) {
-            Ok(pair) if pair.public_key().as_ref() == public.as_ref() => KeyMatch::Matches,
-            Ok(_) => KeyMatch::Differs,
-            Err(_) => KeyMatch::Unparsable,
-        },
+        (PublicKey::Ed25519(public), Parsed::Ed25519(seed)) => {
+            match signature::Ed25519KeyPair::from_seed_unchecked(seed) {
+                Ok(pair) if pair.public_key().as_ref() == public.as_ref() => KeyMatch::Matches,
+                Ok(_) => KeyMatch::Differs,
+                Err(_) => KeyMatch::Unparsable,
+            }
+        }
         (PublicKey::Dsa | PublicKey::Unknown, _) | (_, _) => KeyMatch::WrongKind,
     }
 }
@@ -128,13 +134,16 @@ fn fit(number: &[u8], length: usize) -> Option<Cow<'_, [u8]>> {
 /// Whether the point is the scalar times the generator. A scalar of zero or past the order belongs to no point.
 fn belongs_to(curve: Curve, scalar: &[u8], point: &[u8]) -> bool {
     let with_ring = |algorithm| {
-        signature::EcdsaKeyPair::from_private_key_and_public_key(algorithm, scalar, point, &rand::SystemRandom::new()).is_ok()
+        signature::EcdsaKeyPair::from_private_key_and_public_key(algorithm, scalar, point, &rand::SystemRandom::new())
+            .is_ok()
     };
     match curve {
         Curve::P256 => with_ring(&signature::ECDSA_P256_SHA256_ASN1_SIGNING),
         Curve::P384 => with_ring(&signature::ECDSA_P384_SHA384_ASN1_SIGNING),
-        Curve::P224 => p224::SecretKey::from_slice(scalar).is_ok_and(|key| p224::PublicKey::from_sec1_bytes(point).is_ok_and(|public| key.public_key() == public)),
-        Curve::P521 => p521::SecretKey::from_slice(scalar).is_ok_and(|key| p521::PublicKey::from_sec1_bytes(point).is_ok_and(|public| key.public_key() == public)),
+        Curve::P224 => p224::SecretKey::from_slice(scalar)
+            .is_ok_and(|key| p224::PublicKey::from_sec1_bytes(point).is_ok_and(|public| key.public_key() == public)),
+        Curve::P521 => p521::SecretKey::from_slice(scalar)
+            .is_ok_and(|key| p521::PublicKey::from_sec1_bytes(point).is_ok_and(|public| key.public_key() == public)),
     }
 }
 
@@ -187,15 +196,19 @@ impl<'a> RsaKey<'a> {
         // None of a valid key's numbers is longer than its modulus.
         let fits = |number: &&[u8]| number.len() <= self.modulus.len();
         if !go.is_at_least(GoRelease::V1_24) {
-            return self.primes.iter().all(fits) && self.private_exponent.len() <= 2 * MOST_RSA_BYTES && self.is_valid_to_1_19();
+            return self.primes.iter().all(fits)
+                && self.private_exponent.len() <= 2 * MOST_RSA_BYTES
+                && self.is_valid_to_1_19();
         }
-        let numbers_fit = fits(&self.private_exponent) && self.primes.iter().all(fits) && self.crt.iter().flatten().all(fits);
+        let numbers_fit =
+            fits(&self.private_exponent) && self.primes.iter().all(fits) && self.crt.iter().flatten().all(fits);
         if !numbers_fit || self.exponent % 2 == 0 {
             return false;
         }
         // With the defaults of Go 1.20, wrong CRT values are computed anew (x509rsacrt=0).
         let forgives = go.defaults == GodebugDefaults::Go1_20;
-        self.is_valid_since_1_24(self.crt, go).unwrap_or(false) || (forgives && self.is_valid_since_1_24(None, go).unwrap_or(false))
+        self.is_valid_since_1_24(self.crt, go).unwrap_or(false)
+            || (forgives && self.is_valid_since_1_24(None, go).unwrap_or(false))
     }
 
     fn is_valid_to_1_19(&self) -> bool {
@@ -209,7 +222,10 @@ impl<'a> RsaKey<'a> {
         }
         let de = number(self.private_exponent).mul(BoxedUint::from(self.exponent.unsigned_abs()));
         product.cmp_vartime(number(self.modulus)).is_eq()
-            && self.primes.iter().all(|prime| less_one(prime).is_some_and(|below| de.rem_vartime(&below).cmp_vartime(&one).is_eq()))
+            && self
+                .primes
+                .iter()
+                .all(|prime| less_one(prime).is_some_and(|below| de.rem_vartime(&below).cmp_vartime(&one).is_eq()))
     }
 
     fn is_valid_since_1_24(&self, crt: Option<[&[u8]; 3]>, go: Go) -> Option<bool> {

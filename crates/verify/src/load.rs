@@ -59,7 +59,12 @@ pub(crate) fn load_pair(cert: &[u8], key: &[u8], go: Go) -> Result<Chain, Unusab
     let mut skipped = Vec::new();
     let chain = Chain::of_blocks(pem::blocks(cert, go), &mut skipped);
     let Some((leaf, leaf_offset)) = chain.certificates.first() else {
-        return Err(Unusable::new(Check::CertificateMissing, FileKind::Cert, None, describe_skipped("certificate", &skipped)));
+        return Err(Unusable::new(
+            Check::CertificateMissing,
+            FileKind::Cert,
+            None,
+            describe_skipped("certificate", &skipped),
+        ));
     };
     let key_block = first_private_key(key, go)?;
     let unusable = |check, file, offset, text: &str| Err(Unusable::new(check, file, Some(offset), text));
@@ -70,17 +75,32 @@ pub(crate) fn load_pair(cert: &[u8], key: &[u8], go: Go) -> Result<Chain, Unusab
     match key::compare(&key_block.contents, &certificate.public_key, go) {
         KeyMatch::Matches => {}
         KeyMatch::Differs => {
-            return unusable(Check::KeyMismatch, FileKind::Key, key_block.offset, "the private key is not the one for the certificate");
+            return unusable(
+                Check::KeyMismatch,
+                FileKind::Key,
+                key_block.offset,
+                "the private key is not the one for the certificate",
+            );
         }
         KeyMatch::WrongKind => {
-            return unusable(Check::KeyMismatch, FileKind::Key, key_block.offset, "the private key and the certificate's key are of different kinds, or of one that TLS does not use");
+            return unusable(
+                Check::KeyMismatch,
+                FileKind::Key,
+                key_block.offset,
+                "the private key and the certificate's key are of different kinds, or of one that TLS does not use",
+            );
         }
         KeyMatch::Unparsable => {
             let check = if is_encrypted(&key_block) { Check::KeyEncrypted } else { Check::KeyUnparsable };
             return unusable(check, FileKind::Key, key_block.offset, "the private key does not parse");
         }
         KeyMatch::TooLarge => {
-            return unusable(Check::BeyondTheJudge, FileKind::Key, key_block.offset, "the RSA key is too large to be checked here");
+            return unusable(
+                Check::BeyondTheJudge,
+                FileKind::Key,
+                key_block.offset,
+                "the RSA key is too large to be checked here",
+            );
         }
     }
     Ok(chain)
@@ -107,9 +127,12 @@ fn first_private_key(key: &[u8], go: Go) -> Result<Block<'_>, Unusable> {
 pub(crate) fn check_first_key_block(key: &[u8], go: Go) -> Result<(), Unusable> {
     match pem::blocks(key, go).next() {
         None => Err(Unusable::new(Check::KeyMissing, FileKind::Key, None, describe_skipped("private key", &[]))),
-        Some(block) if block.has_dek_info => {
-            Err(Unusable::new(Check::KeyEncrypted, FileKind::Key, Some(block.offset), "the private key is encrypted with a passphrase"))
-        }
+        Some(block) if block.has_dek_info => Err(Unusable::new(
+            Check::KeyEncrypted,
+            FileKind::Key,
+            Some(block.offset),
+            "the private key is encrypted with a passphrase",
+        )),
         Some(_) => Ok(()),
     }
 }

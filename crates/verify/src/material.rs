@@ -151,11 +151,20 @@ pub struct Material {
 impl Material {
     /// A directory as Docker lays it out, from the bytes of ca.pem, cert.pem and key.pem.
     #[must_use]
-    pub fn from_bytes(directory: impl AsRef<Path>, ca: impl Into<Vec<u8>>, cert: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+    pub fn from_bytes(
+        directory: impl AsRef<Path>,
+        ca: impl Into<Vec<u8>>,
+        cert: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Self {
         let file = |kind: FileKind, bytes: Vec<u8>| {
             MaterialFile::from_bytes(directory.as_ref().join(kind.default_name()), Designation::Default, bytes)
         };
-        Self { ca: file(FileKind::Ca, ca.into()), cert: file(FileKind::Cert, cert.into()), key: file(FileKind::Key, key.into()) }
+        Self {
+            ca: file(FileKind::Ca, ca.into()),
+            cert: file(FileKind::Cert, cert.into()),
+            key: file(FileKind::Key, key.into()),
+        }
     }
 
     /// One of the three.

@@ -120,7 +120,14 @@ impl<'a> Blocks<'a> {
     }
 
     /// Decodes the body before `end` and checks the END line there.
-    fn finish(&mut self, label: &'a [u8], offset: usize, headers: Headers, body: usize, end: usize) -> Option<Block<'a>> {
+    fn finish(
+        &mut self,
+        label: &'a [u8],
+        offset: usize,
+        headers: Headers,
+        body: usize,
+        end: usize,
+    ) -> Option<Block<'a>> {
         let trailer = end + END.len();
         let label_end = trailer + label.len();
         if !self.rest(trailer).starts_with(label) || !self.rest(label_end).starts_with(DASHES) {
@@ -140,7 +147,8 @@ impl<'a> Blocks<'a> {
         let mut from = self.position;
         loop {
             let rest = self.rest(from);
-            let offset = if rest.starts_with(BEGIN) { from + BEGIN.len() } else { from + find_line_start(rest)? + BEGIN.len() };
+            let offset =
+                if rest.starts_with(BEGIN) { from + BEGIN.len() } else { from + find_line_start(rest)? + BEGIN.len() };
             let (type_line, after_type) = line(self.text, offset);
             from = after_type;
             let Some(label) = type_line.strip_suffix(DASHES) else { continue };
@@ -286,7 +294,10 @@ mod tests {
         both("-----BEGIN A-----\nAQID\n-----END A-----\n", &[&[1, 2, 3]]);
         both("-----BEGIN A-----\r\nAQ\r\nID\r\n-----END A-----", &[&[1, 2, 3]]);
         both("text\n-----BEGIN A-----  \nAQID\n-----END A-----\t \nmore", &[&[1, 2, 3]]);
-        both("-----BEGIN A-----\nAQID\n-----END A-----\n-----BEGIN B-----\nBA==\n-----END B-----\n", &[&[1, 2, 3], &[4]]);
+        both(
+            "-----BEGIN A-----\nAQID\n-----END A-----\n-----BEGIN B-----\nBA==\n-----END B-----\n",
+            &[&[1, 2, 3], &[4]],
+        );
         both("-----BEGIN A-----\n-----END A-----\n", &[&[]]);
         both("-----BEGIN A-----\n\n-----END A-----\n", &[&[]]);
     }
@@ -319,7 +330,9 @@ mod tests {
         let text = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAQID\n-----END RSA PRIVATE KEY-----\n";
         for go in [OLD, NEW] {
             let found: Vec<_> = blocks(text, go).collect();
-            assert!(matches!(found.as_slice(), [block] if block.has_headers && block.has_dek_info && block.contents == [1, 2, 3] && block.is_private_key()));
+            assert!(
+                matches!(found.as_slice(), [block] if block.has_headers && block.has_dek_info && block.contents == [1, 2, 3] && block.is_private_key())
+            );
         }
     }
 

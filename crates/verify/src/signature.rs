@@ -46,10 +46,18 @@ impl fmt::Display for SignatureError {
 }
 
 /// Verifies `signature` over `message`.
-pub(crate) fn verify(algorithm: SignatureAlgorithm, key: &PublicKey<'_>, message: &[u8], signature: &[u8], go: Go) -> Result<(), SignatureError> {
+pub(crate) fn verify(
+    algorithm: SignatureAlgorithm,
+    key: &PublicKey<'_>,
+    message: &[u8],
+    signature: &[u8],
+    go: Go,
+) -> Result<(), SignatureError> {
     match (algorithm, key) {
         (SignatureAlgorithm::Insecure(name), _) => Err(SignatureError::Insecure(name)),
-        (SignatureAlgorithm::Unsupported, _) | (_, PublicKey::Unknown | PublicKey::Dsa) => Err(SignatureError::Unsupported),
+        (SignatureAlgorithm::Unsupported, _) | (_, PublicKey::Unknown | PublicKey::Dsa) => {
+            Err(SignatureError::Unsupported)
+        }
         (SignatureAlgorithm::RsaPkcs1(digest), PublicKey::Rsa { modulus, exponent }) => {
             Rsa { modulus, exponent: *exponent, digest, pss: false }.verify(message, signature, go)
         }
@@ -99,7 +107,10 @@ fn verify_ecdsa_without_ring(curve: Curve, point: &[u8], digest: &[u8], signatur
             // RustCrypto wants at least half a field of digest; what Go pads at the left is the same number.
             let mut padded = vec![0; curve.length().div_ceil(2).saturating_sub(digest.len())];
             padded.extend_from_slice(digest);
-            match ($curve::ecdsa::VerifyingKey::from_sec1_bytes(point), $curve::ecdsa::DerSignature::try_from(signature)) {
+            match (
+                $curve::ecdsa::VerifyingKey::from_sec1_bytes(point),
+                $curve::ecdsa::DerSignature::try_from(signature),
+            ) {
                 (Ok(key), Ok(signature)) => key.verify_prehash(&padded, &signature).is_ok(),
                 _ => false,
             }
@@ -144,7 +155,11 @@ impl Rsa<'_> {
         }
         let Some(encoded) = self.public_operation(signature) else { return Err(SignatureError::Invalid) };
         let digest = hash(self.digest, message);
-        valid(if self.pss { self.is_pss(&encoded, bits, digest.as_ref()) } else { self.is_pkcs1(&encoded, digest.as_ref()) })
+        valid(if self.pss {
+            self.is_pss(&encoded, bits, digest.as_ref())
+        } else {
+            self.is_pkcs1(&encoded, digest.as_ref())
+        })
     }
 
     fn ring_parameters(&self, bits: usize) -> Option<&'static with_ring::RsaParameters> {
@@ -217,7 +232,8 @@ impl Rsa<'_> {
     }
 
     fn unmask(&self, masked: &[u8], seed: &[u8]) -> Vec<u8> {
-        let mask = (0_u32..).flat_map(|counter| hash(self.digest, &[seed, &counter.to_be_bytes()].concat()).as_ref().to_vec());
+        let mask =
+            (0_u32..).flat_map(|counter| hash(self.digest, &[seed, &counter.to_be_bytes()].concat()).as_ref().to_vec());
         masked.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect()
     }
 }

@@ -28,7 +28,11 @@ pub fn judge_daemon(material: &Material, hosts: &[&str], now: OffsetDateTime) ->
         let client = &client;
         hosts.iter().map(move |host| {
             let scenario = Scenario::mutual(*host).between(*version, *version);
-            without(judge(material, client, &scenario, now), &[Gate::ClientLoads, Gate::ClientOffersCertificate, Gate::DaemonAcceptsClient], "the daemon is judged alone")
+            without(
+                judge(material, client, &scenario, now),
+                &[Gate::ClientLoads, Gate::ClientOffersCertificate, Gate::DaemonAcceptsClient],
+                "the daemon is judged alone",
+            )
         })
     });
     first_refusal(verdicts)
@@ -43,7 +47,13 @@ pub fn judge_client(material: &Material, now: OffsetDateTime) -> Verdict {
     let daemon = Material { ca: material.ca.clone(), cert: absent(), key: absent() };
     let verdicts = GENERATIONS.iter().map(|version| {
         let scenario = Scenario::mutual("localhost").between(*version, *version);
-        let other = [Gate::DaemonStarts, Gate::SameProtocol, Gate::Handshake, Gate::ClientReadsDaemon, Gate::ClientAcceptsDaemon];
+        let other = [
+            Gate::DaemonStarts,
+            Gate::SameProtocol,
+            Gate::Handshake,
+            Gate::ClientReadsDaemon,
+            Gate::ClientAcceptsDaemon,
+        ];
         without(judge(&daemon, material, &scenario, now), &other, "the client is judged alone")
     });
     first_refusal(verdicts)
@@ -85,7 +95,14 @@ fn first_refusal(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
 ///
 /// The verifier is the docker client of `version` for a daemon's certificate, its dockerd for a client's.
 #[must_use]
-pub fn judge_chain(chain: &[u8], anchors: &[u8], purpose: Purpose, host: Option<&str>, now: OffsetDateTime, version: Version) -> Verdict {
+pub fn judge_chain(
+    chain: &[u8],
+    anchors: &[u8],
+    purpose: Purpose,
+    host: Option<&str>,
+    now: OffsetDateTime,
+    version: Version,
+) -> Verdict {
     let (go, gate) = match purpose {
         Purpose::Server => (version.docker_go(), Gate::ClientAcceptsDaemon),
         Purpose::Client => (version.dockerd_go(), Gate::DaemonAcceptsClient),
@@ -105,7 +122,9 @@ pub fn judge_chain(chain: &[u8], anchors: &[u8], purpose: Purpose, host: Option<
     } else {
         match read_certificates(&chain, go) {
             Err(unusable) => Some((unusable.check, unusable.text)),
-            Ok(certificates) => verify_path(&certificates, &pool, options).err().map(|error| (check_of(&error), error.to_string())),
+            Ok(certificates) => {
+                verify_path(&certificates, &pool, options).err().map(|error| (check_of(&error), error.to_string()))
+            }
         }
     };
     let status = match refused {
@@ -113,7 +132,8 @@ pub fn judge_chain(chain: &[u8], anchors: &[u8], purpose: Purpose, host: Option<
         Some((Check::BeyondTheJudge, _)) => Status::Skipped("the judge does not compute with keys this large"),
         Some(_) => Status::Failed,
     };
-    let findings = refused.map(|(check, text)| Finding { check, severity: check.severity(), gate: Some(gate), place: None, text });
+    let findings =
+        refused.map(|(check, text)| Finding { check, severity: check.severity(), gate: Some(gate), place: None, text });
     Verdict {
         gates: vec![(gate, status)],
         findings: findings.into_iter().collect(),

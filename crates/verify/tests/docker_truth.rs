@@ -64,7 +64,9 @@ fn agrees_with_every_recorded_outcome() {
     let mut disagreements = Vec::new();
     for line in table.lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<&str> = line.split('\t').collect();
-        let [scenario, host, client_mode, daemon_mode, docker, dockerd, outcome] = fields.as_slice() else { panic!("{line}") };
+        let [scenario, host, client_mode, daemon_mode, docker, dockerd, outcome] = fields.as_slice() else {
+            panic!("{line}")
+        };
         let (mode, designation) = match *client_mode {
             "none" => (ClientMode::None, Designation::Named),
             "tls" => (ClientMode::Tls, Designation::Named),
@@ -92,7 +94,10 @@ fn agrees_with_every_recorded_outcome() {
         judged += 1;
         let predicted = word(verdict.outcome(), mode);
         if predicted != *outcome {
-            disagreements.push(format!("{line}: predicted {predicted}: {:?}", verdict.refusals().map(|finding| &finding.text).collect::<Vec<_>>()));
+            disagreements.push(format!(
+                "{line}: predicted {predicted}: {:?}",
+                verdict.refusals().map(|finding| &finding.text).collect::<Vec<_>>()
+            ));
         }
     }
     assert_eq!(judged, 1550);

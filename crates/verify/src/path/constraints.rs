@@ -86,7 +86,9 @@ impl Check<'_, '_> {
             return Err(PathError::UnconstrainableName(display(name)));
         }
         let constraints = self.constraints;
-        self.check(name, &constraints.permitted.dns, &constraints.excluded.dns, |constraint| Ok(domain_matches(name, constraint, go)))
+        self.check(name, &constraints.permitted.dns, &constraints.excluded.dns, |constraint| {
+            Ok(domain_matches(name, constraint, go))
+        })
     }
 
     fn email(&mut self, name: &[u8]) -> Result<(), PathError> {
@@ -95,8 +97,9 @@ impl Check<'_, '_> {
         let constraints = self.constraints;
         self.check(name, &constraints.permitted.email, &constraints.excluded.email, |constraint| {
             Ok(if constraint.contains(&b'@') {
-                Mailbox::parse(constraint, go)
-                    .is_some_and(|wanted| wanted.local == mailbox.local && wanted.domain.eq_ignore_ascii_case(mailbox.domain))
+                Mailbox::parse(constraint, go).is_some_and(|wanted| {
+                    wanted.local == mailbox.local && wanted.domain.eq_ignore_ascii_case(mailbox.domain)
+                })
             } else {
                 domain_matches(mailbox.domain, constraint, go)
             })
@@ -109,20 +112,28 @@ impl Check<'_, '_> {
         let bare = bare_uri_host(host, go);
         self.check(host, &constraints.permitted.uri, &constraints.excluded.uri, |constraint| match bare {
             // Only a host that is a domain name at all can be compared.
-            Some(bare) if constraint.is_empty() || domain_labels(bare, go).is_some() => Ok(domain_matches(bare, constraint, go)),
+            Some(bare) if constraint.is_empty() || domain_labels(bare, go).is_some() => {
+                Ok(domain_matches(bare, constraint, go))
+            }
             _ => Err(PathError::UnconstrainableName(display(host))),
         })
     }
 
     fn ip(&mut self, address: &[u8]) -> Result<(), PathError> {
         let constraints = self.constraints;
-        self.check(address, &constraints.permitted.ip, &constraints.excluded.ip, |range| Ok(range_contains(range, address)))
+        self.check(address, &constraints.permitted.ip, &constraints.excluded.ip, |range| {
+            Ok(range_contains(range, address))
+        })
     }
 }
 
 fn range_contains(range: IpRange<'_>, address: &[u8]) -> bool {
     address.len() == range.address.len()
-        && address.iter().zip(range.address).zip(range.mask).all(|((given, wanted), mask)| given & mask == wanted & mask)
+        && address
+            .iter()
+            .zip(range.address)
+            .zip(range.mask)
+            .all(|((given, wanted), mask)| given & mask == wanted & mask)
 }
 
 /// Whether a domain lies under a constraint; a leading dot means below it only (`matchDomainConstraint`).
@@ -172,7 +183,9 @@ fn without_port(host: &[u8]) -> Option<&[u8]> {
 fn is_address(text: &[u8], go: Go) -> bool {
     let Ok(text) = std::str::from_utf8(text) else { return false };
     match text.split_once('%') {
-        Some((address, zone)) => go.is_at_least(GoRelease::V1_24) && !zone.is_empty() && address.parse::<Ipv6Addr>().is_ok(),
+        Some((address, zone)) => {
+            go.is_at_least(GoRelease::V1_24) && !zone.is_empty() && address.parse::<Ipv6Addr>().is_ok()
+        }
         None => text.parse::<IpAddr>().is_ok(),
     }
 }
@@ -216,7 +229,8 @@ mod tests {
 
     #[test]
     fn uri_hosts() {
-        let bare = |host: &str| bare_uri_host(host.as_bytes(), GO_24).map(|host| String::from_utf8_lossy(host).into_owned());
+        let bare =
+            |host: &str| bare_uri_host(host.as_bytes(), GO_24).map(|host| String::from_utf8_lossy(host).into_owned());
         assert_eq!(bare("a.b:80").as_deref(), Some("a.b"));
         assert_eq!(bare("a.b").as_deref(), Some("a.b"));
         assert_eq!(bare("127.0.0.1:80"), None);

@@ -17,7 +17,9 @@ pub(super) fn check(chain: &[Certificate<'_>], go: Go) -> Result<(), PathError> 
     let constraining: Vec<(usize, Prepared<'_>)> = chain
         .iter()
         .enumerate()
-        .filter_map(|(position, certificate)| Some((position, Prepared::new(certificate.extensions.name_constraints.as_ref()?, go))))
+        .filter_map(|(position, certificate)| {
+            Some((position, Prepared::new(certificate.extensions.name_constraints.as_ref()?, go)))
+        })
         .collect();
     for (position, certificate) in chain.iter().enumerate() {
         let above = constraining.partition_point(|(constraining, _)| *constraining <= position);
@@ -45,9 +47,15 @@ impl<'c, 'a> Names<'c, 'a> {
     fn of(certificate: &'c Certificate<'a>, go: Go) -> Result<Self, PathError> {
         let extensions = &certificate.extensions;
         let unconstrainable = |name: &[u8]| PathError::UnconstrainableName(display(name));
-        let uri_hosts = extensions.uri_hosts.iter().map(|host| bare_uri_host(host, go).ok_or_else(|| unconstrainable(host)));
-        let mailboxes = extensions.email_addresses.iter().map(|name| Mailbox::parse(name, go).ok_or_else(|| unconstrainable(name)));
-        Ok(Self { certificate, uri_hosts: uri_hosts.collect::<Result<_, _>>()?, mailboxes: mailboxes.collect::<Result<_, _>>()? })
+        let uri_hosts =
+            extensions.uri_hosts.iter().map(|host| bare_uri_host(host, go).ok_or_else(|| unconstrainable(host)));
+        let mailboxes =
+            extensions.email_addresses.iter().map(|name| Mailbox::parse(name, go).ok_or_else(|| unconstrainable(name)));
+        Ok(Self {
+            certificate,
+            uri_hosts: uri_hosts.collect::<Result<_, _>>()?,
+            mailboxes: mailboxes.collect::<Result<_, _>>()?,
+        })
     }
 }
 
@@ -59,7 +67,10 @@ struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     fn new(constraints: &NameConstraints<'a>, go: Go) -> Self {
-        Self { permitted: Sets::new(&constraints.permitted, true, go), excluded: Sets::new(&constraints.excluded, false, go) }
+        Self {
+            permitted: Sets::new(&constraints.permitted, true, go),
+            excluded: Sets::new(&constraints.excluded, false, go),
+        }
     }
 
     fn check(&self, names: &Names<'_, '_>, go: Go) -> Result<(), PathError> {
@@ -133,7 +144,11 @@ impl<'a> Sets<'a> {
 }
 
 /// Sorts, and drops what the kept one before already covers.
-fn sorted_and_pruned<T: Copy>(mut set: Vec<T>, compare: impl Fn(&T, &T) -> Ordering, covers: impl Fn(T, T) -> bool) -> Vec<T> {
+fn sorted_and_pruned<T: Copy>(
+    mut set: Vec<T>,
+    compare: impl Fn(&T, &T) -> Ordering,
+    covers: impl Fn(T, T) -> bool,
+) -> Vec<T> {
     set.sort_by(compare);
     let mut pruned: Vec<T> = Vec::with_capacity(set.len());
     for item in set {
@@ -200,7 +215,11 @@ impl<'a> DomainSet<'a> {
 
     fn contains(&self, name: &[u8]) -> bool {
         self.all
-            || search(&self.set, |constraint| compare_domains(constraint, name), |constraint| has_suffix(constraint, name))
+            || search(
+                &self.set,
+                |constraint| compare_domains(constraint, name),
+                |constraint| has_suffix(constraint, name),
+            )
             || name.starts_with(b"*") && parent(name).is_some_and(|parent| self.parents.contains(&parent))
     }
 }
@@ -235,7 +254,8 @@ impl<'a> EmailSet<'a> {
         if constraints.is_empty() {
             return None;
         }
-        let (full, domains): (Vec<&[u8]>, Vec<&[u8]>) = constraints.iter().partition(|constraint| constraint.contains(&b'@'));
+        let (full, domains): (Vec<&[u8]>, Vec<&[u8]>) =
+            constraints.iter().partition(|constraint| constraint.contains(&b'@'));
         let mut mailboxes: HashMap<Vec<u8>, HashSet<Vec<u8>>> = HashMap::new();
         for mailbox in full.into_iter().filter_map(|constraint| Mailbox::parse(constraint, go)) {
             mailboxes.entry(mailbox.local).or_default().insert(mailbox.domain.to_ascii_lowercase());
@@ -282,7 +302,8 @@ mod tests {
         let eight: &[u8] = &[255, 0, 0, 0];
         let one = Subtrees { ip: vec![range(&[10, 5, 0, 0], eight)], ..Subtrees::default() };
         assert_eq!(Sets::new(&one, true, Go::V1_19).ip(&[10, 1, 0, 1]), Some(true));
-        let two = Subtrees { ip: vec![range(&[10, 5, 0, 0], eight), range(&[9, 0, 0, 0], eight)], ..Subtrees::default() };
+        let two =
+            Subtrees { ip: vec![range(&[10, 5, 0, 0], eight), range(&[9, 0, 0, 0], eight)], ..Subtrees::default() };
         assert_eq!(Sets::new(&two, true, Go::V1_19).ip(&[10, 1, 0, 1]), Some(false));
         assert_eq!(Sets::new(&two, true, Go::V1_19).ip(&[10, 6, 0, 1]), Some(true));
         let mapped: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 6, 0, 1];

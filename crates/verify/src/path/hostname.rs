@@ -65,7 +65,9 @@ fn is_valid_hostname(host: &[u8], pattern: bool, go: Go) -> bool {
     }
     host.split(|byte| *byte == b'.').enumerate().all(|(position, label)| {
         let wildcard = pattern && position == 0 && label == b"*";
-        let plain = |(index, byte): (usize, &u8)| byte.is_ascii_alphanumeric() || *byte == b'_' || (*byte == b'-' && index != 0);
+        let plain = |(index, byte): (usize, &u8)| {
+            byte.is_ascii_alphanumeric() || *byte == b'_' || (*byte == b'-' && index != 0)
+        };
         wildcard || (!label.is_empty() && label.iter().enumerate().all(plain))
     })
 }

@@ -41,14 +41,30 @@ pub(crate) struct Options<'o> {
 /// Why no chain stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PathError {
-    UnhandledCriticalExtension { certificate: String },
-    NotYetValid { certificate: String, not_before: i64 },
-    Expired { certificate: String, not_after: i64 },
-    NotACa { certificate: String },
-    PathTooLong { certificate: String },
-    HostMismatch { common_name_only: bool },
+    UnhandledCriticalExtension {
+        certificate: String,
+    },
+    NotYetValid {
+        certificate: String,
+        not_before: i64,
+    },
+    Expired {
+        certificate: String,
+        not_after: i64,
+    },
+    NotACa {
+        certificate: String,
+    },
+    PathTooLong {
+        certificate: String,
+    },
+    HostMismatch {
+        common_name_only: bool,
+    },
     /// No issuer at hand, with the first reason why a candidate was none.
-    UnknownAuthority { hint: Option<(Rejected, String)> },
+    UnknownAuthority {
+        hint: Option<(Rejected, String)>,
+    },
     IncompatibleUsage,
     PoliciesInvalid,
     NameExcluded(String),
@@ -80,15 +96,23 @@ impl fmt::Display for Rejected {
 impl fmt::Display for PathError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnhandledCriticalExtension { certificate } => write!(f, "{certificate:?} has a critical extension that Go does not know"),
-            Self::NotYetValid { certificate, not_before } => write!(f, "{certificate:?} is not valid before {}", Moment(*not_before)),
+            Self::UnhandledCriticalExtension { certificate } => {
+                write!(f, "{certificate:?} has a critical extension that Go does not know")
+            }
+            Self::NotYetValid { certificate, not_before } => {
+                write!(f, "{certificate:?} is not valid before {}", Moment(*not_before))
+            }
             Self::Expired { certificate, not_after } => write!(f, "{certificate:?} expired at {}", Moment(*not_after)),
             Self::NotACa { certificate } => write!(f, "{certificate:?} is no CA"),
             Self::PathTooLong { certificate } => write!(f, "{certificate:?} does not allow that many CAs below it"),
-            Self::HostMismatch { common_name_only: true } => f.write_str("only the common name fits, and Go does not look at it"),
+            Self::HostMismatch { common_name_only: true } => {
+                f.write_str("only the common name fits, and Go does not look at it")
+            }
             Self::HostMismatch { common_name_only: false } => f.write_str("no subject alternative name fits the host"),
             Self::UnknownAuthority { hint: None } => f.write_str("no certificate in the CA file issued it"),
-            Self::UnknownAuthority { hint: Some((why, candidate)) } => write!(f, "{candidate:?} has the issuer's name, but {why}"),
+            Self::UnknownAuthority { hint: Some((why, candidate)) } => {
+                write!(f, "{candidate:?} has the issuer's name, but {why}")
+            }
             Self::IncompatibleUsage => f.write_str("an extendedKeyUsage in the chain does not allow it"),
             Self::PoliciesInvalid => f.write_str("a CA requires a certificate policy that the chain does not have"),
             Self::NameExcluded(name) => write!(f, "a CA's name constraints exclude {name:?}"),
@@ -127,7 +151,12 @@ impl fmt::Display for Moment {
 }
 
 /// Verifies that a chain leads from `leaf` to a certificate in `roots`.
-pub(crate) fn verify<'a>(leaf: &Certificate<'a>, intermediates: &Pool<'a>, roots: &Pool<'a>, options: Options<'_>) -> Result<(), PathError> {
+pub(crate) fn verify<'a>(
+    leaf: &Certificate<'a>,
+    intermediates: &Pool<'a>,
+    roots: &Pool<'a>,
+    options: Options<'_>,
+) -> Result<(), PathError> {
     check_certificate(leaf, options)?;
     if let Some(host) = options.host
         && !hostname::matches(leaf, host, options.go)

@@ -88,7 +88,8 @@ impl<'a> Graph<'a> {
 
     fn descend(&mut self) {
         self.by_expected.clear();
-        let leaves: Vec<usize> = self.strata.last().map(|leaves| leaves.values().copied().collect()).unwrap_or_default();
+        let leaves: Vec<usize> =
+            self.strata.last().map(|leaves| leaves.values().copied().collect()).unwrap_or_default();
         for index in leaves {
             let Some(node) = self.nodes.get(index) else { continue };
             for expected in &node.expected {

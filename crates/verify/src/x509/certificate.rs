@@ -60,7 +60,8 @@ impl<'a> Certificate<'a> {
         if inner_algorithm != outer_algorithm {
             return Err(Malformed("the two signature algorithms differ"));
         }
-        let (algorithm, parameters) = read_algorithm(inner_algorithm, go).ok_or(Malformed("the signature algorithm is malformed"))?;
+        let (algorithm, parameters) =
+            read_algorithm(inner_algorithm, go).ok_or(Malformed("the signature algorithm is malformed"))?;
         let signature_algorithm = SignatureAlgorithm::new(&algorithm, parameters, go);
 
         let issuer = tbs.element(SEQUENCE).ok_or(Malformed("the issuer is malformed"))?;

@@ -50,7 +50,11 @@ fn moment(year: i64, fields: &[u8], second: i64, zone: Option<&[u8]>, go: Go) ->
     let day = two_digits(fields.get(2..4)?)?;
     let hour = two_digits(fields.get(4..6)?)?;
     let minute = two_digits(fields.get(6..8)?)?;
-    let in_range = (1..=12).contains(&month) && (1..=days_in(month, year)).contains(&day) && hour < 24 && minute < 60 && second < 60;
+    let in_range = (1..=12).contains(&month)
+        && (1..=days_in(month, year)).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 60;
     if !in_range {
         return None;
     }

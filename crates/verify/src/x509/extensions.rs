@@ -11,7 +11,7 @@ use super::name_constraints::{self, NameConstraints};
 use super::names::domain_is_valid;
 use super::uri;
 use super::{Malformed, Parsed};
-use crate::der::{self, OCTET_STRING, OBJECT_IDENTIFIER, Reader, SEQUENCE, constructed, context};
+use crate::der::{self, OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE, constructed, context};
 
 /// What the extensions of a certificate say.
 #[derive(Clone, Debug, Default)]
@@ -119,14 +119,18 @@ impl<'a> Extensions<'a> {
                 if strict && critical {
                     return Err(Malformed("subjectKeyIdentifier is critical"));
                 }
-                self.subject_key_id = Reader::new(value).read(OCTET_STRING).ok_or(Malformed("subjectKeyIdentifier is malformed"))?;
+                self.subject_key_id =
+                    Reader::new(value).read(OCTET_STRING).ok_or(Malformed("subjectKeyIdentifier is malformed"))?;
             }
             15 => {
                 let bits = Reader::new(value).bit_string().ok_or(Malformed("keyUsage is malformed"))?;
                 self.key_usage = (0..9).filter(|index| bits.bit(*index)).fold(0, |usage, index| usage | 1 << index);
             }
             17 => return self.read_subject_alt_name(value, go),
-            19 => self.basic_constraints = Some(read_basic_constraints(value, go).ok_or(Malformed("basicConstraints is malformed"))?),
+            19 => {
+                self.basic_constraints =
+                    Some(read_basic_constraints(value, go).ok_or(Malformed("basicConstraints is malformed"))?)
+            }
             30 => {
                 let (constraints, unhandled) = name_constraints::read(value, go)?;
                 self.name_constraints = Some(constraints);
@@ -138,12 +142,21 @@ impl<'a> Extensions<'a> {
                 if strict && critical {
                     return Err(Malformed("authorityKeyIdentifier is critical"));
                 }
-                self.authority_key_id = read_authority_key_id(value).ok_or(Malformed("authorityKeyIdentifier is malformed"))?;
+                self.authority_key_id =
+                    read_authority_key_id(value).ok_or(Malformed("authorityKeyIdentifier is malformed"))?;
             }
-            37 => self.extended_key_usages = ExtendedKeyUsages::read(value, go).ok_or(Malformed("extendedKeyUsage is malformed"))?,
-            33 if strict => self.policy_mappings = read_policy_mappings(value).ok_or(Malformed("policyMappings is malformed"))?,
+            37 => {
+                self.extended_key_usages =
+                    ExtendedKeyUsages::read(value, go).ok_or(Malformed("extendedKeyUsage is malformed"))?
+            }
+            33 if strict => {
+                self.policy_mappings = read_policy_mappings(value).ok_or(Malformed("policyMappings is malformed"))?
+            }
             36 if strict => self.read_policy_constraints(value).ok_or(Malformed("policyConstraints is malformed"))?,
-            54 if strict => self.inhibit_any_policy = Some(Reader::new(value).int64().ok_or(Malformed("inhibitAnyPolicy is malformed"))?),
+            54 if strict => {
+                self.inhibit_any_policy =
+                    Some(Reader::new(value).int64().ok_or(Malformed("inhibitAnyPolicy is malformed"))?)
+            }
             _ => return Ok(false),
         }
         Ok(true)
@@ -161,11 +174,14 @@ impl<'a> Extensions<'a> {
         while !names.is_empty() {
             let name = names.any().ok_or(BROKEN)?;
             match name.tag {
-                EMAIL | DNS | URI if !name.contents.is_ascii() => return Err(Malformed("a name in subjectAltName is not ASCII")),
+                EMAIL | DNS | URI if !name.contents.is_ascii() => {
+                    return Err(Malformed("a name in subjectAltName is not ASCII"));
+                }
                 EMAIL => self.email_addresses.push(name.contents),
                 DNS => self.dns_names.push(name.contents),
                 URI => {
-                    let host = uri::host_of(name.contents, go).ok_or(Malformed("a URI in subjectAltName does not parse"))?;
+                    let host =
+                        uri::host_of(name.contents, go).ok_or(Malformed("a URI in subjectAltName does not parse"))?;
                     if !domain_is_valid(&host, false, go) {
                         return Err(Malformed("a URI in subjectAltName has a host that is no domain name"));
                     }
@@ -176,7 +192,10 @@ impl<'a> Extensions<'a> {
                 _ => {}
             }
         }
-        let none = self.dns_names.is_empty() && self.email_addresses.is_empty() && self.ip_addresses.is_empty() && self.uri_hosts.is_empty();
+        let none = self.dns_names.is_empty()
+            && self.email_addresses.is_empty()
+            && self.ip_addresses.is_empty()
+            && self.uri_hosts.is_empty();
         Ok(!none)
     }
 

@@ -65,7 +65,9 @@ fn is_bmp_string(value: &[u8], go: Go) -> bool {
     };
     !go.is_at_least(GoRelease::V1_26)
         || value.chunks_exact(2).all(|unit| match *unit {
-            [high, low] => !matches!(u16::from_be_bytes([high, low]), 0xfffe | 0xffff | 0xfdd0..=0xfdef | 0xd800..=0xdfff),
+            [high, low] => {
+                !matches!(u16::from_be_bytes([high, low]), 0xfffe | 0xffff | 0xfdd0..=0xfdef | 0xd800..=0xdfff)
+            }
             _ => false,
         })
 }
@@ -74,7 +76,8 @@ fn display(tag: u8, value: &[u8]) -> String {
     match tag {
         T61_STRING => value.iter().map(|byte| char::from(*byte)).collect(),
         BMP_STRING => {
-            let units = value.chunks_exact(2).map(|unit| unit.iter().fold(0_u16, |value, byte| value << 8 | u16::from(*byte)));
+            let units =
+                value.chunks_exact(2).map(|unit| unit.iter().fold(0_u16, |value, byte| value << 8 | u16::from(*byte)));
             char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
         }
         _ => String::from_utf8_lossy(value).into_owned(),
@@ -203,7 +206,10 @@ mod tests {
 
     #[test]
     fn mailboxes() {
-        let parse = |text: &'static str| Mailbox::parse(text.as_bytes(), GO_26).map(|mailbox| (String::from_utf8_lossy(&mailbox.local).into_owned(), mailbox.domain));
+        let parse = |text: &'static str| {
+            Mailbox::parse(text.as_bytes(), GO_26)
+                .map(|mailbox| (String::from_utf8_lossy(&mailbox.local).into_owned(), mailbox.domain))
+        };
         assert_eq!(parse("a@b.c"), Some(("a".into(), &b"b.c"[..])));
         assert_eq!(parse("\"a b\"@c"), Some(("a b".into(), &b"c"[..])));
         assert_eq!(parse("\"a\\\"b\"@c"), Some(("a\"b".into(), &b"c"[..])));

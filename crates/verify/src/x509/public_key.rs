@@ -65,9 +65,15 @@ pub(crate) fn curve_of(identifier: &[u8]) -> Option<Curve> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PublicKey<'a> {
     /// Modulus and exponent, both positive; the modulus without leading zeros.
-    Rsa { modulus: Cow<'a, [u8]>, exponent: u64 },
+    Rsa {
+        modulus: Cow<'a, [u8]>,
+        exponent: u64,
+    },
     /// An uncompressed point on the curve.
-    Ecdsa { curve: Curve, point: Cow<'a, [u8]> },
+    Ecdsa {
+        curve: Curve,
+        point: Cow<'a, [u8]>,
+    },
     Ed25519(Cow<'a, [u8]>),
     /// Parsed, and of no use in TLS.
     Dsa,
@@ -90,7 +96,8 @@ impl<'a> PublicKey<'a> {
             RSA if parameters != der::NULL => Err(Malformed("an RSA key has no NULL parameters")),
             RSA => rsa(key),
             EC => {
-                let curve = Reader::new(parameters).object_identifier(go).ok_or(Malformed("an EC key names no curve"))?;
+                let curve =
+                    Reader::new(parameters).object_identifier(go).ok_or(Malformed("an EC key names no curve"))?;
                 let curve = curve_of(&curve).ok_or(Malformed("an EC key is on a curve that Go does not know"))?;
                 if !curve.has_point(&key) {
                     return Err(Malformed("an EC key is no uncompressed point of its curve"));

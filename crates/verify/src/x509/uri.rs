@@ -81,7 +81,8 @@ fn host(scheme: &[u8], host: &[u8], go: Go) -> Option<Vec<u8>> {
     }
     if let Some(first) = host.iter().position(|byte| *byte == b':') {
         let last = host.iter().rposition(|byte| *byte == b':').unwrap_or(first);
-        let strict = go.refuses_stray_colons() && (scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https"));
+        let strict = go.refuses_stray_colons()
+            && (scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https"));
         if !is_optional_port(host.get(if strict { first } else { last }..)?) {
             return None;
         }
@@ -109,7 +110,8 @@ fn bracketed_host(host: &[u8], since_1_26: bool) -> Option<Vec<u8>> {
 /// Whether `netip.ParseAddr` reads an IPv6 address, with a zone or without.
 fn is_ipv6(text: &[u8]) -> bool {
     let (address, zone) = cut(text, b'%');
-    !zone.is_some_and(<[u8]>::is_empty) && std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
+    !zone.is_some_and(<[u8]>::is_empty)
+        && std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
 fn is_optional_port(text: &[u8]) -> bool {
@@ -197,7 +199,18 @@ mod tests {
             ] {
                 assert_eq!(parse(text, go).as_deref(), Some(host), "{text}");
             }
-            for text in ["https://a b/", "http://[::1", "http://a:b/", "http://a/%zz", ":x", "a:b/\u{7f}", "1:2", "http://a%20b/", "http://a/#%", "http://a@b\"@c d/"] {
+            for text in [
+                "https://a b/",
+                "http://[::1",
+                "http://a:b/",
+                "http://a/%zz",
+                ":x",
+                "a:b/\u{7f}",
+                "1:2",
+                "http://a%20b/",
+                "http://a/#%",
+                "http://a@b\"@c d/",
+            ] {
                 assert_eq!(parse(text, go), None, "{text}");
             }
         }
