@@ -16,4 +16,4 @@ pub use authority::{Authority, AuthorityError, AuthorityRequest, SignError};
 pub use constraint::{PermitError, PermittedName};
 pub use profile::{Endpoint, Issuance, Note, Profile, ProfileConfig, ProfileError, Refusal, Request, Template};
 pub use request_csr::certificate_request;
-pub use weakness::{Weakness, weaknesses};
+pub use weakness::{Position, Weakness, weaknesses};

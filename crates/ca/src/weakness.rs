@@ -48,7 +48,7 @@ impl fmt::Display for Weakness {
                 write!(f, "the authority ends on {}; certificates cannot outlive it", moment(*end))
             }
             Self::ShortKey { bits } => write!(f, "the authority's RSA key has {bits} bits; 3072 are recommended today"),
-            Self::OldSignature { algorithm } => write!(f, "the authority's own signature uses {algorithm}; Docker ignores it, others refuse it"),
+            Self::OldSignature { algorithm } => write!(f, "the authority's own signature uses {algorithm}; Docker may ignore it, others refuse it"),
             Self::NoKeyUsage => write!(f, "the authority has no keyUsage extension: {STRICT}"),
             Self::BasicConstraintsNotCritical => write!(f, "the authority's basicConstraints are not critical: {STRICT}"),
             Self::NoSubjectKeyId => write!(f, "the authority has no subject key identifier: {STRICT}"),
@@ -59,8 +59,17 @@ impl fmt::Display for Weakness {
     }
 }
 
-/// What is weak about this authority at `now`.
-pub fn weaknesses(authority: &Certificate, now: OffsetDateTime) -> Vec<Weakness> {
+/// Where a certificate stands in an authority's chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// It is what endpoints trust.
+    Anchor,
+    /// Its issuer is what endpoints trust, or below that.
+    Below,
+}
+
+/// What is weak about this authority's certificate at `now`.
+pub fn weaknesses(authority: &Certificate, position: Position, now: OffsetDateTime) -> Vec<Weakness> {
     let mut found = Vec::new();
     if authority.validity.not_after - now < Duration::days(365) {
         found.push(Weakness::EndsSoon { end: authority.validity.not_after });
@@ -88,7 +97,7 @@ pub fn weaknesses(authority: &Certificate, now: OffsetDateTime) -> Vec<Weakness>
     if authority.subject_key_id.is_none() {
         found.push(Weakness::NoSubjectKeyId);
     }
-    if !authority.is_self_issued() {
+    if position == Position::Anchor && !authority.is_self_issued() {
         found.push(Weakness::NotSelfSigned);
     }
     if let Some(usages) = &authority.extended_key_usage {

@@ -41,11 +41,12 @@ impl Invocation {
 
     /// The authority's home: `--authority`, `DOCKSEAL_AUTHORITY`, `$XDG_DATA_HOME/dockseal`, `~/.local/share/dockseal`.
     pub(crate) fn home(&self) -> Result<Home, Failure> {
-        self.authority.clone().map(Home::new).ok_or_else(|| {
+        let path = self.authority.as_deref().ok_or_else(|| {
             Failure::trouble("cannot tell where the authority lives")
                 .cause("neither HOME nor XDG_DATA_HOME is set")
                 .hint("name its directory with --authority DIR or DOCKSEAL_AUTHORITY")
-        })
+        })?;
+        self.absolute(path).map(Home::new)
     }
 
     /// An environment variable that is set and not empty.

@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::IsTerminal,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -108,14 +109,21 @@ fn given(args: &PassphraseArgs, invocation: &Invocation, output: &mut Output) ->
     Ok(None)
 }
 
+/// Unlike a key, a passphrase may well come through a pipe: `--passphrase-file <(pass show docker-ca)`.
 fn read(path: &Path, output: &mut Output) -> Result<Passphrase, Failure> {
-    let file = dockseal_store::read(path).map_err(|error| {
-        Failure::trouble("cannot read the passphrase").cause(error).hint("its first line is the passphrase")
-    })?;
-    if file.is_readable_by_others() {
-        output.warn(&format!("{} can be read by others (mode {:04o})", path.display(), file.mode));
+    let trouble = |cause: &dyn std::fmt::Display| {
+        Failure::trouble("cannot read the passphrase")
+            .cause(format!("{}: {cause}", path.display()))
+            .hint("name a file whose first line is the passphrase")
+    };
+    let file = File::open(path).map_err(|error| trouble(&error))?;
+    let metadata = file.metadata().map_err(|error| trouble(&error))?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if metadata.is_file() && mode & 0o044 != 0 {
+        output.warn(&format!("{} can be read by others (mode {mode:04o})", path.display()));
     }
-    passphrase(first_line(&file.bytes))
+    let bytes = dockseal_store::read_from(file, path).map_err(|error| trouble(&error))?;
+    passphrase(first_line(&bytes))
 }
 
 fn first_line(bytes: &[u8]) -> Zeroizing<Vec<u8>> {

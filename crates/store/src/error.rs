@@ -5,6 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The system's answer without its number, which `source()` still has.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
+}
+
 /// Why something could not be written.
 #[derive(Debug)]
 pub enum WriteError {
@@ -51,7 +60,7 @@ pub enum WriteError {
 impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { doing, path, source } => write!(f, "cannot {doing} {}: {source}", path.display()),
+            Self::Io { doing, path, source } => write!(f, "cannot {doing} {}: {}", path.display(), plain(source)),
             Self::AlreadyThere { path, files } => {
                 write!(f, "{} already holds {}", path.display(), files.join(", "))
             }
@@ -117,7 +126,7 @@ pub enum ReadError {
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { path, source } => write!(f, "cannot read {}: {source}", path.display()),
+            Self::Io { path, source } => write!(f, "cannot read {}: {}", path.display(), plain(source)),
             Self::NotAFile { path, kind } => write!(f, "{} is a {kind}, not a file", path.display()),
             Self::TooLarge { path, limit } => {
                 write!(f, "{} is larger than the {} MiB that are read", path.display(), limit >> 20)

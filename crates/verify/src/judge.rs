@@ -15,8 +15,8 @@ use crate::material::{Content, FileKind, Material, MaterialFile, Side};
 use crate::path::{self, Options, PathError, Purpose, hostname};
 use crate::pool::{Anchors, Pool};
 use crate::scenario::{Scenario, SystemRoots};
-use crate::verdict::{Finding, Place, Severity, Status, Verdict};
-use crate::x509::Certificate;
+use crate::verdict::{Finding, Place, Status, Verdict};
+use crate::x509::{Certificate, PublicKey};
 
 /// Judges what docker and dockerd will do with these files in this scenario at this moment.
 #[must_use]
@@ -581,7 +581,11 @@ pub(crate) fn verify_path<'a>(
     for certificate in others {
         intermediates.add(certificate);
     }
-    path::verify(leaf, &intermediates, anchors, options)
+    path::verify(leaf, &intermediates, anchors, options)?;
+    match &leaf.public_key {
+        PublicKey::Rsa { .. } | PublicKey::Ecdsa { .. } | PublicKey::Ed25519(_) => Ok(()),
+        key @ (PublicKey::Dsa | PublicKey::Unknown) => Err(PathError::KeyKind(key.describe())),
+    }
 }
 
 /// The catalogue's name for a path error.
@@ -604,10 +608,6 @@ pub(crate) fn check_of(error: &PathError) -> Check {
         | PathError::UnconstrainableName(_)
         | PathError::TooManyConstraints => Check::NameConstrained,
         PathError::SignatureBudget => Check::SearchTooLong,
+        PathError::KeyKind(_) => Check::KeyKindUnsupported,
     }
-}
-
-/// Severity of what is no refusal, for the order of findings.
-pub(crate) const fn is_advice(finding: &Finding) -> bool {
-    matches!(finding.severity, Severity::Advice)
 }

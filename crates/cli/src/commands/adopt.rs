@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use dockseal_ca::{Authority, Endpoint, weaknesses};
+use dockseal_ca::{Authority, Endpoint, Position, weaknesses};
 use dockseal_pki::{Certificate, UserName};
 
 use super::init::{describe, wire};
@@ -58,9 +58,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         .map_err(|error| authority_failure("cannot adopt the authority", &error))?;
     let opened = Opened { authority, home };
     try_out(&opened, invocation, output)?;
-    for weakness in weaknesses(opened.authority.issuer(), invocation.now) {
-        output.warn(&weakness.to_string());
-    }
+    say_weaknesses(&opened.authority.chain(), invocation, output);
     opened
         .home
         .create(&opened.authority.chain(), text)
@@ -87,6 +85,19 @@ fn from_issuer_to_anchor(certificates: Vec<Certificate>) -> Vec<Certificate> {
         chain.push(others.remove(position));
     }
     chain
+}
+
+fn say_weaknesses(chain: &[Certificate], invocation: &Invocation, output: &mut Output) {
+    for (depth, certificate) in chain.iter().enumerate() {
+        let position = if depth + 1 == chain.len() { Position::Anchor } else { Position::Below };
+        for weakness in weaknesses(certificate, position, invocation.now) {
+            if chain.len() > 1 {
+                output.warn(&format!("{}: {weakness}", certificate.subject));
+            } else {
+                output.warn(&weakness.to_string());
+            }
+        }
+    }
 }
 
 /// Issues a certificate that nobody gets, so that an authority with which Docker would not work is not adopted.

@@ -72,6 +72,8 @@ pub(crate) enum PathError {
     UnconstrainableName(String),
     TooManyConstraints,
     SignatureBudget,
+    /// The chain stands, and TLS does not use the leaf's kind of key (crypto/tls `verifyServerCertificate`).
+    KeyKind(String),
 }
 
 /// Why a certificate of the right name is not the issuer.
@@ -119,6 +121,7 @@ impl fmt::Display for PathError {
             Self::NameNotPermitted(name) => write!(f, "a CA's name constraints do not permit {name:?}"),
             Self::UnconstrainableName(name) => write!(f, "{name:?} cannot be compared with a CA's name constraints"),
             Self::TooManyConstraints => f.write_str("a CA has more name constraints than Go compares"),
+            Self::KeyKind(kind) => write!(f, "TLS does not use a key of {kind}"),
             Self::SignatureBudget => f.write_str("more candidates have the issuer's name than Go tries"),
         }
     }
@@ -180,11 +183,12 @@ fn check_certificate(certificate: &Certificate<'_>, options: Options<'_>) -> Res
     if certificate.extensions.unhandled_critical.is_some() {
         return Err(PathError::UnhandledCriticalExtension { certificate: certificate.name() });
     }
-    let now = options.now.unix_timestamp_nanos();
-    if now < i128::from(certificate.not_before) * 1_000_000_000 {
+    // Whole seconds, as certificates have them and as Docker's answers were recorded; Go itself counts the rest too.
+    let now = options.now.unix_timestamp();
+    if now < certificate.not_before {
         return Err(PathError::NotYetValid { certificate: certificate.name(), not_before: certificate.not_before });
     }
-    if now > i128::from(certificate.not_after) * 1_000_000_000 {
+    if now > certificate.not_after {
         return Err(PathError::Expired { certificate: certificate.name(), not_after: certificate.not_after });
     }
     Ok(())
