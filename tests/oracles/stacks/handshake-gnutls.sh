@@ -7,6 +7,7 @@
 set -u
 busybox=$1 label=$2 daemon=$3 alice=$4 stranger=$5 tmp=$6
 shift 6
+rm -f "$tmp/keys"
 "$busybox" ip link set lo up || exit 1
 
 serve() {
@@ -25,23 +26,43 @@ serve() {
 stop() { kill "$server"; wait "$server" 2>/dev/null; }
 trap stop EXIT
 
+mkfifo "$tmp/keys"
+
 # call NAME VERSION ANCHORS [PAIR]: one line through the echo server.
 call() {
     name=$1 version=$2 anchors=$3 pair=${4:-}
     set -- --x509cafile "$anchors/ca.pem" --priority "NORMAL:-VERS-ALL:+$version"
     [ -z "$pair" ] || set -- "$@" --x509certfile "$pair/cert.pem" --x509keyfile "$pair/key.pem"
-    { echo "to and fro"; "$busybox" sleep 0.3; } | timeout 20 gnutls-cli --port 4433 "$@" "$name" >"$tmp/cli.log" 2>&1
+    seen=$(($("$busybox" wc -l <"$tmp/serv.log") + 1))
+    rm -f "$tmp/status" "$tmp/cli.log"
+    : >"$tmp/cli.log"
+    # Held open for writing until the echo is back or the client has given up.
+    exec 7<>"$tmp/keys"
+    (
+        exec 7>&-
+        timeout 20 gnutls-cli --port 4433 "$@" "$name" <"$tmp/keys" >"$tmp/cli.log" 2>&1
+        echo $? >"$tmp/status"
+    ) &
+    talking=$!
+    echo "to and fro" >&7
+    until [ -e "$tmp/status" ] || "$busybox" grep -qx 'to and fro' "$tmp/cli.log"; do "$busybox" sleep 0.01; done
+    exec 7>&-
+    wait $talking
     # A refused client may still end with 0 under TLS 1.3: only the echo proves it.
-    status=$?
-    "$busybox" grep -qx 'to and fro' "$tmp/cli.log" && [ "$status" = 0 ]
+    "$busybox" grep -qx 'to and fro' "$tmp/cli.log" && [ "$(cat "$tmp/status")" = 0 ]
 }
 refused() {
     why=$1
     shift
     if call "$@"; then echo "$label: accepted, but should be refused: $why"; cat "$tmp/cli.log" "$tmp/serv.log"; exit 1; fi
-    if ! cat "$tmp/cli.log" "$tmp/serv.log" | "$busybox" grep -qiE "$why"; then
-        echo "$label: refused, but not for: $why"; cat "$tmp/cli.log" "$tmp/serv.log"; exit 1
-    fi
+    # The server may write its reason down a moment later.
+    for _ in $("$busybox" seq 100); do
+        { cat "$tmp/cli.log"; "$busybox" tail -n "+$seen" "$tmp/serv.log"; } | "$busybox" grep -qiE "$why" && return
+        "$busybox" sleep 0.02
+    done
+    echo "$label: refused, but not for: $why"
+    cat "$tmp/cli.log" "$tmp/serv.log"
+    exit 1
 }
 
 serve "$daemon"
