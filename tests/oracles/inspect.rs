@@ -431,7 +431,16 @@ fn hostile_text_cannot_write_to_the_terminal() {
     let path = certificate(&sandbox, &key, "c.pem", &["-subj", &subject, "-addext", san]);
     let named = sandbox.path("evil\u{1b}[31m\u{202e}\nname.pem");
     fs::rename(path, &named).unwrap();
-    let ran = sandbox.dockseal(["inspect"]).arg(&named).run().success();
+    let csr = sandbox.path("r.csr");
+    let _ = sandbox
+        .program("openssl")
+        .args(["req", "-new", "-utf8", "-subj", &subject, "-key"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&csr)
+        .run()
+        .success();
+    let ran = sandbox.dockseal(["inspect"]).arg(&named).arg(&csr).run().success();
     assert!(ran.stdout.contains("2J") && ran.stdout.contains("signed by: root"), "the subject is there: {ran}");
     for text in [&ran.stdout, &ran.stderr] {
         let bad = |c: char| c.is_control() && c != '\n' || "\u{202e}\u{2066}\u{200b}".contains(c);
