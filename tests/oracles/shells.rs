@@ -45,12 +45,7 @@ const SHELLS: [Shell; 10] = [
     },
 ];
 
-const fn sh(
-    name: &'static str,
-    program: &'static str,
-    args: &'static [&'static str],
-    typed: &'static str,
-) -> Shell {
+const fn sh(name: &'static str, program: &'static str, args: &'static [&'static str], typed: &'static str) -> Shell {
     Shell { name, program, args, typed, refuses: b"", takes_any_bytes: true }
 }
 
@@ -82,17 +77,65 @@ impl Shell {
     fn holds(&self, entries: &[OsString], name: &str, value: &OsStr) -> bool {
         let wanted = [name.as_bytes(), b"=", value.as_bytes()].concat();
         let at_prompt = !self.typed.is_empty();
-        entries.iter().map(|entry| entry.as_bytes()).any(|entry| entry == wanted || at_prompt && entry.ends_with(&wanted))
+        entries
+            .iter()
+            .map(|entry| entry.as_bytes())
+            .any(|entry| entry == wanted || at_prompt && entry.ends_with(&wanted))
     }
 }
 
 /// Names of directories: everything that some shell takes for more than a character, then any mixture of it.
 fn names() -> Vec<Vec<u8>> {
     let mut names: Vec<Vec<u8>> = [
-        "plain", "two  blanks", "it's", "''", "'", "a\"b", "$HOME", "`id`", "$(id)", "a\\b", "a\\", "\\'", "!!", "a!b",
-        "a\\!b", "!", "a\nb", "a\n\n", "\n", "%PATH%", "*", "?[a]", "~", "~root", "a\tb", " ", " a ", "caf\u{e9}",
-        "\u{1f433}", "\u{2019}", "\u{2028}", "a;b&c|d<e>f(g){h}", "#", "# x", "\u{1b}[31m", "\u{7f}\u{1}", "a\rb", "-n",
-        "--help", "^a^b", "{b,c}", "=ls", "a=b", ":q", "@x", "a\\\nb", "$'x'", "\u{feff}", "a\u{301}",
+        "plain",
+        "two  blanks",
+        "it's",
+        "''",
+        "'",
+        "a\"b",
+        "$HOME",
+        "`id`",
+        "$(id)",
+        "a\\b",
+        "a\\",
+        "\\'",
+        "!!",
+        "a!b",
+        "a\\!b",
+        "!",
+        "a\nb",
+        "a\n\n",
+        "\n",
+        "%PATH%",
+        "*",
+        "?[a]",
+        "~",
+        "~root",
+        "a\tb",
+        " ",
+        " a ",
+        "caf\u{e9}",
+        "\u{1f433}",
+        "\u{2019}",
+        "\u{2028}",
+        "a;b&c|d<e>f(g){h}",
+        "#",
+        "# x",
+        "\u{1b}[31m",
+        "\u{7f}\u{1}",
+        "a\rb",
+        "-n",
+        "--help",
+        "^a^b",
+        "{b,c}",
+        "=ls",
+        "a=b",
+        ":q",
+        "@x",
+        "a\\\nb",
+        "$'x'",
+        "\u{feff}",
+        "a\u{301}",
     ]
     .iter()
     .map(|name| name.as_bytes().to_vec())
@@ -183,10 +226,7 @@ fn unset_leaves_none_of_the_three() {
         let print = printer(&sandbox, "--unset");
         let before = ["DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"].map(|name| (name, OsStr::new("/old")));
         // Nushell evaluates nothing at run time: the text goes through a file, as its last line says.
-        let nushell = Shell {
-            args: &["-n", "-c", "source unset.nu; ^env -0"],
-            ..sh("nushell", "nu", &[], "")
-        };
+        let nushell = Shell { args: &["-n", "-c", "source unset.nu; ^env -0"], ..sh("nushell", "nu", &[], "") };
         let shell = if shell.program == "nu" {
             let text = sandbox.dockseal(["env", "--unset", "--shell", "nushell"]).run().success().stdout;
             sandbox.write("unset.nu", text);
@@ -194,7 +234,8 @@ fn unset_leaves_none_of_the_three() {
         } else {
             shell
         };
-        let held = |entries: &[OsString]| before.iter().filter(|(name, value)| shell.holds(entries, name, value)).count();
+        let held =
+            |entries: &[OsString]| before.iter().filter(|(name, value)| shell.holds(entries, name, value)).count();
         let entries = shell.environment(&sandbox, &print, &before);
         assert!(entries.len() > 3, "{}: it printed no environment", shell.name);
         assert_eq!(held(&entries), 0, "{}\n{entries:?}", shell.name);

@@ -15,7 +15,7 @@ use x509_parser::{
     prelude::FromDer,
     revocation_list::CertificateRevocationList,
     time::ASN1Time,
-    x509::X509Name,
+    x509::{ReasonCode, X509Name},
 };
 
 use crate::report::rfc3339;
@@ -136,7 +136,7 @@ pub(super) fn revocation_list(der: &[u8]) -> Result<Item, String> {
     }
     let revoked = parsed.iter_revoked_certificates().map(|entry| {
         let serial = hexadecimal(entry.raw_serial(), "");
-        let reason = entry.reason_code().map(|(_, reason)| printable(&format!("{reason:?}")));
+        let reason = entry.reason_code().map(|(_, reason)| reason_name(reason));
         (serial, entry.revocation_date.to_datetime(), reason)
     });
     let facts = RevocationFacts {
@@ -491,6 +491,24 @@ fn name_text(name: &X509Name<'_>) -> String {
 
 fn algorithm_name(oid: &Oid<'_>) -> String {
     oid2sn(oid, oid_registry()).map_or_else(|_| oid.to_id_string(), str::to_owned)
+}
+
+/// RFC 5280 section 5.3.1.
+fn reason_name(reason: ReasonCode) -> String {
+    let name = match reason.0 {
+        0 => "unspecified",
+        1 => "keyCompromise",
+        2 => "cACompromise",
+        3 => "affiliationChanged",
+        4 => "superseded",
+        5 => "cessationOfOperation",
+        6 => "certificateHold",
+        8 => "removeFromCRL",
+        9 => "privilegeWithdrawn",
+        10 => "aACompromise",
+        other => return format!("reason {other}"),
+    };
+    name.to_owned()
 }
 
 fn hexadecimal(octets: &[u8], separator: &str) -> String {
