@@ -159,7 +159,7 @@ fn make_directory(path: &Path) -> Result<(), WriteError> {
 fn inspect(plan: &FilePlan, destination: &Path, existing: Existing) -> Result<Found, WriteError> {
     let metadata = match fs::symlink_metadata(destination) {
         Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return nearest_is_directory(destination),
         Err(error) => return Err(WriteError::io("look at", destination)(error)),
     };
     if metadata.is_symlink() {
@@ -187,6 +187,15 @@ fn inspect(plan: &FilePlan, destination: &Path, existing: Existing) -> Result<Fo
         return Err(WriteError::AlreadyThere { path: destination.to_owned(), files: present });
     }
     Ok(Found::Bundle { carried })
+}
+
+/// A destination that is not there can be made if what is nearest above it is a directory; a dangling link is none.
+fn nearest_is_directory(destination: &Path) -> Result<Found, WriteError> {
+    let nearest = destination.ancestors().skip(1).find(|ancestor| fs::symlink_metadata(ancestor).is_ok());
+    match nearest {
+        Some(nearest) if !nearest.is_dir() => Err(WriteError::NotADirectory { path: nearest.to_owned() }),
+        _ => Ok(Found::Nothing),
+    }
 }
 
 /// The first component of a planned path.
