@@ -59,10 +59,23 @@ fn refused(verdict: &Verdict, what: &str) -> Failure {
     match verdict.refusals().next() {
         Some(finding) => failure.cause(format!("Docker would refuse it: {}", finding.text)).hint(format!(
             "{} ({})",
-            finding.check.remedy(),
+            as_hint(finding.check.remedy()),
             finding.check.id()
         )),
         None => failure.cause(format!("cannot tell what Docker would do with it: {:?}", verdict.outcome())),
+    }
+}
+
+/// A sentence as hints have it: lower case, no period.
+fn as_hint(sentence: &str) -> String {
+    let sentence = sentence.trim_end_matches('.');
+    let mut characters = sentence.chars();
+    match (characters.next(), characters.as_str()) {
+        // An abbreviation keeps its capitals.
+        (Some(first), rest) if rest.starts_with(|c: char| !c.is_uppercase()) => {
+            first.to_lowercase().chain(rest.chars()).collect()
+        }
+        _ => sentence.to_owned(),
     }
 }
 

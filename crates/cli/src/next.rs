@@ -1,6 +1,9 @@
 //! The commands that a person runs next, ready to copy.
 
-use std::path::Path;
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use dockseal_docker::{
     daemon_json::{INSTALL_DIRECTORY, TLS_PORT},
@@ -15,51 +18,70 @@ pub(crate) struct Steps {
     pub(crate) commands: Vec<String>,
 }
 
-/// What brings a bootstrapped daemon up and makes the first client talk to it. `directories`: the daemon's, then the
-/// clients'.
-pub(crate) fn steps<'a>(names: &[SubjectAltName], mut directories: impl Iterator<Item = &'a Path>) -> Steps {
+/// What brings a daemon up whose files are new, and makes a client talk to it.
+pub(crate) fn steps(names: &[SubjectAltName], new_daemon: Option<&PathBuf>, client: Option<&PathBuf>) -> Steps {
     let host = names.iter().find(|name| !name.is_wildcard());
-    let daemon = word(directories.next().unwrap_or(Path::new("daemon")));
-    let client = directories.next().unwrap_or(Path::new("clients/USER"));
-    let install = format!(
+    let mut steps = Steps { text: String::new(), commands: Vec::new() };
+    if let Some(daemon) = new_daemon {
+        let (copy, start) = install(host, &word(daemon));
+        steps.push("put the daemon's files on its host", copy);
+        steps.push(
+            "turn mutual TLS on there (with a daemon.json of its own, merge the two first; without systemd, write \
+             unix:///var/run/docker.sock for fd:// and start dockerd as usual)",
+            start,
+        );
+    }
+    if let Some(client) = client {
+        let url = url(host);
+        let talk = format!(
+            "DOCKER_HOST={} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={} docker version",
+            word(Path::new(&url)),
+            word(client)
+        );
+        steps.push("use it, from wherever the client's directory is", talk);
+    }
+    steps.text.push_str(
+        "\nWhoever holds a client's files is root on that host. The authority's key signs new ones: keep it safe, and off \
+         that host.\n",
+    );
+    steps
+}
+
+impl Steps {
+    fn push(&mut self, purpose: &str, command: String) {
+        let lead = if self.commands.is_empty() { "Next" } else { "Then" };
+        self.text.push_str(&format!("\n{lead}, {purpose}:\n  {command}\n"));
+        self.commands.push(command);
+    }
+}
+
+/// The commands that copy the daemon's directory and restart dockerd with it: over ssh, or here.
+fn install(host: Option<&SubjectAltName>, daemon: &str) -> (String, String) {
+    let restart = format!(
         "test ! -e /etc/docker/daemon.json && cp {INSTALL_DIRECTORY}/daemon.json /etc/docker/ \
          && install -D -m 0644 {INSTALL_DIRECTORY}/docker.service.d/dockseal.conf /etc/systemd/system/docker.service.d/dockseal.conf \
          && systemctl daemon-reload && systemctl restart docker"
     );
-    let (copy, start) = if host.is_some_and(is_here) {
-        (
-            format!(
-                "sudo install -d -m 0700 {INSTALL_DIRECTORY} && sudo cp -r --preserve=mode {daemon}/. {INSTALL_DIRECTORY}/"
-            ),
-            format!("sudo sh -c '{install}'"),
-        )
-    } else {
-        let host = host.map_or("HOST".to_owned(), ToString::to_string);
-        (
-            format!(
-                "tar -C {daemon} -cf - . | ssh root@{host} 'mkdir -p -m 0700 {INSTALL_DIRECTORY} && tar -C {INSTALL_DIRECTORY} --no-same-owner -xpf -'"
-            ),
-            format!("ssh root@{host} '{install}'"),
-        )
-    };
-    let url = match host {
-        Some(SubjectAltName::Ip(std::net::IpAddr::V6(address))) => format!("tcp://[{address}]:{TLS_PORT}"),
+    if host.is_some_and(is_here) {
+        let copy = format!(
+            "sudo install -d -m 0700 {INSTALL_DIRECTORY} && sudo cp -r --preserve=mode {daemon}/. {INSTALL_DIRECTORY}/"
+        );
+        return (copy, format!("sudo sh -c '{restart}'"));
+    }
+    let host = host.map_or("HOST".to_owned(), ToString::to_string);
+    let copy = format!(
+        "tar -C {daemon} -cf - . | ssh root@{host} \
+         'mkdir -p -m 0700 {INSTALL_DIRECTORY} && tar -C {INSTALL_DIRECTORY} --no-same-owner -xpf -'"
+    );
+    (copy, format!("ssh root@{host} '{restart}'"))
+}
+
+fn url(host: Option<&SubjectAltName>) -> String {
+    match host {
+        Some(SubjectAltName::Ip(IpAddr::V6(address))) => format!("tcp://[{address}]:{TLS_PORT}"),
         Some(host) => format!("tcp://{host}:{TLS_PORT}"),
         None => format!("tcp://HOST:{TLS_PORT}"),
-    };
-    let talk = format!(
-        "DOCKER_HOST={} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={} docker version",
-        word(Path::new(&url)),
-        word(client)
-    );
-    let text = format!(
-        "\nNext, put the daemon's files on its host:\n  {copy}\n\
-         \nturn mutual TLS on there (with a daemon.json of its own, merge the two first; without systemd, write \
-         unix:///var/run/docker.sock for fd:// and start dockerd as usual):\n  {start}\n\
-         \nand use it:\n  {talk}\n\
-         \nWhoever holds a client's files is root on that host. The authority's key signs new ones: keep it safe, and off that host.\n"
-    );
-    Steps { text, commands: vec![copy, start, talk] }
+    }
 }
 
 fn is_here(name: &SubjectAltName) -> bool {

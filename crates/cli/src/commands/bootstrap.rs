@@ -365,7 +365,14 @@ fn report(
             notes: notes.clone(),
         });
     }
-    let steps = next::steps(names, wanted.iter().map(|wanted| wanted.directory.as_path()));
+    let made = |role| {
+        let made = wanted.iter().zip(&done.outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Made(..)));
+        let mut directories =
+            made.filter(|(wanted, _)| wanted.endpoint.role() == role).map(|(wanted, _)| &wanted.directory);
+        directories.next()
+    };
+    let client = made(Role::Client).or(wanted.last().map(|wanted| &wanted.directory));
+    let steps = next::steps(names, made(Role::Daemon), client);
     let mut human = String::new();
     if !changed {
         human.push_str(&format!("Nothing to do: everything is in {} and right.\n\n", out.display()));

@@ -282,7 +282,7 @@ fn report(
         output.note(note);
     }
     let mut human = format!("Issued the {role} certificate {}\n{}", certificate.subject, fields(&rows));
-    if role == Role::Client {
+    if role == Role::Client && issued.bundle.key.is_some() {
         human.push_str("\nWhoever holds these files is root on every daemon that trusts this authority.\n");
     }
     let wire = Wire {
