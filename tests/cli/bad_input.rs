@@ -14,7 +14,7 @@ fn unchanged(sandbox: &Sandbox, args: &[&str], codes: &[i32], says: &[&str]) {
     for text in says {
         assert!(ran.holds(text), "{text:?} is not said\n{ran}");
     }
-    assert_eq!(before, tree(sandbox.root()), "files changed\n{ran}");
+    before.assert_same(&tree(sandbox.root()), &ran);
 }
 
 /// Every daemon name that is refused, and a word that the message owes the reader.

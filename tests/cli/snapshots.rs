@@ -42,8 +42,18 @@ fn story(name: &str, lines: &[&str]) {
 /// fingerprints, key ids), with or without colons, of 16 digits and more, and the part
 /// of a subject that makes it unique.
 fn normalised(text: &str) -> String {
+    // Columns are as wide as the sandbox's path, which differs too.
+    let lines = text.lines().map(|line| {
+        let indent = line.len() - line.trim_start().len();
+        let mut body = line[indent..].to_owned();
+        while body.contains("   ") {
+            body = body.replace("   ", "  ");
+        }
+        format!("{}{body}\n", &line[..indent])
+    });
+    let text = lines.collect::<String>();
+    let mut rest = text.as_str();
     let mut out = String::new();
-    let mut rest = text;
     while !rest.is_empty() {
         let run: usize = rest.chars().take_while(|c| c.is_ascii_hexdigit() || *c == ':').map(char::len_utf8).sum();
         let digits = rest[..run].chars().filter(char::is_ascii_hexdigit).count();

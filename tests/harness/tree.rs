@@ -59,6 +59,19 @@ fn visit(path: &Path, name: &Path, found: &mut BTreeMap<PathBuf, (u32, u32, Entr
 }
 
 impl Tree {
+    /// Fails, naming what differs, unless the tree is the same now.
+    ///
+    /// # Panics
+    /// When it is not.
+    #[track_caller]
+    pub fn assert_same(&self, now: &Self, what: impl fmt::Display) {
+        let changed = |one: &Self, other: &Self, mark: &str| -> String {
+            let differs = |path: &&PathBuf| one.0.get(*path) != other.0.get(*path);
+            one.0.keys().filter(differs).map(|path| format!("{mark} {}\n", path.display())).collect()
+        };
+        assert!(self == now, "files changed:\n{}{}{what}", changed(self, now, "-"), changed(now, self, "+"));
+    }
+
     /// The paths, `.` left out.
     #[must_use]
     pub fn paths(&self) -> Vec<String> {

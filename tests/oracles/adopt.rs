@@ -291,7 +291,7 @@ fn what_cannot_be_adopted() {
         assert!(ran.code.is_some_and(|code| codes.contains(&code)), "{case}: {ran}");
         assert!(ran.stderr.contains("error: ") && ran.stderr.contains("hint:"), "{case}: {ran}");
         assert!(!ran.holds(PASSPHRASE) && !ran.holds("incorrect horse"), "{case}: the passphrase is shown\n{ran}");
-        assert_eq!(before, tree(sandbox.root()), "{case}: left something behind");
+        before.assert_same(&tree(sandbox.root()), case);
     }
     // The same files, rightly used: only the cases above were wrong.
     let _ = sandbox

@@ -6,10 +6,11 @@
 # the network are private, and when this ends everything it started ends too.
 #
 # Usage: unshare --mount --net --pid --fork --kill-child --mount-proc installed-daemon.sh \
-#            BUSYBOX HOST_DIR TMP NAME...
+#            BUSYBOX HOST_DIR TMP COMMANDS NAME...
+# COMMANDS is a file with what bootstrap printed to copy, a command a line.
 set -euo pipefail
-busybox=$1 host=$2 tmp=$3
-shift 3
+busybox=$1 host=$2 tmp=$3 commands=$4
+shift 4
 "$busybox" ip link set lo up
 mount --make-rprivate /
 mkdir "$tmp/overlay"
@@ -20,14 +21,34 @@ mount -t tmpfs tmpfs /run
 # For the paths of sockets, which are short.
 mkdir -p /run/containerd /run/data
 
-# ---- installed, as the printed commands say: where daemon.json expects the files
-tls="$(python3 -c 'import json, os, sys; print(os.path.dirname(json.load(open(sys.argv[1]))["tlscert"]))' "$host/daemon/daemon.json")"
-echo "installing into $tls"
-install -d -m 0755 /etc/docker "$tls" /etc/systemd/system/docker.service.d
-install -m 0444 "$host/daemon/ca.pem" "$host/daemon/cert.pem" "$tls"
-install -m 0400 "$host/daemon/key.pem" "$tls"
-install -m 0644 "$host/daemon/daemon.json" /etc/docker/daemon.json
-install -m 0644 "$host/daemon/docker.service.d/dockseal.conf" /etc/systemd/system/docker.service.d/dockseal.conf
+# The names that clients dial lead here.
+echo "127.0.0.1 docker.test" >>/etc/hosts
+
+# ---- installed by the printed commands, word for word. This machine is the host: ssh
+# and sudo run their commands here, and systemctl only notes what it was asked for.
+mkdir "$tmp/bin"
+printf '#!/bin/sh\nshift\nexec sh -c "$*"\n' >"$tmp/bin/ssh"
+printf '#!/bin/sh\nexec "$@"\n' >"$tmp/bin/sudo"
+printf '#!/bin/sh\necho "$*" >>%s/systemctl\n' "$tmp" >"$tmp/bin/systemctl"
+chmod 0755 "$tmp/bin/"*
+# All but the last, which wants a daemon that runs.
+"$busybox" head -n -1 "$commands" | while read -r line; do
+    echo "\$ $line"
+    PATH="$tmp/bin:$PATH" sh -c "$line" </dev/null || { echo "fails: $line"; exit 1; }
+done
+[ "$(cat "$tmp/systemctl")" = "$(printf 'daemon-reload\nrestart docker')" ] || { cat "$tmp/systemctl"; exit 1; }
+
+# docker-bench-security 2.2: checks 3.7 to 3.14, 3.17 and 3.18, on the installed files.
+check() {
+    found="$(stat -c '%a %U %G' "$2")"
+    [ "$found" = "$1" ] || { echo "$2 is $found, not $1"; exit 1; }
+}
+tls="$(python3 -c 'import json, os; print(os.path.dirname(json.load(open("/etc/docker/daemon.json"))["tlscert"]))')"
+check '444 root root' "$tls/ca.pem"
+check '444 root root' "$tls/cert.pem"
+check '400 root root' "$tls/key.pem"
+check '644 root root' /etc/docker/daemon.json
+check '644 root root' /etc/systemd/system/docker.service.d/dockseal.conf
 
 # ---- the unit and its drop-in, as systemd reads them
 export SYSTEMD_UNIT_PATH=/etc/systemd/system:/lib/systemd/system
@@ -54,6 +75,10 @@ systemd-socket-activate --listen=/run/docker.sock sh -c "exec $command" >"$tmp/d
 for _ in $(seq 200); do [ -S /run/docker.sock ] && break; sleep 0.05; done
 fail() { echo "$1"; grep -v 'level=info' "$tmp/dockerd.log" | tail -n 20; exit 1; }
 DOCKER_HOST=unix:///run/docker.sock timeout 60 docker version >"$tmp/docker.log" 2>&1 || { cat "$tmp/docker.log"; fail "the socket does not answer"; }
+# The last of the printed commands is the user's.
+"$busybox" tail -n 1 "$commands" >"$tmp/last"
+timeout 60 sh "$tmp/last" >"$tmp/docker.log" 2>&1 || { cat "$tmp/last" "$tmp/docker.log"; fail "the last command printed does not work"; }
+grep -q '^Server' "$tmp/docker.log" || { cat "$tmp/docker.log"; exit 1; }
 for client in "$host"/clients/*; do
     for name in "$@"; do
         DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH="$client" DOCKER_HOST="tcp://$name:2376" timeout 60 docker info >"$tmp/docker.log" 2>&1 ||
