@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use dockseal_pki::SubjectAltName;
+use dockseal_pki::{SubjectAltName, printable};
 
 /// What was found on this machine.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -38,13 +38,20 @@ pub(crate) struct Skipped {
 }
 
 impl Detected {
-    /// One line for each name, for people.
+    /// For people: a line for each name taken, and one for each reason not to take some.
     pub(crate) fn notes(&self) -> Vec<String> {
-        let taken = self.taken.iter().map(|taken| format!("--detect takes {} ({})", taken.name, taken.source));
-        let skipped = self.skipped.iter().map(|Skipped { what, source, why }| {
-            format!("--detect skips {} ({source}): {why}", dockseal_pki::printable(what))
-        });
-        taken.chain(skipped).collect()
+        let mut notes: Vec<String> =
+            self.taken.iter().map(|taken| format!("--detect takes {} ({})", taken.name, taken.source)).collect();
+        let mut reasons: Vec<&str> = self.skipped.iter().map(|skipped| skipped.why.as_str()).collect();
+        let mut seen = BTreeSet::new();
+        reasons.retain(|why| seen.insert(*why));
+        for why in reasons {
+            let skipped = self.skipped.iter().filter(|skipped| skipped.why == why);
+            let names: Vec<String> =
+                skipped.map(|skipped| format!("{} ({})", printable(&skipped.what), skipped.source)).collect();
+            notes.push(format!("--detect skips {}: {why}", names.join(", ")));
+        }
+        notes
     }
 }
 
