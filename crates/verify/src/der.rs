@@ -127,18 +127,15 @@ impl<'a> Reader<'a> {
 
     /// A bit string, shifted so that its last bit is the last bit of the last byte (`ReadASN1BitString`).
     pub(crate) fn bit_string(&mut self) -> Option<BitString<'a>> {
-        let (&padding, bytes) = self.read(BIT_STRING)?.split_first()?;
-        let unused = bytes.last().map_or(padding, |last| last & (1_u8.checked_shl(u32::from(padding)).unwrap_or(0).wrapping_sub(1)));
-        if padding > 7 || unused != 0 { None } else { Some(BitString { bytes, padding }) }
+        let contents = self.read(BIT_STRING).filter(|contents| is_bit_string(contents))?;
+        contents.split_first().map(|(&padding, bytes)| BitString { bytes, padding })
     }
 
     /// An object identifier's contents in their shortest encoding (`ReadASN1ObjectIdentifier`).
     ///
     /// Before x/crypto v0.10 (Go 1.19) a component could begin with empty septets; they are dropped here.
     pub(crate) fn object_identifier(&mut self, go: Go) -> Option<Cow<'a, [u8]>> {
-        let bytes = self.read(OBJECT_IDENTIFIER)?;
-        let lenient = !go.is_at_least(GoRelease::V1_24);
-        canonical_identifier(bytes, lenient)
+        object_identifier(self.read(OBJECT_IDENTIFIER)?, go)
     }
 }
 
@@ -169,6 +166,19 @@ impl<'a> BitString<'a> {
         });
         Cow::Owned(shifted.collect())
     }
+}
+
+/// Whether these are the contents of a BIT STRING: at most seven spare bits, and those zero.
+pub(crate) fn is_bit_string(contents: &[u8]) -> bool {
+    contents.split_first().is_some_and(|(&padding, bytes)| {
+        let spare = bytes.last().map_or(padding, |last| last & 1_u8.checked_shl(u32::from(padding)).unwrap_or(0).wrapping_sub(1));
+        padding <= 7 && spare == 0
+    })
+}
+
+/// The contents of an OBJECT IDENTIFIER in their shortest encoding.
+pub(crate) fn object_identifier(contents: &[u8], go: Go) -> Option<Cow<'_, [u8]>> {
+    canonical_identifier(contents, !go.is_at_least(GoRelease::V1_24))
 }
 
 pub(crate) fn is_minimal_integer(bytes: &[u8]) -> bool {

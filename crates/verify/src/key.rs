@@ -11,7 +11,8 @@ use dockseal_docker::version::{Go, GodebugDefaults, GoRelease};
 use ring::signature::KeyPair as _;
 use ring::{rand, signature};
 
-use crate::der::{self, BIT_STRING, OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE, constructed};
+use crate::asn1::{Fields, Tag};
+use crate::der::{self, Reader};
 use crate::x509::{Curve, PublicKey, curve_of};
 
 /// Beyond this the arithmetic costs too much to be worth it.
@@ -75,19 +76,19 @@ fn parse(der: &[u8], go: Go) -> Option<Parsed<'_>> {
     parse_pkcs8(der, go).or_else(|| parse_sec1(der, None, go))
 }
 
-/// Bytes after the structure are tolerated, as are further fields (encoding/asn1 `Unmarshal` into a struct).
+/// Bytes after the structure are tolerated.
 fn parse_pkcs8(der: &[u8], go: Go) -> Option<Parsed<'_>> {
-    let mut fields = Reader::new(der).enter(SEQUENCE)?;
-    fields.int64()?;
-    let mut algorithm = fields.enter(SEQUENCE)?;
-    let identifier = algorithm.object_identifier(go)?;
-    let parameters = if algorithm.is_empty() { &[] } else { algorithm.any()?.whole };
-    let key = fields.read(OCTET_STRING)?;
+    let (mut fields, _) = Fields::of(der)?;
+    integer64(fields.required(Tag::INTEGER)?)?;
+    let mut algorithm = fields.sequence()?;
+    let identifier = identifier(algorithm.required(Tag::OBJECT_IDENTIFIER)?, go)?;
+    let parameters = algorithm.raw()?.unwrap_or_default();
+    let key = fields.required(Tag::OCTET_STRING)?;
     match identifier.as_ref() {
         crate::x509::RSA => RsaKey::parse(key).map(Parsed::Rsa),
-        crate::x509::EC => parse_sec1(key, Reader::new(parameters).read(OBJECT_IDENTIFIER), go),
+        crate::x509::EC => parse_sec1(key, Reader::new(parameters).object_identifier(go).as_deref(), go),
         crate::x509::ED25519 if parameters.is_empty() => {
-            let seed = Reader::new(key).read(OCTET_STRING)?;
+            let seed = Fields::only(key, Tag::OCTET_STRING)?;
             (seed.len() == 32).then_some(Parsed::Ed25519(seed))
         }
         _ => None,
@@ -96,15 +97,17 @@ fn parse_pkcs8(der: &[u8], go: Go) -> Option<Parsed<'_>> {
 
 /// The curve in the PKCS#8 wrapping counts before that in the key. The public key inside is not looked at.
 fn parse_sec1<'a>(der: &'a [u8], outer_curve: Option<&[u8]>, go: Go) -> Option<Parsed<'a>> {
-    let mut fields = Reader::new(der).enter(SEQUENCE)?;
-    let version = fields.int64()?;
-    let scalar = fields.read(OCTET_STRING)?;
-    let inner_curve = match fields.optional(constructed(0))? {
-        Some(field) => Some(Reader::new(field).object_identifier(go)?),
+    let (mut fields, _) = Fields::of(der)?;
+    let version = integer64(fields.required(Tag::INTEGER)?)?;
+    let scalar = fields.required(Tag::OCTET_STRING)?;
+    let inner_curve = match fields.optional_explicit(0, Tag::OBJECT_IDENTIFIER)? {
+        Some(contents) => Some(identifier(contents, go)?),
         None => None,
     };
-    if let Some(field) = fields.optional(constructed(1))? {
-        Reader::new(field).read(BIT_STRING)?;
+    if let Some(contents) = fields.optional_explicit(1, Tag::BIT_STRING)?
+        && !der::is_bit_string(contents)
+    {
+        return None;
     }
     let curve = curve_of(outer_curve.or(inner_curve.as_deref())?)?;
     if version != 1 {
@@ -112,6 +115,18 @@ fn parse_sec1<'a>(der: &'a [u8], outer_curve: Option<&[u8]>, go: Go) -> Option<P
     }
     let scalar = fit(scalar, curve.length())?;
     Some(Parsed::Ec { curve, scalar })
+}
+
+fn identifier(contents: &[u8], go: Go) -> Option<Cow<'_, [u8]>> {
+    der::object_identifier(contents, go)
+}
+
+fn integer64(contents: &[u8]) -> Option<i64> {
+    if der::is_minimal_integer(contents) { der::signed(contents) } else { None }
+}
+
+fn positive_integer(contents: &[u8]) -> Option<&[u8]> {
+    if der::is_minimal_integer(contents) { der::positive(contents) } else { None }
 }
 
 /// The number at exactly this length: leading zeros dropped or added.
@@ -143,41 +158,45 @@ struct RsaKey<'a> {
     exponent: i64,
     private_exponent: &'a [u8],
     primes: Vec<&'a [u8]>,
-    /// d mod p-1, d mod q-1, 1/q mod p, where all three are there.
-    crt: Option<[&'a [u8]; 3]>,
+    /// d mod p-1, d mod q-1, 1/q mod p, as far as they are there; only looked at since 1.24.
+    crt: Vec<&'a [u8]>,
 }
 
 impl<'a> RsaKey<'a> {
     /// PKCS#1; numbers must be positive, bytes after the structure are not tolerated.
     fn parse(der: &'a [u8]) -> Option<Self> {
-        let mut outer = Reader::new(der);
-        let mut fields = outer.enter(SEQUENCE)?;
-        let version = fields.int64()?;
-        let modulus = der::positive(fields.integer()?)?;
-        let exponent = fields.int64()?;
-        let private_exponent = der::positive(fields.integer()?)?;
-        let mut primes = vec![der::positive(fields.integer()?)?, der::positive(fields.integer()?)?];
-        let mut crt = Vec::with_capacity(3);
-        while crt.len() < 3 && fields.next_is(der::INTEGER) {
-            // The sign of these is looked at since 1.24 only; no key in use has a negative one.
-            crt.push(der::positive(fields.integer()?)?);
+        let (mut fields, rest) = Fields::of(der)?;
+        let version = integer64(fields.required(Tag::INTEGER)?)?;
+        let modulus = positive_integer(fields.required(Tag::INTEGER)?)?;
+        let exponent = integer64(fields.required(Tag::INTEGER)?)?;
+        let private_exponent = positive_integer(fields.required(Tag::INTEGER)?)?;
+        let mut primes = Vec::with_capacity(2);
+        for _ in 0..2 {
+            primes.push(positive_integer(fields.required(Tag::INTEGER)?)?);
         }
-        if fields.next_is(SEQUENCE) {
-            let mut additional = fields.enter(SEQUENCE)?;
-            while !additional.is_empty() {
-                let mut prime = additional.enter(SEQUENCE)?;
-                primes.push(der::positive(prime.integer()?)?);
-                prime.integer()?;
-                prime.integer()?;
+        let mut crt = Vec::with_capacity(3);
+        for _ in 0..3 {
+            if let Some(contents) = fields.optional(Tag::INTEGER)? {
+                if !der::is_minimal_integer(contents) {
+                    return None;
+                }
+                crt.push(contents);
             }
         }
-        (outer.is_empty() && version <= 1).then_some(Self {
-            modulus,
-            exponent,
-            private_exponent,
-            primes,
-            crt: crt.try_into().ok(),
-        })
+        if let Some(contents) = fields.optional(Tag::SEQUENCE)? {
+            let mut additional = Fields::within(contents);
+            while !additional.is_empty() {
+                let mut prime = additional.sequence()?;
+                primes.push(positive_integer(prime.required(Tag::INTEGER)?)?);
+                for _ in 0..2 {
+                    if !der::is_minimal_integer(prime.required(Tag::INTEGER)?) {
+                        return None;
+                    }
+                }
+            }
+        }
+        let well_formed = rest.is_empty() && version <= 1;
+        well_formed.then_some(Self { modulus, exponent, private_exponent, primes, crt })
     }
 
     fn is_valid(&self, go: Go) -> bool {
@@ -189,13 +208,15 @@ impl<'a> RsaKey<'a> {
         if !go.is_at_least(GoRelease::V1_24) {
             return self.primes.iter().all(fits) && self.private_exponent.len() <= 2 * MOST_RSA_BYTES && self.is_valid_to_1_19();
         }
-        let numbers_fit = fits(&self.private_exponent) && self.primes.iter().all(fits) && self.crt.iter().flatten().all(fits);
+        let Some(crt) = self.crt.iter().map(|number| der::positive(number)).collect::<Option<Vec<_>>>() else { return false };
+        let numbers_fit = fits(&self.private_exponent) && self.primes.iter().all(fits);
         if !numbers_fit || self.exponent % 2 == 0 {
             return false;
         }
+        let crt: Option<[&[u8]; 3]> = crt.try_into().ok().filter(|crt: &[&[u8]; 3]| crt.iter().all(fits));
         // With the defaults of Go 1.20, wrong CRT values are computed anew (x509rsacrt=0).
         let forgives = go.defaults == GodebugDefaults::Go1_20;
-        self.is_valid_since_1_24(self.crt, go).unwrap_or(false) || (forgives && self.is_valid_since_1_24(None, go).unwrap_or(false))
+        self.is_valid_since_1_24(crt, go).unwrap_or(false) || (forgives && self.is_valid_since_1_24(None, go).unwrap_or(false))
     }
 
     fn is_valid_to_1_19(&self) -> bool {

@@ -67,8 +67,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) has_key: bool,
 }
 
-/// Two certificates that agree in this are one to chain building (verify.go `alreadyInChain`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Two certificates that agree in this are one to chain building.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Identity<'a> {
     subject: &'a [u8],
     key_info: &'a [u8],
@@ -82,6 +82,21 @@ impl<'a> Identity<'a> {
             key_info: certificate.key_info,
             subject_alt_name: certificate.extensions.subject_alt_name,
         }
+    }
+
+    /// Whether a chain, leaf first, has this certificate (verify.go `alreadyInChain`).
+    ///
+    /// Go stops at the first of equal subject and key that has a subjectAltName where this has none, or the reverse,
+    /// even if an equal one follows.
+    pub(crate) fn is_in(&self, chain: &[Self]) -> bool {
+        let mut twins = chain.iter().filter(|other| other.subject == self.subject && other.key_info == self.key_info);
+        twins
+            .find_map(|other| match (self.subject_alt_name, other.subject_alt_name) {
+                (None, Some(_)) | (Some(_), None) => Some(false),
+                (own, other) if own == other => Some(true),
+                _ => None,
+            })
+            .unwrap_or(false)
     }
 }
 

@@ -235,7 +235,7 @@ impl<'a> Search<'_, 'a> {
     /// Spends one signature check on a candidate; whether it is worth it. Go 1.26 counts before it looks.
     fn counts(&mut self, candidate: &Candidate<'a>, chain: &[Identity<'a>]) -> Result<bool, PathError> {
         let go = self.options.go;
-        let useless = (!candidate.has_key && go.is_at_least(GoRelease::V1_24)) || chain.contains(&candidate.identity);
+        let useless = (!candidate.has_key && go.is_at_least(GoRelease::V1_24)) || candidate.identity.is_in(chain);
         if useless && !go.is_at_least(GoRelease::V1_26) {
             return Ok(false);
         }

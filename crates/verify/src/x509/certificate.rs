@@ -19,7 +19,7 @@ use crate::der::{self, Reader, SEQUENCE};
 pub(crate) struct Certificate<'a> {
     pub(crate) der: &'a [u8],
     pub(crate) to_be_signed: &'a [u8],
-    /// 1 to 3.
+    /// 1 to 3, or below.
     pub(crate) version: i64,
     pub(crate) serial_is_negative: bool,
     /// With header, compared byte for byte.
@@ -113,6 +113,8 @@ fn read_version(tbs: &mut Reader<'_>) -> Parsed<i64> {
     match version {
         _ if !field.is_empty() => Err(BROKEN),
         0..=2 => Ok(version + 1),
+        // Go adds one before it compares, and the largest number becomes the smallest.
+        i64::MAX => Ok(i64::MIN),
         3.. => Err(Malformed("the version is higher than 3")),
         _ => Err(BROKEN),
     }
