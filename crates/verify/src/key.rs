@@ -6,12 +6,13 @@
 use std::borrow::Cow;
 
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
-use crypto_bigint::{BoxedUint, NonZero, Odd};
+use crypto_bigint::{BoxedUint, ConcatenatingMul as _, NonZero, Odd};
 use dockseal_docker::version::{Go, GoRelease, GodebugDefaults};
 use ring::signature::KeyPair as _;
 use ring::{rand, signature};
 
-use crate::der::{self, BIT_STRING, OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE, constructed};
+use crate::asn1::{Fields, Tag};
+use crate::der::{self, Reader};
 use crate::x509::{Curve, PublicKey, curve_of};
 
 /// Beyond this the arithmetic costs too much to be worth it.
@@ -32,7 +33,9 @@ pub(crate) enum KeyMatch {
 
 /// Tries PKCS#1, PKCS#8 and SEC 1 in turn, whatever the label said, and compares.
 pub(crate) fn compare(der: &[u8], certificate_key: &PublicKey<'_>, go: Go) -> KeyMatch {
-    let Some(key) = parse(der, go) else { return KeyMatch::Unparsable };
+    let Some(key) = parse(der, go) else {
+        return KeyMatch::Unparsable;
+    };
     match (certificate_key, key) {
         (PublicKey::Rsa { modulus, .. }, Parsed::Rsa(key))
             if modulus.len() > MOST_RSA_BYTES && *key.modulus == **modulus =>
@@ -42,7 +45,8 @@ pub(crate) fn compare(der: &[u8], certificate_key: &PublicKey<'_>, go: Go) -> Ke
         (PublicKey::Rsa { modulus, exponent }, Parsed::Rsa(key)) => {
             if !key.is_valid(go) {
                 KeyMatch::Unparsable
-            } else if *key.modulus == **modulus && i128::from(key.exponent) == i128::from(*exponent) {
+            } else if *key.modulus == **modulus && i128::from(key.exponent) == i128::from(*exponent)
+            {
                 KeyMatch::Matches
             } else {
                 KeyMatch::Differs
@@ -81,19 +85,23 @@ fn parse(der: &[u8], go: Go) -> Option<Parsed<'_>> {
     parse_pkcs8(der, go).or_else(|| parse_sec1(der, None, go))
 }
 
-/// Bytes after the structure are tolerated, as are further fields (encoding/asn1 `Unmarshal` into a struct).
+/// Bytes after the structure are tolerated.
 fn parse_pkcs8(der: &[u8], go: Go) -> Option<Parsed<'_>> {
-    let mut fields = Reader::new(der).enter(SEQUENCE)?;
-    fields.int64()?;
-    let mut algorithm = fields.enter(SEQUENCE)?;
-    let identifier = algorithm.object_identifier(go)?;
-    let parameters = if algorithm.is_empty() { &[] } else { algorithm.any()?.whole };
-    let key = fields.read(OCTET_STRING)?;
+    let (mut fields, _) = Fields::of(der)?;
+    integer64(fields.required(Tag::INTEGER)?)?;
+    let mut algorithm = fields.sequence()?;
+    let identifier = identifier(algorithm.required(Tag::OBJECT_IDENTIFIER)?, go)?;
+    let parameters = algorithm.raw()?.unwrap_or_default();
+    let key = fields.required(Tag::OCTET_STRING)?;
     match identifier.as_ref() {
         crate::x509::RSA => RsaKey::parse(key).map(Parsed::Rsa),
-        crate::x509::EC => parse_sec1(key, Reader::new(parameters).read(OBJECT_IDENTIFIER), go),
+        crate::x509::EC => parse_sec1(
+            key,
+            Reader::new(parameters).object_identifier(go).as_deref(),
+            go,
+        ),
         crate::x509::ED25519 if parameters.is_empty() => {
-            let seed = Reader::new(key).read(OCTET_STRING)?;
+            let seed = Fields::only(key, Tag::OCTET_STRING)?;
             (seed.len() == 32).then_some(Parsed::Ed25519(seed))
         }
         _ => None,
@@ -102,15 +110,17 @@ fn parse_pkcs8(der: &[u8], go: Go) -> Option<Parsed<'_>> {
 
 /// The curve in the PKCS#8 wrapping counts before that in the key. The public key inside is not looked at.
 fn parse_sec1<'a>(der: &'a [u8], outer_curve: Option<&[u8]>, go: Go) -> Option<Parsed<'a>> {
-    let mut fields = Reader::new(der).enter(SEQUENCE)?;
-    let version = fields.int64()?;
-    let scalar = fields.read(OCTET_STRING)?;
-    let inner_curve = match fields.optional(constructed(0))? {
-        Some(field) => Some(Reader::new(field).object_identifier(go)?),
+    let (mut fields, _) = Fields::of(der)?;
+    let version = integer64(fields.required(Tag::INTEGER)?)?;
+    let scalar = fields.required(Tag::OCTET_STRING)?;
+    let inner_curve = match fields.optional_explicit(0, Tag::OBJECT_IDENTIFIER)? {
+        Some(contents) => Some(identifier(contents, go)?),
         None => None,
     };
-    if let Some(field) = fields.optional(constructed(1))? {
-        Reader::new(field).read(BIT_STRING)?;
+    if let Some(contents) = fields.optional_explicit(1, Tag::BIT_STRING)?
+        && !der::is_bit_string(contents)
+    {
+        return None;
     }
     let curve = curve_of(outer_curve.or(inner_curve.as_deref())?)?;
     if version != 1 {
@@ -120,30 +130,62 @@ fn parse_sec1<'a>(der: &'a [u8], outer_curve: Option<&[u8]>, go: Go) -> Option<P
     Some(Parsed::Ec { curve, scalar })
 }
 
+fn identifier(contents: &[u8], go: Go) -> Option<Cow<'_, [u8]>> {
+    der::object_identifier(contents, go)
+}
+
+fn integer64(contents: &[u8]) -> Option<i64> {
+    if der::is_minimal_integer(contents) {
+        der::signed(contents)
+    } else {
+        None
+    }
+}
+
+fn positive_integer(contents: &[u8]) -> Option<&[u8]> {
+    if der::is_minimal_integer(contents) {
+        der::positive(contents)
+    } else {
+        None
+    }
+}
+
 /// The number at exactly this length: leading zeros dropped or added.
 fn fit(number: &[u8], length: usize) -> Option<Cow<'_, [u8]>> {
     match number.len().checked_sub(length) {
         Some(surplus) => {
             let (zeros, number) = number.split_at(surplus);
-            zeros.iter().all(|byte| *byte == 0).then_some(Cow::Borrowed(number))
+            zeros
+                .iter()
+                .all(|byte| *byte == 0)
+                .then_some(Cow::Borrowed(number))
         }
-        None => Some(Cow::Owned([&vec![0; length - number.len()], number].concat())),
+        None => Some(Cow::Owned(
+            [&vec![0; length - number.len()], number].concat(),
+        )),
     }
 }
 
 /// Whether the point is the scalar times the generator. A scalar of zero or past the order belongs to no point.
 fn belongs_to(curve: Curve, scalar: &[u8], point: &[u8]) -> bool {
     let with_ring = |algorithm| {
-        signature::EcdsaKeyPair::from_private_key_and_public_key(algorithm, scalar, point, &rand::SystemRandom::new())
-            .is_ok()
+        signature::EcdsaKeyPair::from_private_key_and_public_key(
+            algorithm,
+            scalar,
+            point,
+            &rand::SystemRandom::new(),
+        )
+        .is_ok()
     };
     match curve {
         Curve::P256 => with_ring(&signature::ECDSA_P256_SHA256_ASN1_SIGNING),
         Curve::P384 => with_ring(&signature::ECDSA_P384_SHA384_ASN1_SIGNING),
-        Curve::P224 => p224::SecretKey::from_slice(scalar)
-            .is_ok_and(|key| p224::PublicKey::from_sec1_bytes(point).is_ok_and(|public| key.public_key() == public)),
-        Curve::P521 => p521::SecretKey::from_slice(scalar)
-            .is_ok_and(|key| p521::PublicKey::from_sec1_bytes(point).is_ok_and(|public| key.public_key() == public)),
+        Curve::P224 => p224::SecretKey::from_slice(scalar).is_ok_and(|key| {
+            p224::PublicKey::from_sec1_bytes(point).is_ok_and(|public| key.public_key() == public)
+        }),
+        Curve::P521 => p521::SecretKey::from_slice(scalar).is_ok_and(|key| {
+            p521::PublicKey::from_sec1_bytes(point).is_ok_and(|public| key.public_key() == public)
+        }),
     }
 }
 
@@ -152,40 +194,50 @@ struct RsaKey<'a> {
     exponent: i64,
     private_exponent: &'a [u8],
     primes: Vec<&'a [u8]>,
-    /// d mod p-1, d mod q-1, 1/q mod p, where all three are there.
-    crt: Option<[&'a [u8]; 3]>,
+    /// d mod p-1, d mod q-1, 1/q mod p, as far as they are there; only looked at since 1.24.
+    crt: Vec<&'a [u8]>,
 }
 
 impl<'a> RsaKey<'a> {
     /// PKCS#1; numbers must be positive, bytes after the structure are not tolerated.
     fn parse(der: &'a [u8]) -> Option<Self> {
-        let mut outer = Reader::new(der);
-        let mut fields = outer.enter(SEQUENCE)?;
-        let version = fields.int64()?;
-        let modulus = der::positive(fields.integer()?)?;
-        let exponent = fields.int64()?;
-        let private_exponent = der::positive(fields.integer()?)?;
-        let mut primes = vec![der::positive(fields.integer()?)?, der::positive(fields.integer()?)?];
-        let mut crt = Vec::with_capacity(3);
-        while crt.len() < 3 && fields.next_is(der::INTEGER) {
-            // The sign of these is looked at since 1.24 only; no key in use has a negative one.
-            crt.push(der::positive(fields.integer()?)?);
+        let (mut fields, rest) = Fields::of(der)?;
+        let version = integer64(fields.required(Tag::INTEGER)?)?;
+        let modulus = positive_integer(fields.required(Tag::INTEGER)?)?;
+        let exponent = integer64(fields.required(Tag::INTEGER)?)?;
+        let private_exponent = positive_integer(fields.required(Tag::INTEGER)?)?;
+        let mut primes = Vec::with_capacity(2);
+        for _ in 0..2 {
+            primes.push(positive_integer(fields.required(Tag::INTEGER)?)?);
         }
-        if fields.next_is(SEQUENCE) {
-            let mut additional = fields.enter(SEQUENCE)?;
-            while !additional.is_empty() {
-                let mut prime = additional.enter(SEQUENCE)?;
-                primes.push(der::positive(prime.integer()?)?);
-                prime.integer()?;
-                prime.integer()?;
+        let mut crt = Vec::with_capacity(3);
+        for _ in 0..3 {
+            if let Some(contents) = fields.optional(Tag::INTEGER)? {
+                if !der::is_minimal_integer(contents) {
+                    return None;
+                }
+                crt.push(contents);
             }
         }
-        (outer.is_empty() && version <= 1).then_some(Self {
+        if let Some(contents) = fields.optional(Tag::SEQUENCE)? {
+            let mut additional = Fields::within(contents);
+            while !additional.is_empty() {
+                let mut prime = additional.sequence()?;
+                primes.push(positive_integer(prime.required(Tag::INTEGER)?)?);
+                for _ in 0..2 {
+                    if !der::is_minimal_integer(prime.required(Tag::INTEGER)?) {
+                        return None;
+                    }
+                }
+            }
+        }
+        let well_formed = rest.is_empty() && version <= 1;
+        well_formed.then_some(Self {
             modulus,
             exponent,
             private_exponent,
             primes,
-            crt: crt.try_into().ok(),
+            crt,
         })
     }
 
@@ -200,14 +252,25 @@ impl<'a> RsaKey<'a> {
                 && self.private_exponent.len() <= 2 * MOST_RSA_BYTES
                 && self.is_valid_to_1_19();
         }
-        let numbers_fit =
-            fits(&self.private_exponent) && self.primes.iter().all(fits) && self.crt.iter().flatten().all(fits);
+        let Some(crt) = self
+            .crt
+            .iter()
+            .map(|number| der::positive(number))
+            .collect::<Option<Vec<_>>>()
+        else {
+            return false;
+        };
+        let numbers_fit = fits(&self.private_exponent) && self.primes.iter().all(fits);
         if !numbers_fit || self.exponent % 2 == 0 {
             return false;
         }
+        let crt: Option<[&[u8]; 3]> = crt
+            .try_into()
+            .ok()
+            .filter(|crt: &[&[u8]; 3]| crt.iter().all(fits));
         // With the defaults of Go 1.20, wrong CRT values are computed anew (x509rsacrt=0).
         let forgives = go.defaults == GodebugDefaults::Go1_20;
-        self.is_valid_since_1_24(self.crt, go).unwrap_or(false)
+        self.is_valid_since_1_24(crt, go).unwrap_or(false)
             || (forgives && self.is_valid_since_1_24(None, go).unwrap_or(false))
     }
 
@@ -215,17 +278,20 @@ impl<'a> RsaKey<'a> {
         let one = BoxedUint::one();
         let mut product = one.clone();
         for prime in &self.primes {
-            if product.bits_vartime() as usize > 8 * 2 * MOST_RSA_BYTES {
+            if product.bit_width_vartime() as usize > 8 * 2 * MOST_RSA_BYTES {
                 return false;
             }
-            product = product.mul(number(prime));
+            product = times(&product, &number(prime));
         }
-        let de = number(self.private_exponent).mul(BoxedUint::from(self.exponent.unsigned_abs()));
+        let de = times(
+            &number(self.private_exponent),
+            &BoxedUint::from(self.exponent.unsigned_abs()),
+        );
         product.cmp_vartime(number(self.modulus)).is_eq()
-            && self
-                .primes
-                .iter()
-                .all(|prime| less_one(prime).is_some_and(|below| de.rem_vartime(&below).cmp_vartime(&one).is_eq()))
+            && self.primes.iter().all(|prime| {
+                less_one(prime)
+                    .is_some_and(|below| de.rem_vartime(&below).cmp_vartime(&one).is_eq())
+            })
     }
 
     fn is_valid_since_1_24(&self, crt: Option<[&[u8]; 3]>, go: Go) -> Option<bool> {
@@ -234,36 +300,63 @@ impl<'a> RsaKey<'a> {
         if !is_odd(self.modulus) || d.cmp_vartime(&modulus).is_ge() {
             return Some(false);
         }
-        let [p, q] = self.primes.as_slice() else { return Some(self.primes.iter().all(|prime| **prime != [1])) };
+        let [p, q] = self.primes.as_slice() else {
+            return Some(self.primes.iter().all(|prime| **prime != [1]));
+        };
         let (p_below, q_below) = (less_one(p)?, less_one(q)?);
-        let (p, q) = (NonZero::new(number(p)).into_option()?, NonZero::new(number(q)).into_option()?);
+        let (p, q) = (
+            NonZero::new(number(p)).into_option()?,
+            NonZero::new(number(q)).into_option()?,
+        );
         let (dp, dq, q_inverse) = match crt {
             Some([dp, dq, q_inverse]) => (number(dp), number(dq), number(q_inverse)),
-            None => (d.rem_vartime(&p_below), d.rem_vartime(&q_below), inverse_by_fermat(&q, &p)?),
+            None => (
+                d.rem_vartime(&p_below),
+                d.rem_vartime(&q_below),
+                inverse_by_fermat(&q, &p)?,
+            ),
         };
         let one = BoxedUint::one();
         let e = BoxedUint::from(self.exponent.unsigned_abs());
         let n = NonZero::new(modulus.clone()).into_option()?;
-        let consistent = p.mul(&*q).rem_vartime(&n).bits_vartime() == 0
+        let consistent = times(&p, &q).rem_vartime(&n).bit_width_vartime() == 0
             && p.cmp_vartime(&modulus).is_lt()
             && q.cmp_vartime(&modulus).is_lt()
             && dp.cmp_vartime(&*p_below).is_lt()
             && dq.cmp_vartime(&*q_below).is_lt()
             && q_inverse.cmp_vartime(&*p).is_lt()
-            && dp.mul(&e).rem_vartime(&p_below).cmp_vartime(&one).is_eq()
-            && dq.mul(&e).rem_vartime(&q_below).cmp_vartime(&one).is_eq()
-            && q.mul(&q_inverse).rem_vartime(&p).cmp_vartime(&one).is_eq();
+            && times(&dp, &e)
+                .rem_vartime(&p_below)
+                .cmp_vartime(&one)
+                .is_eq()
+            && times(&dq, &e)
+                .rem_vartime(&q_below)
+                .cmp_vartime(&one)
+                .is_eq()
+            && times(&q, &q_inverse)
+                .rem_vartime(&p)
+                .cmp_vartime(&one)
+                .is_eq();
         let d_matches = !go.is_at_least(GoRelease::V1_26)
-            || (d.rem_vartime(&p_below).cmp_vartime(&dp).is_eq() && d.rem_vartime(&q_below).cmp_vartime(&dq).is_eq());
-        let bits = modulus.bits_vartime();
-        let difference = if p.cmp_vartime(&*q).is_ge() { distance(&p, &q) } else { distance(&q, &p) };
+            || (d.rem_vartime(&p_below).cmp_vartime(&dp).is_eq()
+                && d.rem_vartime(&q_below).cmp_vartime(&dq).is_eq());
+        let bits = modulus.bit_width_vartime();
+        let difference = if p.cmp_vartime(&*q).is_ge() {
+            distance(&p, &q)
+        } else {
+            distance(&q, &p)
+        };
         let far_apart = i64::from(difference) > i64::from(bits / 2) - 100;
-        Some(consistent && d_matches && far_apart && d.bits_vartime() > bits / 2)
+        Some(consistent && d_matches && far_apart && d.bit_width_vartime() > bits / 2)
     }
 }
 
 fn number(bytes: &[u8]) -> BoxedUint {
     BoxedUint::from_be_slice_vartime(bytes)
+}
+
+fn times(a: &BoxedUint, b: &BoxedUint) -> BoxedUint {
+    a.concatenating_mul(b)
 }
 
 fn is_odd(bytes: &[u8]) -> bool {
@@ -277,7 +370,7 @@ fn less_one(bytes: &[u8]) -> Option<NonZero<BoxedUint>> {
 
 /// The bits of `larger - smaller`.
 fn distance(larger: &BoxedUint, smaller: &BoxedUint) -> u32 {
-    larger.wrapping_sub(smaller).bits_vartime()
+    larger.wrapping_sub(smaller).bit_width_vartime()
 }
 
 /// 1/q mod p for a prime p, as Go computes it where a key does not say.
@@ -285,5 +378,9 @@ fn inverse_by_fermat(q: &NonZero<BoxedUint>, p: &NonZero<BoxedUint>) -> Option<B
     let odd: Odd<BoxedUint> = p.as_ref().to_odd().into_option()?;
     let exponent = p.wrapping_sub(BoxedUint::from(2_u8));
     let base = q.rem_vartime(p);
-    Some(BoxedMontyForm::new(base, &BoxedMontyParams::new_vartime(odd)).pow(&exponent).retrieve())
+    Some(
+        BoxedMontyForm::new(base, &BoxedMontyParams::new_vartime(odd))
+            .pow(&exponent)
+            .retrieve(),
+    )
 }

@@ -27,6 +27,7 @@
 //! ```
 
 mod advice;
+mod asn1;
 mod base64;
 mod check;
 mod der;

@@ -1,5 +1,7 @@
 //! The judge against what real docker and dockerd did, recorded on 2026-11-23.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::Path;

@@ -22,6 +22,7 @@ fn variable(name: &str) -> Option<PathBuf> {
 }
 
 /// The suite's folder; where there is none that is said aloud, and fails in CI.
+#[expect(clippy::print_stderr, reason = "a skipped test must be heard of")]
 fn data() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let folder = variable("DOCKSEAL_LIMBO").unwrap_or(beside);
