@@ -100,7 +100,7 @@ fn users() {
 fn lifetimes() {
     let sandbox = with_authority();
     for lifetime in
-        ["0d", "0s", "0", "-1d", "-5m", "10000y", "99999999999999999999y", "90", "", "d", "1.5y", "1 y", "ninety days"]
+        ["0d", "0s", "0", "-1d", "-5m", "10000y", "99999999999999999999y", "90", "", "d", "1.5y", "ninety days"]
     {
         println!("lifetime {lifetime:?}");
         let flag = format!("--lifetime={lifetime}");
@@ -109,12 +109,9 @@ fn lifetimes() {
             &[2],
         );
         unchanged(&sandbox, &["issue", "client", "a", &flag, "--out", "c", "--no-passphrase"], &[2], &[]);
-        unchanged(
-            &sandbox,
-            &["bootstrap", "h.test", "--client", "a", &flag, "--out", "c", "--no-passphrase"],
-            &[2],
-            &[],
-        );
+        // For a daemon, too long is first of all not permitted.
+        let bootstrap = ["bootstrap", "h.test", "--client", "a", &flag, "--out", "c", "--no-passphrase"];
+        unchanged(&sandbox, &bootstrap, &[1, 2], &[]);
         unchanged(&sandbox, &["--authority", "other", "init", &flag, "--no-passphrase"], &[2], &[]);
     }
 }

@@ -194,3 +194,62 @@ fn owner_group_and_mode() {
     let nobody = passwd.lines().find_map(|line| line.strip_prefix("nobody:x:")).unwrap().split(':').next().unwrap();
     assert_eq!((key.uid().to_string().as_str(), key.gid(), key.permissions().mode() & 0o777), (nobody, 1234, 0o640));
 }
+
+/// What is there already but is not what was asked for is refused, with the reason; and
+/// `--replace` makes it so.
+#[test]
+fn what_cannot_be_kept() {
+    type Spoil = fn(&Sandbox);
+    let cases: [(&str, Spoil, &[&str], &str); 5] = [
+        ("another name", |_| (), &["10.0.0.6"], "10.0.0.6"),
+        ("expired", |_| (), &["--at", "2099-01-01T00:00:00Z", "--authority", "later"], ""),
+        (
+            "a key is gone",
+            |sandbox| fs::remove_file(sandbox.path("build.example.com/clients/alice/key.pem")).unwrap(),
+            &[],
+            "key.pem",
+        ),
+        (
+            "a key of another",
+            |sandbox| {
+                let from = sandbox.path("build.example.com/daemon/key.pem");
+                fs::copy(from, sandbox.path("build.example.com/clients/alice/key.pem")).unwrap();
+            },
+            &[],
+            "clients/alice",
+        ),
+        ("another authority", |_| (), &["--authority", "other"], "another authority"),
+    ];
+    for (case, spoil, more, says) in cases {
+        println!("{case}");
+        let sandbox = Sandbox::new();
+        let _ = sandbox.dockseal(BOOTSTRAP).run().success();
+        let _ = sandbox.dockseal(["--authority", "other", "init", "--no-passphrase"]).run().success();
+        let later = ["--authority", "later", "init", "--no-passphrase", "--at", "2098-01-01T00:00:00Z"];
+        let _ = sandbox.dockseal(later).run().success();
+        spoil(&sandbox);
+        let before = tree(sandbox.root());
+        let ran = sandbox.dockseal(BOOTSTRAP).args(more).run();
+        crate::refused_with_hint(&ran, &[1]);
+        assert!(ran.holds("--replace") && ran.holds(says), "{case}\n{ran}");
+        before.assert_same(&tree(sandbox.root()), &ran);
+        let _ = sandbox.dockseal(BOOTSTRAP).args(more).arg("--replace").run().success();
+        Bundle(sandbox.path("build.example.com/daemon")).assert_complete();
+        Bundle(sandbox.path("build.example.com/clients/alice")).assert_complete();
+        let _ = sandbox.dockseal(BOOTSTRAP).args(more).run().success();
+    }
+}
+
+#[test]
+fn a_kept_key_that_others_can_read() {
+    for key in ["daemon/key.pem", "clients/alice/key.pem"] {
+        let sandbox = Sandbox::new();
+        let _ = sandbox.dockseal(BOOTSTRAP).run().success();
+        let key = sandbox.path("build.example.com").join(key);
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+        let ran = sandbox.dockseal(BOOTSTRAP).run();
+        let mended = fs::metadata(&key).unwrap().permissions().mode() & 0o077 == 0;
+        let said = ran.stderr.contains("warning") || ran.code == Some(1);
+        assert!(mended || (said && ran.stderr.contains("key.pem")), "{ran}");
+    }
+}
