@@ -51,8 +51,9 @@ const fn sh(name: &'static str, program: &'static str, args: &'static [&'static 
 
 impl Shell {
     fn path(&self) -> Option<PathBuf> {
-        let packaged = tools_dir().join("nushell/node_modules/@nushell/linux-x64/bin/nu");
-        tool(self.program).or_else(|| Some(packaged).filter(|path| self.program == "nu" && path.is_file()))
+        let packaged = |platform: &str| tools_dir().join(format!("nushell/node_modules/@nushell/{platform}/bin/nu"));
+        let packaged = ["linux-x64", "linux-arm64"].iter().map(|platform| packaged(platform));
+        tool(self.program).or_else(|| packaged.into_iter().find(|path| self.program == "nu" && path.is_file()))
     }
 
     fn can_be_given(&self, name: &[u8]) -> bool {
