@@ -15,7 +15,10 @@
 mod adopt;
 mod certificates;
 mod configuration;
+mod detect;
 mod docker;
+mod inspect;
 mod lint;
 mod request;
+mod shells;
 mod stacks;

@@ -51,8 +51,9 @@ const fn sh(name: &'static str, program: &'static str, args: &'static [&'static 
 
 impl Shell {
     fn path(&self) -> Option<PathBuf> {
-        let packaged = tools_dir().join("nushell/node_modules/@nushell/linux-x64/bin/nu");
-        tool(self.program).or_else(|| Some(packaged).filter(|path| self.program == "nu" && path.is_file()))
+        let packaged = |platform: &str| tools_dir().join(format!("nushell/node_modules/@nushell/{platform}/bin/nu"));
+        let packaged = ["linux-x64", "linux-arm64"].iter().map(|platform| packaged(platform));
+        tool(self.program).or_else(|| packaged.into_iter().find(|path| self.program == "nu" && path.is_file()))
     }
 
     fn can_be_given(&self, name: &[u8]) -> bool {
@@ -242,6 +243,40 @@ fn unset_leaves_none_of_the_three() {
         if shell.program != "nu" {
             let nothing = printer(&sandbox, "--unset >/dev/null");
             assert_eq!(held(&shell.environment(&sandbox, &nothing, &before)), 3, "{}: the control", shell.name);
+        }
+    });
+}
+
+#[test]
+fn the_last_line_does_what_it_says() {
+    for_every_shell(|shell| {
+        if !shell.typed.is_empty() {
+            return;
+        }
+        let sandbox = Sandbox::new();
+        let bin = sandbox.path("bin");
+        fs::create_dir(&bin).unwrap();
+        std::os::unix::fs::symlink(dockseal_binary(), bin.join("dockseal")).unwrap();
+        let names: &[&str] =
+            if shell.program == "tcsh" { &["plain"] } else { &["plain", "two  blanks", "it's $HOME", "-a\\\"b!"] };
+        for name in names {
+            let dir = sandbox.path(name);
+            fs::create_dir(&dir).unwrap();
+            let word = format!("./{name}");
+            let text = sandbox.dockseal(["env", &word, "--shell", shell.program]).run().success().stdout;
+            let line = text.lines().last().unwrap();
+            let command = if shell.program == "tcsh" {
+                line.strip_prefix(": '").unwrap().strip_suffix("';").unwrap()
+            } else {
+                line.strip_prefix("# ").unwrap()
+            };
+            let command = format!("{command}; {}env -0", if shell.program == "nu" { "^" } else { "" });
+            let path = format!("{}:/usr/bin:/bin", bin.display());
+            let args: Vec<&str> = shell.args.iter().copied().take_while(|arg| *arg != "-c").collect();
+            let program = sandbox.program(shell.path().unwrap()).args(args).args(["-c", &command]).env("PATH", path);
+            let ran = program.run();
+            let wanted = format!("DOCKER_CERT_PATH={}", dir.display());
+            assert!(ran.stdout.split('\0').any(|entry| entry == wanted), "{}: {command}\n{ran}", shell.name);
         }
     });
 }

@@ -289,8 +289,8 @@ enum Reading {
     Unset,
 }
 
-/// The comment at the end. A word that would need care in every shell is left out rather than written wrongly: a line
-/// end in it would end the comment, and what follows would be run.
+/// The comment at the end. `DIR` stands for a word that is better not written there: a line end in it would end the
+/// comment, and what follows would be run.
 fn how_to_read(shell: Shell, command: &[&str], reading: Reading) -> String {
     let words: Vec<String> = command.iter().map(|word| word_of_command(shell, word)).collect();
     let command = words.join(" ");
@@ -320,7 +320,8 @@ pub fn word_of_command(shell: Shell, word: &str) -> String {
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }
-    if word.chars().any(char::is_control) {
+    // tcsh would have to read it through three layers of quotes, and a person with it.
+    if word.chars().any(char::is_control) || shell == Shell::Tcsh {
         return "DIR".to_owned();
     }
     match (shell, quote(shell, word.as_bytes())) {
