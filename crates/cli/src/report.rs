@@ -43,12 +43,15 @@ pub(crate) fn rfc3339(time: OffsetDateTime) -> String {
 /// `2027-11-23 12:00 UTC (365 days)`: the end of a validity and how far away it is.
 pub(crate) fn until(validity: Validity, now: OffsetDateTime) -> String {
     let left = validity.not_after - now;
-    let distance = match (left.whole_days(), left.whole_hours(), left.whole_minutes()) {
-        _ if left.is_negative() => "expired".to_owned(),
-        (1.., ..) if left.whole_days() >= 2 * 365 => format!("{} years", left.whole_days() / 365),
-        (2.., ..) => format!("{} days", left.whole_days()),
-        (_, 2.., _) => format!("{} hours", left.whole_hours()),
-        (_, _, minutes) => format!("{minutes} minutes"),
+    // To the nearest, so that a certificate that was just made for a year still says so a minute later.
+    let nearest = |seconds: i64| (left.whole_seconds() + seconds / 2) / seconds;
+    let (years, days, hours, minutes) = (nearest(365 * 86_400), nearest(86_400), nearest(3600), nearest(60));
+    let distance = match () {
+        () if left.is_negative() => "expired".to_owned(),
+        () if days >= 2 * 365 => format!("{years} years"),
+        () if hours >= 48 => format!("{days} days"),
+        () if minutes >= 120 => format!("{hours} hours"),
+        () => format!("{minutes} minutes"),
     };
     format!("{} ({distance})", moment(validity.not_after))
 }

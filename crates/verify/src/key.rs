@@ -45,8 +45,7 @@ pub(crate) fn compare(der: &[u8], certificate_key: &PublicKey<'_>, go: Go) -> Ke
         (PublicKey::Rsa { modulus, exponent }, Parsed::Rsa(key)) => {
             if !key.is_valid(go) {
                 KeyMatch::Unparsable
-            } else if *key.modulus == **modulus && i128::from(key.exponent) == i128::from(*exponent)
-            {
+            } else if *key.modulus == **modulus && i128::from(key.exponent) == i128::from(*exponent) {
                 KeyMatch::Matches
             } else {
                 KeyMatch::Differs
@@ -95,11 +94,7 @@ fn parse_pkcs8(der: &[u8], go: Go) -> Option<Parsed<'_>> {
     let key = fields.required(Tag::OCTET_STRING)?;
     match identifier.as_ref() {
         crate::x509::RSA => RsaKey::parse(key).map(Parsed::Rsa),
-        crate::x509::EC => parse_sec1(
-            key,
-            Reader::new(parameters).object_identifier(go).as_deref(),
-            go,
-        ),
+        crate::x509::EC => parse_sec1(key, Reader::new(parameters).object_identifier(go).as_deref(), go),
         crate::x509::ED25519 if parameters.is_empty() => {
             let seed = Fields::only(key, Tag::OCTET_STRING)?;
             (seed.len() == 32).then_some(Parsed::Ed25519(seed))
@@ -135,19 +130,11 @@ fn identifier(contents: &[u8], go: Go) -> Option<Cow<'_, [u8]>> {
 }
 
 fn integer64(contents: &[u8]) -> Option<i64> {
-    if der::is_minimal_integer(contents) {
-        der::signed(contents)
-    } else {
-        None
-    }
+    if der::is_minimal_integer(contents) { der::signed(contents) } else { None }
 }
 
 fn positive_integer(contents: &[u8]) -> Option<&[u8]> {
-    if der::is_minimal_integer(contents) {
-        der::positive(contents)
-    } else {
-        None
-    }
+    if der::is_minimal_integer(contents) { der::positive(contents) } else { None }
 }
 
 /// The number at exactly this length: leading zeros dropped or added.
@@ -155,37 +142,25 @@ fn fit(number: &[u8], length: usize) -> Option<Cow<'_, [u8]>> {
     match number.len().checked_sub(length) {
         Some(surplus) => {
             let (zeros, number) = number.split_at(surplus);
-            zeros
-                .iter()
-                .all(|byte| *byte == 0)
-                .then_some(Cow::Borrowed(number))
+            zeros.iter().all(|byte| *byte == 0).then_some(Cow::Borrowed(number))
         }
-        None => Some(Cow::Owned(
-            [&vec![0; length - number.len()], number].concat(),
-        )),
+        None => Some(Cow::Owned([&vec![0; length - number.len()], number].concat())),
     }
 }
 
 /// Whether the point is the scalar times the generator. A scalar of zero or past the order belongs to no point.
 fn belongs_to(curve: Curve, scalar: &[u8], point: &[u8]) -> bool {
     let with_ring = |algorithm| {
-        signature::EcdsaKeyPair::from_private_key_and_public_key(
-            algorithm,
-            scalar,
-            point,
-            &rand::SystemRandom::new(),
-        )
-        .is_ok()
+        signature::EcdsaKeyPair::from_private_key_and_public_key(algorithm, scalar, point, &rand::SystemRandom::new())
+            .is_ok()
     };
     match curve {
         Curve::P256 => with_ring(&signature::ECDSA_P256_SHA256_ASN1_SIGNING),
         Curve::P384 => with_ring(&signature::ECDSA_P384_SHA384_ASN1_SIGNING),
-        Curve::P224 => p224::SecretKey::from_slice(scalar).is_ok_and(|key| {
-            p224::PublicKey::from_sec1_bytes(point).is_ok_and(|public| key.public_key() == public)
-        }),
-        Curve::P521 => p521::SecretKey::from_slice(scalar).is_ok_and(|key| {
-            p521::PublicKey::from_sec1_bytes(point).is_ok_and(|public| key.public_key() == public)
-        }),
+        Curve::P224 => p224::SecretKey::from_slice(scalar)
+            .is_ok_and(|key| p224::PublicKey::from_sec1_bytes(point).is_ok_and(|public| key.public_key() == public)),
+        Curve::P521 => p521::SecretKey::from_slice(scalar)
+            .is_ok_and(|key| p521::PublicKey::from_sec1_bytes(point).is_ok_and(|public| key.public_key() == public)),
     }
 }
 
@@ -232,13 +207,7 @@ impl<'a> RsaKey<'a> {
             }
         }
         let well_formed = rest.is_empty() && version <= 1;
-        well_formed.then_some(Self {
-            modulus,
-            exponent,
-            private_exponent,
-            primes,
-            crt,
-        })
+        well_formed.then_some(Self { modulus, exponent, private_exponent, primes, crt })
     }
 
     fn is_valid(&self, go: Go) -> bool {
@@ -252,22 +221,14 @@ impl<'a> RsaKey<'a> {
                 && self.private_exponent.len() <= 2 * MOST_RSA_BYTES
                 && self.is_valid_to_1_19();
         }
-        let Some(crt) = self
-            .crt
-            .iter()
-            .map(|number| der::positive(number))
-            .collect::<Option<Vec<_>>>()
-        else {
+        let Some(crt) = self.crt.iter().map(|number| der::positive(number)).collect::<Option<Vec<_>>>() else {
             return false;
         };
         let numbers_fit = fits(&self.private_exponent) && self.primes.iter().all(fits);
         if !numbers_fit || self.exponent % 2 == 0 {
             return false;
         }
-        let crt: Option<[&[u8]; 3]> = crt
-            .try_into()
-            .ok()
-            .filter(|crt: &[&[u8]; 3]| crt.iter().all(fits));
+        let crt: Option<[&[u8]; 3]> = crt.try_into().ok().filter(|crt: &[&[u8]; 3]| crt.iter().all(fits));
         // With the defaults of Go 1.20, wrong CRT values are computed anew (x509rsacrt=0).
         let forgives = go.defaults == GodebugDefaults::Go1_20;
         self.is_valid_since_1_24(crt, go).unwrap_or(false)
@@ -283,15 +244,12 @@ impl<'a> RsaKey<'a> {
             }
             product = times(&product, &number(prime));
         }
-        let de = times(
-            &number(self.private_exponent),
-            &BoxedUint::from(self.exponent.unsigned_abs()),
-        );
+        let de = times(&number(self.private_exponent), &BoxedUint::from(self.exponent.unsigned_abs()));
         product.cmp_vartime(number(self.modulus)).is_eq()
-            && self.primes.iter().all(|prime| {
-                less_one(prime)
-                    .is_some_and(|below| de.rem_vartime(&below).cmp_vartime(&one).is_eq())
-            })
+            && self
+                .primes
+                .iter()
+                .all(|prime| less_one(prime).is_some_and(|below| de.rem_vartime(&below).cmp_vartime(&one).is_eq()))
     }
 
     fn is_valid_since_1_24(&self, crt: Option<[&[u8]; 3]>, go: Go) -> Option<bool> {
@@ -304,17 +262,10 @@ impl<'a> RsaKey<'a> {
             return Some(self.primes.iter().all(|prime| **prime != [1]));
         };
         let (p_below, q_below) = (less_one(p)?, less_one(q)?);
-        let (p, q) = (
-            NonZero::new(number(p)).into_option()?,
-            NonZero::new(number(q)).into_option()?,
-        );
+        let (p, q) = (NonZero::new(number(p)).into_option()?, NonZero::new(number(q)).into_option()?);
         let (dp, dq, q_inverse) = match crt {
             Some([dp, dq, q_inverse]) => (number(dp), number(dq), number(q_inverse)),
-            None => (
-                d.rem_vartime(&p_below),
-                d.rem_vartime(&q_below),
-                inverse_by_fermat(&q, &p)?,
-            ),
+            None => (d.rem_vartime(&p_below), d.rem_vartime(&q_below), inverse_by_fermat(&q, &p)?),
         };
         let one = BoxedUint::one();
         let e = BoxedUint::from(self.exponent.unsigned_abs());
@@ -325,27 +276,13 @@ impl<'a> RsaKey<'a> {
             && dp.cmp_vartime(&*p_below).is_lt()
             && dq.cmp_vartime(&*q_below).is_lt()
             && q_inverse.cmp_vartime(&*p).is_lt()
-            && times(&dp, &e)
-                .rem_vartime(&p_below)
-                .cmp_vartime(&one)
-                .is_eq()
-            && times(&dq, &e)
-                .rem_vartime(&q_below)
-                .cmp_vartime(&one)
-                .is_eq()
-            && times(&q, &q_inverse)
-                .rem_vartime(&p)
-                .cmp_vartime(&one)
-                .is_eq();
+            && times(&dp, &e).rem_vartime(&p_below).cmp_vartime(&one).is_eq()
+            && times(&dq, &e).rem_vartime(&q_below).cmp_vartime(&one).is_eq()
+            && times(&q, &q_inverse).rem_vartime(&p).cmp_vartime(&one).is_eq();
         let d_matches = !go.is_at_least(GoRelease::V1_26)
-            || (d.rem_vartime(&p_below).cmp_vartime(&dp).is_eq()
-                && d.rem_vartime(&q_below).cmp_vartime(&dq).is_eq());
+            || (d.rem_vartime(&p_below).cmp_vartime(&dp).is_eq() && d.rem_vartime(&q_below).cmp_vartime(&dq).is_eq());
         let bits = modulus.bit_width_vartime();
-        let difference = if p.cmp_vartime(&*q).is_ge() {
-            distance(&p, &q)
-        } else {
-            distance(&q, &p)
-        };
+        let difference = if p.cmp_vartime(&*q).is_ge() { distance(&p, &q) } else { distance(&q, &p) };
         let far_apart = i64::from(difference) > i64::from(bits / 2) - 100;
         Some(consistent && d_matches && far_apart && d.bit_width_vartime() > bits / 2)
     }
@@ -378,9 +315,5 @@ fn inverse_by_fermat(q: &NonZero<BoxedUint>, p: &NonZero<BoxedUint>) -> Option<B
     let odd: Odd<BoxedUint> = p.as_ref().to_odd().into_option()?;
     let exponent = p.wrapping_sub(BoxedUint::from(2_u8));
     let base = q.rem_vartime(p);
-    Some(
-        BoxedMontyForm::new(base, &BoxedMontyParams::new_vartime(odd))
-            .pow(&exponent)
-            .retrieve(),
-    )
+    Some(BoxedMontyForm::new(base, &BoxedMontyParams::new_vartime(odd)).pow(&exponent).retrieve())
 }

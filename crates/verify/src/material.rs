@@ -91,11 +91,7 @@ pub struct MaterialFile {
 impl MaterialFile {
     /// A file that was read.
     #[must_use]
-    pub fn from_bytes(
-        path: impl Into<PathBuf>,
-        designation: Designation,
-        bytes: impl Into<Vec<u8>>,
-    ) -> Self {
+    pub fn from_bytes(path: impl Into<PathBuf>, designation: Designation, bytes: impl Into<Vec<u8>>) -> Self {
         Self::new(path, designation, Content::Bytes(bytes.into()))
     }
 
@@ -107,11 +103,7 @@ impl MaterialFile {
 
     /// A file that cannot be read.
     #[must_use]
-    pub fn unreadable(
-        path: impl Into<PathBuf>,
-        designation: Designation,
-        reason: impl Into<String>,
-    ) -> Self {
+    pub fn unreadable(path: impl Into<PathBuf>, designation: Designation, reason: impl Into<String>) -> Self {
         Self::new(path, designation, Content::Unreadable(reason.into()))
     }
 
@@ -122,13 +114,7 @@ impl MaterialFile {
     }
 
     fn new(path: impl Into<PathBuf>, designation: Designation, content: Content) -> Self {
-        Self {
-            provenance: Provenance {
-                path: path.into(),
-                designation,
-            },
-            content,
-        }
+        Self { provenance: Provenance { path: path.into(), designation }, content }
     }
 
     /// The bytes, if there are any.
@@ -172,11 +158,7 @@ impl Material {
         key: impl Into<Vec<u8>>,
     ) -> Self {
         let file = |kind: FileKind, bytes: Vec<u8>| {
-            MaterialFile::from_bytes(
-                directory.as_ref().join(kind.default_name()),
-                Designation::Default,
-                bytes,
-            )
+            MaterialFile::from_bytes(directory.as_ref().join(kind.default_name()), Designation::Default, bytes)
         };
         Self {
             ca: file(FileKind::Ca, ca.into()),

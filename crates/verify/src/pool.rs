@@ -82,17 +82,13 @@ impl<'a> Identity<'a> {
     /// Go stops at the first of equal subject and key that has a subjectAltName where this has none, or the reverse,
     /// even if an equal one follows.
     pub(crate) fn is_in(&self, chain: &[Self]) -> bool {
-        let mut twins = chain
-            .iter()
-            .filter(|other| other.subject == self.subject && other.key_info == self.key_info);
+        let mut twins = chain.iter().filter(|other| other.subject == self.subject && other.key_info == self.key_info);
         twins
-            .find_map(
-                |other| match (self.subject_alt_name, other.subject_alt_name) {
-                    (None, Some(_)) | (Some(_), None) => Some(false),
-                    (own, other) if own == other => Some(true),
-                    _ => None,
-                },
-            )
+            .find_map(|other| match (self.subject_alt_name, other.subject_alt_name) {
+                (None, Some(_)) | (Some(_), None) => Some(false),
+                (own, other) if own == other => Some(true),
+                _ => None,
+            })
             .unwrap_or(false)
     }
 }
@@ -119,15 +115,12 @@ impl<'a> Pool<'a> {
     /// Adds a certificate unless it is there already.
     pub(crate) fn add(&mut self, certificate: &Certificate<'a>) {
         if self.known.insert(certificate.der) {
-            self.by_subject
-                .entry(certificate.subject)
-                .or_default()
-                .push(Candidate {
-                    der: certificate.der,
-                    identity: Identity::of(certificate),
-                    subject_key_id: certificate.extensions.subject_key_id,
-                    has_key: certificate.public_key != PublicKey::Unknown,
-                });
+            self.by_subject.entry(certificate.subject).or_default().push(Candidate {
+                der: certificate.der,
+                identity: Identity::of(certificate),
+                subject_key_id: certificate.extensions.subject_key_id,
+                has_key: certificate.public_key != PublicKey::Unknown,
+            });
         }
     }
 
@@ -138,9 +131,7 @@ impl<'a> Pool<'a> {
 
     /// The subjects, as a daemon lists them to its clients (`Subjects`).
     pub(crate) fn subjects(&self) -> impl Iterator<Item = (&'a [u8], usize)> + '_ {
-        self.by_subject
-            .iter()
-            .map(|(subject, candidates)| (*subject, candidates.len()))
+        self.by_subject.iter().map(|(subject, candidates)| (*subject, candidates.len()))
     }
 
     /// Whether some certificate of the pool has this subject.
@@ -151,11 +142,7 @@ impl<'a> Pool<'a> {
     /// Those that may have issued `child`: same name, the likeliest by key identifier first.
     pub(crate) fn potential_issuers(&self, child: &Certificate<'_>) -> Vec<Candidate<'a>> {
         let wanted = child.extensions.authority_key_id;
-        let mut candidates = self
-            .by_subject
-            .get(child.issuer)
-            .cloned()
-            .unwrap_or_default();
+        let mut candidates = self.by_subject.get(child.issuer).cloned().unwrap_or_default();
         candidates.sort_by_key(|candidate| match candidate.subject_key_id {
             id if id == wanted => 0,
             id if id.is_empty() != wanted.is_empty() => 1,

@@ -37,16 +37,11 @@ impl fmt::Display for SignatureError {
         match self {
             Self::Insecure(name) => write!(f, "the signature algorithm {name} is insecure"),
             Self::Unsupported => f.write_str("the signature algorithm is not implemented"),
-            Self::WrongKind => {
-                f.write_str("the signature is of another kind than the issuer's key")
-            }
+            Self::WrongKind => f.write_str("the signature is of another kind than the issuer's key"),
             Self::SmallKey { bits } => {
                 write!(f, "an RSA key of {bits} bits is too small to verify with")
             }
-            Self::HugeKey { bits } => write!(
-                f,
-                "an RSA key of {bits} bits is too large to verify with here"
-            ),
+            Self::HugeKey { bits } => write!(f, "an RSA key of {bits} bits is too large to verify with here"),
             Self::Invalid => f.write_str("the signature does not verify"),
         }
     }
@@ -65,38 +60,24 @@ pub(crate) fn verify(
         (SignatureAlgorithm::Unsupported, _) | (_, PublicKey::Unknown | PublicKey::Dsa) => {
             Err(SignatureError::Unsupported)
         }
-        (SignatureAlgorithm::RsaPkcs1(digest), PublicKey::Rsa { modulus, exponent }) => Rsa {
-            modulus,
-            exponent: *exponent,
-            digest,
-            pss: false,
+        (SignatureAlgorithm::RsaPkcs1(digest), PublicKey::Rsa { modulus, exponent }) => {
+            Rsa { modulus, exponent: *exponent, digest, pss: false }.verify(message, signature, go)
         }
-        .verify(message, signature, go),
-        (SignatureAlgorithm::RsaPss(digest), PublicKey::Rsa { modulus, exponent }) => Rsa {
-            modulus,
-            exponent: *exponent,
-            digest,
-            pss: true,
+        (SignatureAlgorithm::RsaPss(digest), PublicKey::Rsa { modulus, exponent }) => {
+            Rsa { modulus, exponent: *exponent, digest, pss: true }.verify(message, signature, go)
         }
-        .verify(message, signature, go),
         (SignatureAlgorithm::Ecdsa(digest), PublicKey::Ecdsa { curve, point }) => {
             valid(verify_ecdsa(*curve, digest, point, message, signature))
         }
-        (SignatureAlgorithm::Ed25519, PublicKey::Ed25519(key)) => valid(
-            with_ring::UnparsedPublicKey::new(&with_ring::ED25519, key)
-                .verify(message, signature)
-                .is_ok(),
-        ),
+        (SignatureAlgorithm::Ed25519, PublicKey::Ed25519(key)) => {
+            valid(with_ring::UnparsedPublicKey::new(&with_ring::ED25519, key).verify(message, signature).is_ok())
+        }
         _ => Err(SignatureError::WrongKind),
     }
 }
 
 fn valid(valid: bool) -> Result<(), SignatureError> {
-    if valid {
-        Ok(())
-    } else {
-        Err(SignatureError::Invalid)
-    }
+    if valid { Ok(()) } else { Err(SignatureError::Invalid) }
 }
 
 fn hash(digest: Digest, message: &[u8]) -> digest::Digest {
@@ -110,30 +91,17 @@ fn hash(digest: Digest, message: &[u8]) -> digest::Digest {
     )
 }
 
-fn verify_ecdsa(
-    curve: Curve,
-    digest: Digest,
-    point: &[u8],
-    message: &[u8],
-    signature: &[u8],
-) -> bool {
+fn verify_ecdsa(curve: Curve, digest: Digest, point: &[u8], message: &[u8], signature: &[u8]) -> bool {
     let algorithm = match (curve, digest) {
         (Curve::P256, Digest::Sha256) => &with_ring::ECDSA_P256_SHA256_ASN1,
         (Curve::P256, Digest::Sha384) => &with_ring::ECDSA_P256_SHA384_ASN1,
         (Curve::P384, Digest::Sha256) => &with_ring::ECDSA_P384_SHA256_ASN1,
         (Curve::P384, Digest::Sha384) => &with_ring::ECDSA_P384_SHA384_ASN1,
         _ => {
-            return verify_ecdsa_without_ring(
-                curve,
-                point,
-                hash(digest, message).as_ref(),
-                signature,
-            );
+            return verify_ecdsa_without_ring(curve, point, hash(digest, message).as_ref(), signature);
         }
     };
-    with_ring::UnparsedPublicKey::new(algorithm, point)
-        .verify(message, signature)
-        .is_ok()
+    with_ring::UnparsedPublicKey::new(algorithm, point).verify(message, signature).is_ok()
 }
 
 fn verify_ecdsa_without_ring(curve: Curve, point: &[u8], digest: &[u8], signature: &[u8]) -> bool {
@@ -143,7 +111,10 @@ fn verify_ecdsa_without_ring(curve: Curve, point: &[u8], digest: &[u8], signatur
             // RustCrypto wants at least half a field of digest; what Go pads at the left is the same number.
             let mut padded = vec![0; curve.length().div_ceil(2).saturating_sub(digest.len())];
             padded.extend_from_slice(digest);
-            match ($curve::ecdsa::VerifyingKey::from_sec1_bytes(point), $curve::ecdsa::DerSignature::try_from(signature)) {
+            match (
+                $curve::ecdsa::VerifyingKey::from_sec1_bytes(point),
+                $curve::ecdsa::DerSignature::try_from(signature),
+            ) {
                 (Ok(key), Ok(signature)) => key.verify_prehash(&padded, &signature).is_ok(),
                 _ => false,
             }
@@ -180,10 +151,7 @@ impl Rsa<'_> {
         }
         if let Some(parameters) = self.ring_parameters(bits) {
             let exponent = self.exponent.to_be_bytes();
-            let key = with_ring::RsaPublicKeyComponents {
-                n: self.modulus,
-                e: without_leading_zeros(&exponent),
-            };
+            let key = with_ring::RsaPublicKeyComponents { n: self.modulus, e: without_leading_zeros(&exponent) };
             return valid(key.verify(parameters, message, signature).is_ok());
         }
         if bits > MOST_RSA_BITS {
@@ -201,10 +169,7 @@ impl Rsa<'_> {
     }
 
     fn ring_parameters(&self, bits: usize) -> Option<&'static with_ring::RsaParameters> {
-        if !(2048..=8192).contains(&bits)
-            || self.exponent.is_multiple_of(2)
-            || !(3..1 << 33).contains(&self.exponent)
-        {
+        if !(2048..=8192).contains(&bits) || self.exponent.is_multiple_of(2) || !(3..1 << 33).contains(&self.exponent) {
             return None;
         }
         Some(match (self.pss, self.digest) {
@@ -220,29 +185,21 @@ impl Rsa<'_> {
     /// signature ^ exponent mod modulus, as long as the modulus; `None` for an even modulus.
     fn public_operation(&self, signature: &[u8]) -> Option<Vec<u8>> {
         let precision = u32::try_from(self.modulus.len() * 8).ok()?;
-        let modulus: Odd<BoxedUint> = Option::from(
-            BoxedUint::from_be_slice(self.modulus, precision)
-                .ok()?
-                .to_odd(),
-        )?;
+        let modulus: Odd<BoxedUint> = Option::from(BoxedUint::from_be_slice(self.modulus, precision).ok()?.to_odd())?;
         let signature = BoxedUint::from_be_slice(signature, precision).ok()?;
         if go_reduces_first(&signature, &modulus) {
             return None;
         }
         let parameters = BoxedMontyParams::new_vartime(modulus);
         let exponent = BoxedUint::from(self.exponent);
-        let power = BoxedMontyForm::new(signature, &parameters)
-            .pow(&exponent)
-            .retrieve();
+        let power = BoxedMontyForm::new(signature, &parameters).pow(&exponent).retrieve();
         let bytes = power.to_be_bytes();
         let spare = bytes.len().checked_sub(self.modulus.len())?;
         bytes.get(spare..).map(<[u8]>::to_vec)
     }
 
     fn is_pkcs1(&self, encoded: &[u8], digest: &[u8]) -> bool {
-        const SHA_2_PREFIX: [u8; 19] = [
-            0x30, 0, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 0, 5, 0, 4, 0,
-        ];
+        const SHA_2_PREFIX: [u8; 19] = [0x30, 0, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 0, 5, 0, 4, 0];
         let mut prefix = SHA_2_PREFIX;
         let (total, kind, length) = match self.digest {
             Digest::Sha256 => (0x31, 1, 0x20),
@@ -251,11 +208,7 @@ impl Rsa<'_> {
         };
         (prefix[1], prefix[14], prefix[18]) = (total, kind, length);
         let tail = prefix.len() + digest.len();
-        let Some(padding) = encoded
-            .len()
-            .checked_sub(tail + 3)
-            .filter(|padding| *padding >= 8)
-        else {
+        let Some(padding) = encoded.len().checked_sub(tail + 3).filter(|padding| *padding >= 8) else {
             return false;
         };
         let expected = [&[0, 1][..], &vec![0xff; padding], &[0], &prefix, digest].concat();
@@ -287,21 +240,13 @@ impl Rsa<'_> {
         let [zeros @ .., 1] = padding else {
             return false;
         };
-        zeros.iter().all(|byte| *byte == 0)
-            && hash(self.digest, &[&[0; 8], digest, salt].concat()).as_ref() == hashed
+        zeros.iter().all(|byte| *byte == 0) && hash(self.digest, &[&[0; 8], digest, salt].concat()).as_ref() == hashed
     }
 
     fn unmask(&self, masked: &[u8], seed: &[u8]) -> Vec<u8> {
-        let mask = (0_u32..).flat_map(|counter| {
-            hash(self.digest, &[seed, &counter.to_be_bytes()].concat())
-                .as_ref()
-                .to_vec()
-        });
-        masked
-            .iter()
-            .zip(mask)
-            .map(|(byte, mask)| byte ^ mask)
-            .collect()
+        let mask =
+            (0_u32..).flat_map(|counter| hash(self.digest, &[seed, &counter.to_be_bytes()].concat()).as_ref().to_vec());
+        masked.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect()
     }
 }
 

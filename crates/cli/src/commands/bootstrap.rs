@@ -174,7 +174,7 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
     let (opened, new_key_pem, kept) = if there {
         let files = read(&home)?;
         let chain = read_certificates(&files.chain, &home.path().join("ca.pem"))?;
-        let kept = keep(wanted, &chain, existing, invocation)?;
+        let kept = keep(wanted, &chain, existing, invocation, output)?;
         if kept.iter().all(Option::is_some) {
             let Some(authority) = chain.into_iter().next() else { return Err(Failure::trouble(WHAT)) };
             let outcomes = kept.into_iter().flatten().collect();
@@ -184,7 +184,7 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
         (unlock(home, &files, &args.passphrase, invocation, output)?, None, kept)
     } else {
         let request = args.authority.request(args.authority_lifetime.as_deref())?;
-        let kept = keep(wanted, &[], existing, invocation)?;
+        let kept = keep(wanted, &[], existing, invocation, output)?;
         let passphrase = passphrase::for_new_key(&args.passphrase, invocation, output)?;
         let (opened, key_pem) = prepare(&request, args.authority_key, passphrase.as_ref(), home, invocation)?;
         (opened, Some(key_pem), kept)
@@ -245,17 +245,23 @@ fn keep(
     chain: &[Certificate],
     existing: Existing,
     invocation: &Invocation,
+    output: &mut Output,
 ) -> Result<Vec<Option<Outcome>>, Failure> {
     wanted
         .iter()
         .map(|wanted| match existing {
             Existing::Replace => Ok(None),
-            Existing::Keep => keep_one(wanted, chain, invocation),
+            Existing::Keep => keep_one(wanted, chain, invocation, output),
         })
         .collect()
 }
 
-fn keep_one(wanted: &Wanted, chain: &[Certificate], invocation: &Invocation) -> Result<Option<Outcome>, Failure> {
+fn keep_one(
+    wanted: &Wanted,
+    chain: &[Certificate],
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<Option<Outcome>, Failure> {
     let directory = &wanted.directory;
     let file = |name: &str| directory.join(name);
     let there = [layout::CA_FILE, layout::CERT_FILE, layout::KEY_FILE].iter().any(|name| file(name).exists());
@@ -274,8 +280,8 @@ fn keep_one(wanted: &Wanted, chain: &[Certificate], invocation: &Invocation) -> 
     };
     let anchors = certificates(layout::CA_FILE)?;
     let own = certificates(layout::CERT_FILE)?;
-    let key = dockseal_store::read(&file(layout::KEY_FILE)).map_err(|error| differs(error.to_string()))?;
-    let (key, _) = PrivateKey::from_pem(&key.bytes, None).map_err(|error| differs(error.to_string()))?;
+    let key_file = dockseal_store::read(&file(layout::KEY_FILE)).map_err(|error| differs(error.to_string()))?;
+    let (key, _) = PrivateKey::from_pem(&key_file.bytes, None).map_err(|error| differs(error.to_string()))?;
     let Some(leaf) = own.first().cloned() else { return Err(differs("cert.pem is empty".to_owned())) };
     if key.public_key().spki() != leaf.public_key.spki() {
         return Err(differs("its key does not belong to its certificate".to_owned()));
@@ -305,6 +311,11 @@ fn keep_one(wanted: &Wanted, chain: &[Certificate], invocation: &Invocation) -> 
     let bundle = Bundle { anchors, chain: own, key: Some(key) };
     let notes = judgement::of_bundle(&bundle, &wanted.endpoint, invocation.now, WHAT)
         .map_err(|failure| differs(failure.cause.unwrap_or_default()))?;
+    // A group that may read it was somebody's wish (--mode 0440); everybody never is.
+    if key_file.mode & 0o004 != 0 {
+        let path = file(layout::KEY_FILE);
+        output.warn(&format!("{} can be read by everybody (mode {:04o}); chmod it", path.display(), key_file.mode));
+    }
     Ok(Some(Outcome::Kept(Box::new(leaf), notes)))
 }
 

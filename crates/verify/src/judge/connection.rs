@@ -51,10 +51,7 @@ impl Judge<'_> {
         if let Some(leaf) = chain.leaf(dockerd_go)
             && !handshake::can_sign(&leaf.public_key, dockerd_go)
         {
-            let text = format!(
-                "dockerd cannot prove a key of {} in TLS 1.3",
-                leaf.public_key.describe()
-            );
+            let text = format!("dockerd cannot prove a key of {} in TLS 1.3", leaf.public_key.describe());
             return self.report.refuse(
                 GATE,
                 Check::DaemonKeyUnusable,
@@ -70,10 +67,7 @@ impl Judge<'_> {
                 "the names of the CAs do not fit into one handshake message",
             );
         }
-        if !handshake::certificate_message_fits(
-            chain.certificates.iter().map(|(der, _)| der.as_slice()),
-            docker_go,
-        ) {
+        if !handshake::certificate_message_fits(chain.certificates.iter().map(|(der, _)| der.as_slice()), docker_go) {
             return self.report.refuse(
                 GATE,
                 Check::MessageTooLarge,
@@ -133,21 +127,13 @@ impl Judge<'_> {
         };
         match verify_path(certificates, anchors, options) {
             Ok(()) => Status::Passed,
-            Err(error) => self.report.refuse(
-                gate,
-                check_of(&error),
-                place(side, file, FileKind::Cert, None),
-                error.to_string(),
-            ),
+            Err(error) => {
+                self.report.refuse(gate, check_of(&error), place(side, file, FileKind::Cert, None), error.to_string())
+            }
         }
     }
 
-    pub(super) fn client_offers(
-        &mut self,
-        chain: Option<&Chain>,
-        lists_names: Option<&Pool<'_>>,
-        go: Go,
-    ) -> Status {
+    pub(super) fn client_offers(&mut self, chain: Option<&Chain>, lists_names: Option<&Pool<'_>>, go: Go) -> Status {
         const GATE: Gate = Gate::ClientOffersCertificate;
         let client = self.client;
         let Some(chain) = chain else {
@@ -183,9 +169,8 @@ impl Judge<'_> {
                 }
                 Ok(_) => {}
                 Err(malformed) => {
-                    let text = format!(
-                        "docker sends no certificate, because one in its file does not parse: {malformed}"
-                    );
+                    let text =
+                        format!("docker sends no certificate, because one in its file does not parse: {malformed}");
                     return self.report.refuse(
                         GATE,
                         Check::ClientCertificateWithheld,
@@ -195,21 +180,18 @@ impl Judge<'_> {
                 }
             }
         }
-        self.report.refuse(GATE, Check::ClientCertificateWithheld, place(Side::Client, &client.cert, FileKind::Cert, None), "docker sends no certificate, because none in its file was issued by a CA that the daemon names")
+        self.report.refuse(
+            GATE,
+            Check::ClientCertificateWithheld,
+            place(Side::Client, &client.cert, FileKind::Cert, None),
+            "docker sends no certificate, because none in its file was issued by a CA that the daemon names",
+        )
     }
 
-    pub(super) fn daemon_accepts(
-        &mut self,
-        chain: &Chain,
-        anchors: Option<&Pool<'_>>,
-        go: Go,
-    ) -> Status {
+    pub(super) fn daemon_accepts(&mut self, chain: &Chain, anchors: Option<&Pool<'_>>, go: Go) -> Status {
         const GATE: Gate = Gate::DaemonAcceptsClient;
         let client = self.client;
-        if !handshake::certificate_message_fits(
-            chain.certificates.iter().map(|(der, _)| der.as_slice()),
-            go,
-        ) {
+        if !handshake::certificate_message_fits(chain.certificates.iter().map(|(der, _)| der.as_slice()), go) {
             return self.report.refuse(
                 GATE,
                 Check::MessageTooLarge,
@@ -221,22 +203,14 @@ impl Judge<'_> {
         let Some(certificates) = certificates else {
             return status;
         };
-        let options = Options {
-            purpose: Purpose::Client,
-            host: None,
-            now: self.now,
-            go,
-        };
+        let options = Options { purpose: Purpose::Client, host: None, now: self.now, go };
         let status = self.accept_chain(GATE, Side::Client, &certificates, anchors, options);
         if status != Status::Passed {
             return status;
         }
         match certificates.first() {
             Some(leaf) if !handshake::can_verify(&leaf.public_key, go) => {
-                let text = format!(
-                    "dockerd does not verify with a key of {}",
-                    leaf.public_key.describe()
-                );
+                let text = format!("dockerd does not verify with a key of {}", leaf.public_key.describe());
                 self.report.refuse(
                     GATE,
                     Check::ClientKeyUnusable,
@@ -253,21 +227,13 @@ impl Judge<'_> {
 pub(crate) fn read_certificates(chain: &Chain, go: Go) -> Result<Vec<Certificate<'_>>, Unusable> {
     let mut certificates = Vec::new();
     for (der, offset) in &chain.certificates {
-        let unusable = |check, text: String| Unusable {
-            check,
-            file: FileKind::Cert,
-            offset: Some(*offset),
-            text,
-        };
-        let certificate = Certificate::parse(der, go)
-            .map_err(|malformed| unusable(Check::ChainUnreadable, malformed.to_string()))?;
+        let unusable = |check, text: String| Unusable { check, file: FileKind::Cert, offset: Some(*offset), text };
+        let certificate =
+            Certificate::parse(der, go).map_err(|malformed| unusable(Check::ChainUnreadable, malformed.to_string()))?;
         if let Some(bits) = certificate.public_key.rsa_bits()
             && !handshake::takes_rsa_size(bits, go)
         {
-            return Err(unusable(
-                Check::RsaTooLarge,
-                format!("the RSA key has {bits} bits"),
-            ));
+            return Err(unusable(Check::RsaTooLarge, format!("the RSA key has {bits} bits")));
         }
         certificates.push(certificate);
     }

@@ -105,12 +105,7 @@ impl Judge<'_> {
         };
         let anchors = Anchors::read(bytes, go);
         for (offset, reason) in &anchors.skipped {
-            self.report.add(
-                Some(gate),
-                Check::CaBlockSkipped,
-                place(side, file, FileKind::Ca, Some(*offset)),
-                *reason,
-            );
+            self.report.add(Some(gate), Check::CaBlockSkipped, place(side, file, FileKind::Ca, Some(*offset)), *reason);
         }
         if anchors.certificates.is_empty() {
             *status = self.report.refuse(
@@ -124,24 +119,13 @@ impl Judge<'_> {
         Trust::File(anchors)
     }
 
-    pub(super) fn unavailable(
-        &mut self,
-        gate: Gate,
-        side: Side,
-        file: &MaterialFile,
-        kind: FileKind,
-    ) -> Status {
+    pub(super) fn unavailable(&mut self, gate: Gate, side: Side, file: &MaterialFile, kind: FileKind) -> Status {
         let text = match &file.content {
             Content::Missing => "the file does not exist".to_owned(),
             Content::Unreadable(reason) => format!("the file cannot be read: {reason}"),
             Content::NotNamed | Content::Bytes(_) => "no file is named".to_owned(),
         };
-        self.report.refuse(
-            gate,
-            Check::FileUnavailable,
-            place(side, file, kind, None),
-            text,
-        )
+        self.report.refuse(gate, Check::FileUnavailable, place(side, file, kind, None), text)
     }
 
     pub(super) fn unusable(&mut self, gate: Gate, side: Side, unusable: Unusable) -> Status {
@@ -149,14 +133,8 @@ impl Judge<'_> {
             Side::Daemon => self.daemon,
             Side::Client => self.client,
         };
-        let place = place(
-            side,
-            material.file(unusable.file),
-            unusable.file,
-            unusable.offset,
-        );
-        self.report
-            .refuse(gate, unusable.check, place, unusable.text)
+        let place = place(side, material.file(unusable.file), unusable.file, unusable.offset);
+        self.report.refuse(gate, unusable.check, place, unusable.text)
     }
 
     pub(super) fn client_loads(&mut self, go: Go) -> (Status, Option<Chain>, Trust) {
@@ -205,8 +183,7 @@ impl Judge<'_> {
             }
             return (status, None, trust);
         };
-        let loaded =
-            load::check_first_key_block(key, go).and_then(|()| load::load_pair(cert, key, go));
+        let loaded = load::check_first_key_block(key, go).and_then(|()| load::load_pair(cert, key, go));
         match loaded {
             Ok(chain) => (status, Some(chain), trust),
             Err(unusable) => (self.unusable(GATE, Side::Client, unusable), None, trust),

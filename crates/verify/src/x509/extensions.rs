@@ -76,10 +76,7 @@ impl<'a> Extensions<'a> {
             let duplicate = match list.len() {
                 0..16 => list.iter().any(|(known, _, _)| *known == identifier),
                 16 => {
-                    seen.extend(
-                        list.iter()
-                            .map(|(known, _, _): &(Cow<'_, [u8]>, _, _)| known.clone()),
-                    );
+                    seen.extend(list.iter().map(|(known, _, _): &(Cow<'_, [u8]>, _, _)| known.clone()));
                     seen.contains(&identifier)
                 }
                 _ => seen.contains(&identifier),
@@ -102,13 +99,7 @@ impl<'a> Extensions<'a> {
     }
 
     /// Takes in one extension; whether all of it is understood.
-    fn process(
-        &mut self,
-        identifier: &[u8],
-        critical: bool,
-        value: &'a [u8],
-        go: Go,
-    ) -> Parsed<bool> {
+    fn process(&mut self, identifier: &[u8], critical: bool, value: &'a [u8], go: Go) -> Parsed<bool> {
         const AUTHORITY_INFO_ACCESS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 1];
         let strict = go.is_at_least(GoRelease::V1_24);
         let number = match identifier {
@@ -116,8 +107,7 @@ impl<'a> Extensions<'a> {
                 if strict && critical {
                     return Err(Malformed("authorityInfoAccess is critical"));
                 }
-                check_authority_info_access(value, go)
-                    .ok_or(Malformed("authorityInfoAccess is malformed"))?;
+                check_authority_info_access(value, go).ok_or(Malformed("authorityInfoAccess is malformed"))?;
                 return Ok(true);
             }
             // id-ce, 2.5.29.
@@ -129,60 +119,45 @@ impl<'a> Extensions<'a> {
                 if strict && critical {
                     return Err(Malformed("subjectKeyIdentifier is critical"));
                 }
-                self.subject_key_id = Reader::new(value)
-                    .read(OCTET_STRING)
-                    .ok_or(Malformed("subjectKeyIdentifier is malformed"))?;
+                self.subject_key_id =
+                    Reader::new(value).read(OCTET_STRING).ok_or(Malformed("subjectKeyIdentifier is malformed"))?;
             }
             15 => {
-                let bits = Reader::new(value)
-                    .bit_string()
-                    .ok_or(Malformed("keyUsage is malformed"))?;
-                self.key_usage = (0..9)
-                    .filter(|index| bits.bit(*index))
-                    .fold(0, |usage, index| usage | 1 << index);
+                let bits = Reader::new(value).bit_string().ok_or(Malformed("keyUsage is malformed"))?;
+                self.key_usage = (0..9).filter(|index| bits.bit(*index)).fold(0, |usage, index| usage | 1 << index);
             }
             17 => return self.read_subject_alt_name(value, go),
             19 => {
-                self.basic_constraints = Some(
-                    read_basic_constraints(value, go)
-                        .ok_or(Malformed("basicConstraints is malformed"))?,
-                );
+                self.basic_constraints =
+                    Some(read_basic_constraints(value, go).ok_or(Malformed("basicConstraints is malformed"))?);
             }
             30 => {
                 let (constraints, unhandled) = name_constraints::read(value, go)?;
                 self.name_constraints = Some(constraints);
                 return Ok(!unhandled);
             }
-            31 => check_distribution_points(value)
-                .ok_or(Malformed("cRLDistributionPoints is malformed"))?,
+            31 => check_distribution_points(value).ok_or(Malformed("cRLDistributionPoints is malformed"))?,
             32 => {
-                self.policies = read_policies(value, go)
-                    .ok_or(Malformed("certificatePolicies is malformed"))?;
+                self.policies = read_policies(value, go).ok_or(Malformed("certificatePolicies is malformed"))?;
             }
             35 => {
                 if strict && critical {
                     return Err(Malformed("authorityKeyIdentifier is critical"));
                 }
-                self.authority_key_id = read_authority_key_id(value)
-                    .ok_or(Malformed("authorityKeyIdentifier is malformed"))?;
+                self.authority_key_id =
+                    read_authority_key_id(value).ok_or(Malformed("authorityKeyIdentifier is malformed"))?;
             }
             37 => {
-                self.extended_key_usages = ExtendedKeyUsages::read(value, go)
-                    .ok_or(Malformed("extendedKeyUsage is malformed"))?;
+                self.extended_key_usages =
+                    ExtendedKeyUsages::read(value, go).ok_or(Malformed("extendedKeyUsage is malformed"))?;
             }
             33 if strict => {
-                self.policy_mappings =
-                    read_policy_mappings(value).ok_or(Malformed("policyMappings is malformed"))?;
+                self.policy_mappings = read_policy_mappings(value).ok_or(Malformed("policyMappings is malformed"))?;
             }
-            36 if strict => self
-                .read_policy_constraints(value)
-                .ok_or(Malformed("policyConstraints is malformed"))?,
+            36 if strict => self.read_policy_constraints(value).ok_or(Malformed("policyConstraints is malformed"))?,
             54 if strict => {
-                self.inhibit_any_policy = Some(
-                    Reader::new(value)
-                        .int64()
-                        .ok_or(Malformed("inhibitAnyPolicy is malformed"))?,
-                );
+                self.inhibit_any_policy =
+                    Some(Reader::new(value).int64().ok_or(Malformed("inhibitAnyPolicy is malformed"))?);
             }
             _ => return Ok(false),
         }
@@ -207,12 +182,10 @@ impl<'a> Extensions<'a> {
                 EMAIL => self.email_addresses.push(name.contents),
                 DNS => self.dns_names.push(name.contents),
                 URI => {
-                    let host = uri::host_of(name.contents, go)
-                        .ok_or(Malformed("a URI in subjectAltName does not parse"))?;
+                    let host =
+                        uri::host_of(name.contents, go).ok_or(Malformed("a URI in subjectAltName does not parse"))?;
                     if !domain_is_valid(&host, false, go) {
-                        return Err(Malformed(
-                            "a URI in subjectAltName has a host that is no domain name",
-                        ));
+                        return Err(Malformed("a URI in subjectAltName has a host that is no domain name"));
                     }
                     self.uri_hosts.push(host);
                 }
@@ -220,9 +193,7 @@ impl<'a> Extensions<'a> {
                     self.ip_addresses.push(name.contents);
                 }
                 IP => {
-                    return Err(Malformed(
-                        "an IP address in subjectAltName is not 4 or 16 bytes long",
-                    ));
+                    return Err(Malformed("an IP address in subjectAltName is not 4 or 16 bytes long"));
                 }
                 _ => {}
             }
@@ -266,18 +237,11 @@ impl ExtendedKeyUsages {
 fn read_basic_constraints(value: &[u8], go: Go) -> Option<BasicConstraints> {
     let mut fields = Reader::new(value).enter(SEQUENCE)?;
     let is_ca = fields.next_is(der::BOOLEAN) && fields.boolean()?;
-    let max_path_length = if fields.next_is(der::INTEGER) {
-        Some(fields.int64()?)
-    } else {
-        None
-    };
+    let max_path_length = if fields.next_is(der::INTEGER) { Some(fields.int64()?) } else { None };
     if max_path_length.is_some_and(|length| length < 0) && go.is_at_least(GoRelease::V1_26) {
         return None;
     }
-    Some(BasicConstraints {
-        is_ca,
-        max_path_length: max_path_length.unwrap_or(-1),
-    })
+    Some(BasicConstraints { is_ca, max_path_length: max_path_length.unwrap_or(-1) })
 }
 
 fn read_authority_key_id(value: &[u8]) -> Option<&[u8]> {
@@ -322,10 +286,7 @@ fn read_policy_mappings(value: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
     let mut list = Reader::new(value).enter(SEQUENCE)?;
     while !list.is_empty() {
         let mut mapping = list.enter(SEQUENCE)?;
-        mappings.push((
-            mapping.read(OBJECT_IDENTIFIER)?,
-            mapping.read(OBJECT_IDENTIFIER)?,
-        ));
+        mappings.push((mapping.read(OBJECT_IDENTIFIER)?, mapping.read(OBJECT_IDENTIFIER)?));
     }
     Some(mappings)
 }

@@ -31,17 +31,13 @@ fn host_of_url(url: &[u8], go: Go) -> Option<Vec<u8>> {
             return None;
         }
     }
-    let has_authority =
-        rest.starts_with(b"//") && (!scheme.is_empty() || !rest.starts_with(b"///"));
+    let has_authority = rest.starts_with(b"//") && (!scheme.is_empty() || !rest.starts_with(b"///"));
     if !has_authority {
         unescape(rest, Part::Other)?;
         return Some(Vec::new());
     }
     let rest = rest.get(2..).unwrap_or_default();
-    let slash = rest
-        .iter()
-        .position(|byte| *byte == b'/')
-        .unwrap_or(rest.len());
+    let slash = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
     let (authority, path) = rest.split_at(slash);
     let host = authority_host(scheme, authority, go)?;
     unescape(path, Part::Other)?;
@@ -67,9 +63,7 @@ fn authority_host(scheme: &[u8], authority: &[u8], go: Go) -> Option<Vec<u8>> {
     };
     let found = host(scheme, authority.get(at + 1..)?, go)?;
     let user = authority.get(..at)?;
-    let valid = user
-        .iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(byte));
+    let valid = user.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(byte));
     if !valid {
         return None;
     }
@@ -79,12 +73,7 @@ fn authority_host(scheme: &[u8], authority: &[u8], go: Go) -> Option<Vec<u8>> {
 
 fn host(scheme: &[u8], host: &[u8], go: Go) -> Option<Vec<u8>> {
     let since_1_26 = go.is_at_least(GoRelease::V1_26);
-    if since_1_26
-        && host
-            .iter()
-            .rposition(|byte| *byte == b'[')
-            .is_some_and(|index| index > 0)
-    {
+    if since_1_26 && host.iter().rposition(|byte| *byte == b'[').is_some_and(|index| index > 0) {
         return None;
     }
     if host.starts_with(b"[") {
@@ -174,9 +163,7 @@ fn belongs_in_host(byte: u8) -> bool {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 fn cut(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
@@ -198,11 +185,7 @@ mod tests {
 
     #[test]
     fn hosts() {
-        for go in [
-            Go::V1_19,
-            Version::V28.docker_go(),
-            Version::V29.dockerd_go(),
-        ] {
+        for go in [Go::V1_19, Version::V28.docker_go(), Version::V29.dockerd_go()] {
             for (text, host) in [
                 ("https://example.com/path?x#y", "example.com"),
                 ("https://user:pw@example.com:80/", "example.com:80"),
