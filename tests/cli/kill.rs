@@ -137,14 +137,18 @@ fn at_random_instants(story: &Story, seed: u64, times: usize) {
     let (usual, left) = undisturbed(story);
     let mut random = Random::seeded(seed);
     let mut killed = 0;
+    // Follows the machine's load: longer while runs are killed, shorter when one was done before its kill.
+    let mut span = usual;
     for n in 0..times {
         let sandbox = story.stage();
-        let delay = Duration::from_micros(random.below(u64::try_from(usual.as_micros()).unwrap() * 11 / 10));
+        let delay = Duration::from_micros(random.below(u64::try_from(span.as_micros()).unwrap() * 11 / 10));
         let mut child = sandbox.dockseal(story.command.split(' ')).start_quietly();
         thread::sleep(delay);
         let _ = kill_process(Pid::from_child(&child), Signal::KILL);
         let status = child.wait().unwrap();
-        killed += usize::from(status.code().is_none());
+        let in_time = status.code().is_none();
+        killed += usize::from(in_time);
+        span = if in_time { span * 21 / 20 } else { span * 9 / 10 };
         let when = format!("kill {n} of {times}, after {delay:?} of about {usual:?}");
         story.assert_safe(&sandbox, &when);
         story.assert_recovers(&sandbox, &when, &left);
