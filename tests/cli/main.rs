@@ -12,6 +12,7 @@
 
 mod bad_input;
 mod bootstrap;
+mod env;
 mod kill;
 mod places;
 mod races;

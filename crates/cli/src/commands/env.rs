@@ -90,7 +90,9 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         }
         Format::Json => {
             let path = dir.to_str().ok_or_else(|| {
-                Failure::trouble(format!("cannot write {} as JSON", dir.display())).cause("it is not Unicode text")
+                Failure::trouble(format!("cannot write {} as JSON", dir.display()))
+                    .cause("it is not Unicode text")
+                    .hint("leave --format json out")
             })?;
             output.result("", &wire(host.as_deref(), Some("1"), Some(path)));
         }
@@ -147,9 +149,9 @@ fn client_directory(dir: Option<&Path>, invocation: &Invocation) -> Result<PathB
         Ok(_) => Err(Failure::trouble(format!("cannot use {} as DOCKER_CERT_PATH", absolute.display()))
             .cause("it is not a directory")
             .hint("name the directory that holds ca.pem, cert.pem and key.pem")),
-        Err(error) => {
-            Err(Failure::trouble(format!("cannot use {} as DOCKER_CERT_PATH", absolute.display())).cause(error))
-        }
+        Err(error) => Err(Failure::trouble(format!("cannot use {} as DOCKER_CERT_PATH", absolute.display()))
+            .cause(error)
+            .hint("name the directory that holds ca.pem, cert.pem and key.pem")),
     }
 }
 

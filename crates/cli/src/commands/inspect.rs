@@ -79,9 +79,6 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         for warning in &file.warnings {
             output.warn(&format!("{}: {warning}", shown(&file.path)));
         }
-        for problem in &file.problems {
-            output.warn(&format!("{}: {problem}", shown(&file.path)));
-        }
     }
     match output.format() {
         Format::Human => {
@@ -93,8 +90,17 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
             output.result("", &json!({ "schema": SCHEMA, "files": wire }));
         }
     }
-    let all_read = files.iter().all(|file| file.problems.is_empty());
-    Ok(if all_read { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    let problems: Vec<String> = files
+        .iter()
+        .flat_map(|file| file.problems.iter().map(|problem| format!("{}: {problem}", shown(&file.path))))
+        .collect();
+    let Some((last, others)) = problems.split_last() else { return Ok(ExitCode::SUCCESS) };
+    for problem in others {
+        output.warn(problem);
+    }
+    Err(Failure::trouble("cannot read everything")
+        .cause(last)
+        .hint("name files in PEM or DER, or directories that hold some; what could be read is shown"))
 }
 
 /// A path may hold anything but NUL.
