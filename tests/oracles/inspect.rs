@@ -307,6 +307,39 @@ fn a_key_is_held_beside_its_certificate() {
 }
 
 #[test]
+fn a_chain_is_followed_through_its_file() {
+    let sandbox = Sandbox::new();
+    let keys = ["root", "middle", "leaf"].map(|name| new_key(&sandbox, KEYS[0].0, name));
+    let root = certificate(&sandbox, &keys[0], "ca.pem", &["-subj", "/CN=root"]);
+    let signed = |name: &str, key: &Path, by: &Path, by_key: &Path, constraints: &str| {
+        let (request, out) = (sandbox.path("r"), sandbox.path(format!("{name}.crt")));
+        let (key, out_text) = (key.to_str().unwrap(), out.to_str().unwrap());
+        let subject = format!("/CN={name}");
+        let extension = format!("basicConstraints=critical,{constraints}");
+        let extensions = sandbox.write("ext", extension);
+        let _ = sandbox.openssl(["req", "-new", "-key", key, "-subj", &subject, "-out", request.to_str().unwrap()]);
+        let program =
+            sandbox.program("openssl").args(["x509", "-req", "-days", "9", "-out", out_text, "-in"]).arg(&request);
+        let program = program.arg("-CA").arg(by).arg("-CAkey").arg(by_key).arg("-extfile").arg(extensions);
+        let _ = program.run().success();
+        out
+    };
+    let middle = signed("middle", &keys[1], &root, &keys[0], "CA:TRUE");
+    let leaf = signed("leaf", &keys[2], &middle, &keys[1], "CA:FALSE");
+    let chain = [fs::read(&leaf).unwrap(), fs::read(&middle).unwrap()].concat();
+    let (json, ran) = inspect(&sandbox, &sandbox.write("cert.pem", chain));
+    assert_eq!(ran.code, Some(0), "{ran}");
+    let items = &json["files"][0]["items"];
+    assert_eq!((&items[0]["subject"], &items[0]["signed_by"]), (&"CN=leaf".into(), &"number 2 of this file".into()));
+    assert_eq!((&items[1]["subject"], &items[1]["signed_by"]), (&"CN=middle".into(), &"ca.pem".into()));
+    // Another authority of the same name has not signed it.
+    let other = certificate(&sandbox, &keys[2], "other.pem", &["-subj", "/CN=root"]);
+    fs::rename(other, &root).unwrap();
+    let (json, _) = inspect(&sandbox, &sandbox.path("cert.pem"));
+    assert_eq!(json["files"][0]["items"][1]["signed_by"], Value::Null);
+}
+
+#[test]
 fn a_key_that_everybody_can_read_is_warned_of() {
     let sandbox = Sandbox::new();
     let key = new_key(&sandbox, KEYS[0].0, "key.pem");
@@ -469,6 +502,13 @@ fn what_is_no_file_is_refused_at_once() {
         let json: Value = serde_json::from_str(&ran.stdout).unwrap();
         assert_eq!(json["files"][0]["problems"].as_array().unwrap().len(), 1, "{case}");
         assert_eq!(json["files"][1]["items"][0]["subject"], "CN=good", "{case}");
+    }
+    // Nested a million deep, and nothing but openings.
+    sandbox.write("deep", [b"\x30\x84\x00\xf0\x00\x00".as_slice(), &b"\x30\x80".repeat(1 << 20)].concat());
+    sandbox.write("open", b"-----BEGIN CERTIFICATE-----\n".repeat(1 << 16));
+    for case in ["deep", "open"] {
+        let ran = sandbox.dockseal(["inspect", case]).limit(Duration::from_secs(30)).run();
+        assert_eq!(ran.code, Some(2), "{case}: {:?}", ran.code);
     }
     let endless = sandbox.dockseal(["inspect", "-"]).input(vec![b'x'; (16 << 20) + 1]).run();
     assert_eq!(endless.code, Some(2));

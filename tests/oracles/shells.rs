@@ -12,7 +12,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::{fs, str};
 
-use dockseal_tests::{Random, Sandbox, dockseal_binary, note_skip, tool, tools_dir};
+use dockseal_tests::{
+    Bundle, Dockerd, DockerdOptions, Random, Sandbox, dockseal_binary, note_skip, pki, require, require_root, tool,
+    tools_dir,
+};
 
 const URL: &str = "tcp://[2001:db8::1]:2376";
 
@@ -279,6 +282,41 @@ fn the_last_line_does_what_it_says() {
             assert!(ran.stdout.split('\0').any(|entry| entry == wanted), "{}: {command}\n{ran}", shell.name);
         }
     });
+}
+
+#[test]
+fn docker_gets_through_with_what_a_shell_read() {
+    require_root!();
+    require!("dockerd", "containerd", "docker");
+    let pki = pki("p256", "p256");
+    let daemon = Dockerd::start(&DockerdOptions { material: pki.daemon.clone(), ipv6: true });
+    let client = Bundle(daemon.sandbox().path("Ada's  $ecret \"files\" !\\"));
+    fs::create_dir(&client.0).unwrap();
+    for (from, to) in
+        [(pki.client.ca(), client.ca()), (pki.client.cert(), client.cert()), (pki.client.key(), client.key())]
+    {
+        fs::copy(from, to).unwrap();
+    }
+    let binary = dockseal_binary().display().to_string();
+    let docker = tool("docker").unwrap();
+    for (shell, args, line) in [
+        ("bash", ["--norc", "-c"], "eval \"$(\"$DS\" env . --host \"$URL\")\"; exec \"$DOCKER\" version"),
+        ("dash", ["-f", "-c"], "eval \"$(\"$DS\" env . --host \"$URL\")\"; exec \"$DOCKER\" version"),
+        ("fish", ["--no-config", "-c"], "$DS env . --host $URL | source; $DOCKER version"),
+        ("tcsh", ["-f", "-c"], "set noglob; eval \"`$DS env . --host $URL`\"; $DOCKER version"),
+    ] {
+        require!(shell);
+        for host in ["127.0.0.1", "[::1]", "localhost"] {
+            let program = daemon.sandbox().program(shell).args(args).arg(line).cwd(&client.0);
+            let program = program.env("DS", &binary).env("DOCKER", &docker).env("URL", daemon.url(host));
+            let _ = program.run().success().says("Server");
+        }
+    }
+    // The control: with what --unset leaves, the same docker does not get there.
+    let line = "eval \"$(\"$DS\" env . --host \"$URL\")\"; eval \"$(\"$DS\" env --unset)\"; exec \"$DOCKER\" -H \"$URL\" version";
+    let program = daemon.sandbox().program("bash").args(["--norc", "-c", line]).cwd(&client.0);
+    let ran = program.env("DS", &binary).env("DOCKER", &docker).env("URL", daemon.url("127.0.0.1")).run();
+    assert_ne!(ran.code, Some(0), "{ran}");
 }
 
 #[test]

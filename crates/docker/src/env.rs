@@ -292,7 +292,18 @@ enum Reading {
 /// The comment at the end. `DIR` stands for a word that is better not written there: a line end in it would end the
 /// comment, and what follows would be run.
 fn how_to_read(shell: Shell, command: &[&str], reading: Reading) -> String {
-    let words: Vec<String> = command.iter().map(|word| word_of_command(shell, word)).collect();
+    let word = |(position, word): (usize, &&str)| {
+        let quoted = word_of_command(shell, word);
+        // Here tcsh would have to read quotes through two more layers of quotes, and a person with it.
+        let is_plain = quoted == **word;
+        let is_host = position.checked_sub(1).is_some_and(|before| command[before] == "--host");
+        match (shell, is_plain, is_host) {
+            (Shell::Tcsh, false, true) => "HOST".to_owned(),
+            (Shell::Tcsh, false, false) => "DIR".to_owned(),
+            _ => quoted,
+        }
+    };
+    let words: Vec<String> = command.iter().enumerate().map(word).collect();
     let command = words.join(" ");
     match shell {
         // In quotes, or the shell would split the text and expand the patterns in it.
@@ -320,8 +331,7 @@ pub fn word_of_command(shell: Shell, word: &str) -> String {
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }
-    // tcsh would have to read it through three layers of quotes, and a person with it.
-    if word.chars().any(char::is_control) || shell == Shell::Tcsh {
+    if word.chars().any(char::is_control) {
         return "DIR".to_owned();
     }
     match (shell, quote(shell, word.as_bytes())) {
