@@ -3,18 +3,12 @@
 use std::path::Path;
 
 use dockseal_ca::{Authority, AuthorityError, AuthorityRequest, Issuance};
-use dockseal_pki::{Certificate, KeyError, KeyForm, Passphrase, PrivateKey, SerialNumber, pem};
+use dockseal_pki::{Certificate, KeyAlgorithm, KeyError, KeyForm, Passphrase, PrivateKey, SerialNumber, pem};
 use dockseal_store::{AuthorityFiles, Home, HomeError, ReadError, WriteError};
 use ring::rand::SystemRandom;
 use zeroize::Zeroizing;
 
-use crate::{
-    failure::Failure,
-    groups::{KeyWord, PassphraseArgs},
-    invocation::Invocation,
-    output::Output,
-    passphrase,
-};
+use crate::{failure::Failure, groups::PassphraseArgs, invocation::Invocation, output::Output, passphrase};
 
 /// An authority and where it lives.
 pub(crate) struct Opened {
@@ -56,12 +50,12 @@ pub(crate) fn unlock(
 /// A new authority that nothing was written of yet, and the text under which its key is to be kept.
 pub(crate) fn prepare(
     request: &AuthorityRequest,
-    key: KeyWord,
+    key: KeyAlgorithm,
     passphrase: Option<&Passphrase>,
     home: Home,
     invocation: &Invocation,
 ) -> Result<(Opened, Zeroizing<String>), Failure> {
-    let signer = PrivateKey::generate(key.into(), &SystemRandom::new())
+    let signer = PrivateKey::generate(key, &SystemRandom::new())
         .map_err(|error| Failure::trouble("cannot make the authority's key").cause(error))?;
     let key_pem = key_pem(&signer, passphrase)?;
     let issuance = Issuance { now: invocation.now, serial: new_serial()? };

@@ -3,7 +3,8 @@
 use dockseal_ca::{Endpoint, Issuance, Profile, ProfileConfig, Refusal, Request};
 use dockseal_docker::Role;
 use dockseal_pki::{
-    Bundle, Certificate, NameError, PrivateKey, PublicKey, Signer, SubjectAltName, UserName, UserNameError,
+    Bundle, Certificate, KeyAlgorithm, NameError, PrivateKey, PublicKey, Signer, SubjectAltName, UserName,
+    UserNameError,
 };
 use ring::rand::SystemRandom;
 
@@ -11,7 +12,7 @@ use crate::{
     authority::{Opened, new_serial},
     detect,
     failure::Failure,
-    groups::{KeyWord, LeafArgs, parse_lifetime},
+    groups::{LeafArgs, parse_lifetime},
     invocation::Invocation,
     judgement,
     output::Output,
@@ -100,11 +101,11 @@ pub(crate) fn no_names() -> Failure {
 }
 
 /// A new private key; larger RSA keys take seconds, so that is said on a terminal.
-pub(crate) fn new_key(key: KeyWord, output: &mut Output) -> Result<PrivateKey, Failure> {
-    if key == KeyWord::Rsa4096 && crate::passphrase::is_interactive() {
+pub(crate) fn new_key(key: KeyAlgorithm, output: &mut Output) -> Result<PrivateKey, Failure> {
+    if key == KeyAlgorithm::Rsa4096 && crate::passphrase::is_interactive() {
         output.note("making a key of 4096 bits, which can take a few seconds");
     }
-    PrivateKey::generate(key.into(), &SystemRandom::new())
+    PrivateKey::generate(key, &SystemRandom::new())
         .map_err(|error| Failure::trouble("cannot make a private key").cause(error))
 }
 

@@ -2,11 +2,18 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use dockseal_docker::Ownership;
-use dockseal_pki::{KeyAlgorithm, Lifetime};
+use dockseal_pki::{KeyAlgorithm, Lifetime, SubjectAltName};
 
-use crate::{failure::Failure, output::Format};
+use crate::{
+    endpoint::daemon_names,
+    failure::Failure,
+    output::{Format, Output},
+};
 
 #[derive(Args)]
 pub(crate) struct Global {
@@ -40,26 +47,28 @@ pub(crate) struct PassphraseArgs {
     pub(crate) no_passphrase: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum KeyWord {
-    P256,
-    P384,
-    Ed25519,
-    Rsa2048,
-    Rsa3072,
-    Rsa4096,
+/// The words for kinds of keys, as clap offers and checks them.
+pub(crate) fn key_word() -> impl TypedValueParser<Value = KeyAlgorithm> {
+    PossibleValuesParser::new(KeyAlgorithm::ALL.map(KeyAlgorithm::word)).try_map(|word| {
+        KeyAlgorithm::ALL.into_iter().find(|algorithm| algorithm.word() == word).ok_or("unknown kind of key")
+    })
 }
 
-impl From<KeyWord> for KeyAlgorithm {
-    fn from(word: KeyWord) -> Self {
-        match word {
-            KeyWord::P256 => Self::P256,
-            KeyWord::P384 => Self::P384,
-            KeyWord::Ed25519 => Self::Ed25519,
-            KeyWord::Rsa2048 => Self::Rsa2048,
-            KeyWord::Rsa3072 => Self::Rsa3072,
-            KeyWord::Rsa4096 => Self::Rsa4096,
-        }
+/// What a daemon is called.
+#[derive(Args)]
+pub(crate) struct NamesArgs {
+    /// The host names, wildcards and addresses by which clients dial the daemon
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// Add this machine's host names and stable addresses
+    #[arg(long)]
+    detect: bool,
+}
+
+impl NamesArgs {
+    /// Each name as what it becomes in a certificate; what is doubtful about one, and what was detected, is said.
+    pub(crate) fn resolve(&self, output: &mut Output) -> Result<Vec<SubjectAltName>, Failure> {
+        daemon_names(&self.names, self.detect, output)
     }
 }
 
@@ -70,8 +79,8 @@ pub(crate) struct LeafArgs {
     pub(crate) lifetime: Option<String>,
 
     /// The kind of private key
-    #[arg(long, value_enum, default_value = "p256")]
-    pub(crate) key: KeyWord,
+    #[arg(long, value_parser = key_word(), default_value = "p256", value_name = "KIND")]
+    pub(crate) key: KeyAlgorithm,
 
     /// Allow a daemon's certificate to live longer than 825 days, which some platforms refuse
     #[arg(long)]

@@ -3,14 +3,14 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use dockseal_ca::{Authority, Endpoint, Position, weaknesses};
-use dockseal_pki::{Certificate, UserName};
+use dockseal_pki::{Certificate, KeyAlgorithm, UserName};
 
 use super::init::{describe, wire};
 use crate::{
     authority::{Opened, authority_failure, home_failure, key_pem, read_certificates, read_hint, read_key},
     endpoint::{SubjectKey, issue, new_key},
     failure::Failure,
-    groups::{KeyWord, LeafArgs, PassphraseArgs},
+    groups::{LeafArgs, PassphraseArgs},
     invocation::Invocation,
     output::Output,
 };
@@ -104,8 +104,8 @@ fn say_weaknesses(chain: &[Certificate], invocation: &Invocation, output: &mut O
 fn try_out(opened: &Opened, invocation: &Invocation, output: &mut Output) -> Result<(), Failure> {
     let user =
         UserName::parse("nobody").map_err(|error| Failure::trouble("cannot adopt the authority").cause(error))?;
-    let key = new_key(KeyWord::P256, output)?;
-    let args = LeafArgs { lifetime: None, key: KeyWord::P256, allow_long_lifetime: false };
+    let key = new_key(KeyAlgorithm::P256, output)?;
+    let args = LeafArgs { lifetime: None, key: KeyAlgorithm::P256, allow_long_lifetime: false };
     issue(opened, &Endpoint::Client { user }, SubjectKey::Here(Box::new(key)), &args, invocation)
         .map(drop)
         .map_err(|failure| Failure { what: "cannot adopt the authority".to_owned(), ..failure })

@@ -8,16 +8,16 @@ use std::{
 
 use dockseal_ca::Endpoint;
 use dockseal_docker::{FilePlan, PlannedFile, Role, daemon_json, layout, plan, unit};
-use dockseal_pki::{Bundle, Certificate, GeneralName, PrivateKey, Signer, SubjectAltName, TrustAnchors};
+use dockseal_pki::{Bundle, Certificate, GeneralName, KeyAlgorithm, PrivateKey, Signer, SubjectAltName, TrustAnchors};
 use dockseal_store::{Existing, HomeError, WriteError, check_destination, deliver, remove_stale};
 use serde::Serialize;
 
 use super::{init::AuthorityArgs, issue::check_not_here};
 use crate::{
     authority::{home_failure, prepare, read, read_certificates, unlock, write_failure},
-    endpoint::{Issued, SubjectKey, daemon_names, issue, new_key, no_names, parse_user},
+    endpoint::{Issued, SubjectKey, issue, new_key, no_names, parse_user},
     failure::Failure,
-    groups::{KeyWord, LeafArgs, OwnerArgs, PassphraseArgs},
+    groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs, key_word},
     invocation::Invocation,
     judgement, next,
     output::{Output, table},
@@ -37,18 +37,14 @@ const WHAT: &str = "cannot bootstrap";
     dockseal bootstrap build.example.com --client ci --passphrase-file /run/secrets/ca --format json"
 )]
 pub(crate) struct Args {
-    /// The host names, wildcards and addresses by which clients dial the daemon
-    #[arg(value_name = "NAME")]
-    names: Vec<String>,
+    #[command(flatten)]
+    names: NamesArgs,
     /// A user who may use the daemon (repeatable)
     #[arg(long = "client", value_name = "USER", required = true)]
     clients: Vec<String>,
     /// The directory that gets daemon/ and clients/ [default: the first NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Add this machine's host names and stable addresses
-    #[arg(long)]
-    detect: bool,
     /// Issue what is there already anew and put it in the old one's place
     #[arg(long)]
     replace: bool,
@@ -59,8 +55,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     authority: AuthorityArgs,
     /// The kind of a new authority's private key
-    #[arg(long, value_enum, default_value = "p256")]
-    authority_key: KeyWord,
+    #[arg(long, value_parser = key_word(), default_value = "p256", value_name = "KIND")]
+    authority_key: KeyAlgorithm,
     /// How long a new authority lives [default: 10y]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     authority_lifetime: Option<String>,
@@ -107,7 +103,7 @@ struct WireBundle {
 }
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
-    let names = daemon_names(&args.names, args.detect, output)?;
+    let names = args.names.resolve(output)?;
     let Some(first) = names.first() else {
         return Err(Failure { what: WHAT.to_owned(), ..no_names() });
     };

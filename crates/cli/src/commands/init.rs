@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use dockseal_ca::{Authority, AuthorityRequest, PermittedName};
 use dockseal_docker::Role;
+use dockseal_pki::KeyAlgorithm;
 use serde::Serialize;
 
 use crate::{
     authority::{Opened, home_failure, prepare},
     failure::Failure,
-    groups::{KeyWord, PassphraseArgs, parse_lifetime},
+    groups::{PassphraseArgs, key_word, parse_lifetime},
     invocation::Invocation,
     output::{Output, fields},
     passphrase,
@@ -27,8 +28,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     passphrase: PassphraseArgs,
     /// The kind of the authority's private key
-    #[arg(long, value_enum, default_value = "p256")]
-    key: KeyWord,
+    #[arg(long, value_parser = key_word(), default_value = "p256", value_name = "KIND")]
+    key: KeyAlgorithm,
     /// How long the authority lives: a number with s, m, h, d, w or y (365 days) [default: 10y]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     lifetime: Option<String>,

@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use crate::{
     authority::{home_failure, open, read_hint, write_failure},
-    endpoint::{Issued, SubjectKey, daemon_names, issue, new_key, no_names, parse_user},
+    endpoint::{Issued, SubjectKey, issue, new_key, no_names, parse_user},
     failure::Failure,
-    groups::{LeafArgs, OwnerArgs, PassphraseArgs},
+    groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs},
     invocation::Invocation,
     output::{Output, fields},
     report::{CertificateReport, SCHEMA, until},
@@ -36,12 +36,8 @@ enum EndpointArgs {
         dockseal issue daemon --detect --out /etc/docker/tls\n  \
         dockseal issue daemon build.example.com --csr request.csr --out -")]
     Daemon {
-        /// The host names, wildcards and addresses by which clients dial the daemon
-        #[arg(value_name = "NAME")]
-        names: Vec<String>,
-        /// Add this machine's host names and stable addresses
-        #[arg(long)]
-        detect: bool,
+        #[command(flatten)]
+        names: NamesArgs,
         #[command(flatten)]
         common: Common,
     },
@@ -101,7 +97,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let ownership = common.owner.resolve()?;
     let request = common.csr.as_deref().map(|path| read_request(path, &what)).transpose()?;
     let endpoint = match &args.endpoint {
-        EndpointArgs::Daemon { names, detect, .. } => daemon(names, *detect, request.as_ref(), output)?,
+        EndpointArgs::Daemon { names, .. } => daemon(names, request.as_ref(), output)?,
         EndpointArgs::Client { user, .. } => client(user, request.as_ref(), output)?,
     };
     let existing = if common.replace { Existing::Replace } else { Existing::Keep };
@@ -128,13 +124,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn daemon(
-    names: &[String],
-    detect: bool,
-    request: Option<&CertificateRequest>,
-    output: &mut Output,
-) -> Result<Endpoint, Failure> {
-    let mut names = daemon_names(names, detect, output)?;
+fn daemon(names: &NamesArgs, request: Option<&CertificateRequest>, output: &mut Output) -> Result<Endpoint, Failure> {
+    let mut names = names.resolve(output)?;
     if let Some(request) = request {
         if names.is_empty() {
             names = names_of(request, output);

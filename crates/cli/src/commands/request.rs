@@ -5,16 +5,16 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Subcommand;
 use dockseal_ca::{Endpoint, certificate_request};
 use dockseal_docker::{Contents, FilePlan, PlannedFile, layout};
-use dockseal_pki::Signer;
+use dockseal_pki::{KeyAlgorithm, Signer};
 use dockseal_store::{Existing, check_destination, deliver, write_new};
 use serde_json::json;
 
 use super::issue::check_not_here;
 use crate::{
     authority::write_failure,
-    endpoint::{daemon_names, new_key, no_names, parse_user},
+    endpoint::{new_key, no_names, parse_user},
     failure::Failure,
-    groups::{KeyWord, OwnerArgs},
+    groups::{NamesArgs, OwnerArgs, key_word},
     invocation::Invocation,
     output::{Output, fields},
     report::SCHEMA,
@@ -33,12 +33,8 @@ enum EndpointArgs {
         dockseal request daemon 10.0.0.5 build.example.com --out /etc/docker/tls\n  \
         dockseal request daemon --detect --out - --key-out /etc/docker/key.pem > request.csr")]
     Daemon {
-        /// The host names, wildcards and addresses by which clients dial the daemon
-        #[arg(value_name = "NAME")]
-        names: Vec<String>,
-        /// Add this machine's host names and stable addresses
-        #[arg(long)]
-        detect: bool,
+        #[command(flatten)]
+        names: NamesArgs,
         #[command(flatten)]
         common: Common,
     },
@@ -62,16 +58,16 @@ struct Common {
     #[arg(long, value_name = "FILE")]
     key_out: Option<PathBuf>,
     /// The kind of private key
-    #[arg(long, value_enum, default_value = "p256")]
-    key: KeyWord,
+    #[arg(long, value_parser = key_word(), default_value = "p256", value_name = "KIND")]
+    key: KeyAlgorithm,
     #[command(flatten)]
     owner: OwnerArgs,
 }
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let (endpoint, common) = match &args.endpoint {
-        EndpointArgs::Daemon { names, detect, common } => {
-            let names = daemon_names(names, *detect, output)?;
+        EndpointArgs::Daemon { names, common } => {
+            let names = names.resolve(output)?;
             if names.is_empty() {
                 return Err(Failure { what: "cannot make the request".to_owned(), ..no_names() });
             }
