@@ -16,6 +16,7 @@ use crate::{
 };
 
 #[derive(Args)]
+#[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// The authority's directory [default: $XDG_DATA_HOME/dockseal, else ~/.local/share/dockseal]
     #[arg(long, global = true, env = "DOCKSEAL_AUTHORITY", value_name = "DIR", hide_env = false)]
@@ -25,13 +26,14 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "TIME")]
     pub(crate) at: Option<String>,
 
-    /// How results are written
-    #[arg(long, global = true, value_enum, default_value = "human")]
+    /// How results are written: human, or json as one object
+    #[arg(long, global = true, value_enum, default_value = "human", hide_possible_values = true)]
     pub(crate) format: Format,
 }
 
 /// Where the authority's passphrase comes from. Never from an argument: every user of the machine can read those.
 #[derive(Args)]
+#[command(next_help_heading = "The authority's passphrase")]
 #[group(multiple = false)]
 pub(crate) struct PassphraseArgs {
     /// Read the authority's passphrase from the first line of this file
@@ -88,6 +90,7 @@ pub(crate) struct LeafArgs {
 }
 
 #[derive(Args)]
+#[command(next_help_heading = "Owner and mode")]
 pub(crate) struct OwnerArgs {
     /// The user who owns what is written: a name or a number
     #[arg(long, value_name = "USER")]

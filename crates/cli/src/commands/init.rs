@@ -37,6 +37,7 @@ pub(crate) struct Args {
 
 /// What only a new authority needs.
 #[derive(clap::Args)]
+#[command(next_help_heading = "A new authority")]
 pub(crate) struct AuthorityArgs {
     /// The authority's name; something unique is added to it
     #[arg(long, default_value = "Docker authority")]
