@@ -25,14 +25,14 @@ use crate::{
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) authority: AuthorityArgs,
-    #[command(flatten)]
-    passphrase: PassphraseArgs,
     /// The kind of the authority's private key
     #[arg(long, value_parser = key_word(), default_value = "p256", value_name = "KIND")]
     key: KeyAlgorithm,
     /// How long the authority lives: a number with s, m, h, d, w or y (365 days) [default: 10y]
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     lifetime: Option<String>,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
 }
 
 /// What only a new authority needs.
