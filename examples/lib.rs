@@ -45,3 +45,8 @@ pub fn issue_pair(names: &[&str], user: &str, now: OffsetDateTime) -> Result<(Au
     let client = issue(Endpoint::Client { user: UserName::parse(user)? })?;
     Ok((authority, daemon, client))
 }
+
+/// The README's own program, compiled as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
