@@ -48,14 +48,22 @@ impl Gate {
     pub const fn stands(self, client: ClientMode, daemon: DaemonMode) -> Result<(), &'static str> {
         match self {
             Self::SameProtocol => Ok(()),
-            Self::DaemonStarts if !daemon.uses_tls() => Err("the daemon reads no certificates without TLS"),
-            Self::ClientLoads if !client.uses_tls() => Err("the client reads no certificates without TLS"),
+            Self::DaemonStarts if !daemon.uses_tls() => {
+                Err("the daemon reads no certificates without TLS")
+            }
+            Self::ClientLoads if !client.uses_tls() => {
+                Err("the client reads no certificates without TLS")
+            }
             Self::DaemonStarts | Self::ClientLoads => Ok(()),
             _ if !client.uses_tls() || !daemon.uses_tls() => Err("there is no TLS handshake"),
             Self::Handshake | Self::ClientReadsDaemon => Ok(()),
-            Self::ClientAcceptsDaemon if !client.verifies_daemon() => Err("the client does not verify the daemon"),
+            Self::ClientAcceptsDaemon if !client.verifies_daemon() => {
+                Err("the client does not verify the daemon")
+            }
             Self::ClientAcceptsDaemon => Ok(()),
-            Self::ClientOffersCertificate | Self::DaemonAcceptsClient if !daemon.verifies_client() => {
+            Self::ClientOffersCertificate | Self::DaemonAcceptsClient
+                if !daemon.verifies_client() =>
+            {
                 Err("the daemon asks for no client certificate")
             }
             Self::ClientOffersCertificate | Self::DaemonAcceptsClient => Ok(()),
@@ -89,13 +97,22 @@ mod tests {
     use super::*;
 
     fn standing(client: ClientMode, daemon: DaemonMode) -> Vec<Gate> {
-        Gate::ALL.into_iter().filter(|gate| gate.stands(client, daemon).is_ok()).collect()
+        Gate::ALL
+            .into_iter()
+            .filter(|gate| gate.stands(client, daemon).is_ok())
+            .collect()
     }
 
     #[test]
     fn mutual_tls_passes_every_gate() {
-        assert_eq!(standing(ClientMode::TlsVerifyCert, DaemonMode::TlsVerify), Gate::ALL);
-        assert_eq!(standing(ClientMode::TlsVerifyCert, DaemonMode::Tls), Gate::ALL);
+        assert_eq!(
+            standing(ClientMode::TlsVerifyCert, DaemonMode::TlsVerify),
+            Gate::ALL
+        );
+        assert_eq!(
+            standing(ClientMode::TlsVerifyCert, DaemonMode::Tls),
+            Gate::ALL
+        );
     }
 
     #[test]
@@ -108,9 +125,18 @@ mod tests {
 
     #[test]
     fn plain_http_has_only_the_protocol_in_common() {
-        assert_eq!(standing(ClientMode::None, DaemonMode::None), [Gate::SameProtocol]);
-        assert_eq!(standing(ClientMode::None, DaemonMode::Tls), [Gate::DaemonStarts, Gate::SameProtocol]);
-        assert_eq!(standing(ClientMode::Tls, DaemonMode::None), [Gate::ClientLoads, Gate::SameProtocol]);
+        assert_eq!(
+            standing(ClientMode::None, DaemonMode::None),
+            [Gate::SameProtocol]
+        );
+        assert_eq!(
+            standing(ClientMode::None, DaemonMode::Tls),
+            [Gate::DaemonStarts, Gate::SameProtocol]
+        );
+        assert_eq!(
+            standing(ClientMode::Tls, DaemonMode::None),
+            [Gate::ClientLoads, Gate::SameProtocol]
+        );
     }
 
     #[test]

@@ -23,7 +23,13 @@ pub enum ClientMode {
 
 impl ClientMode {
     /// Every mode, in the order of the table that users read.
-    pub const ALL: [Self; 5] = [Self::None, Self::Tls, Self::TlsCert, Self::TlsVerify, Self::TlsVerifyCert];
+    pub const ALL: [Self; 5] = [
+        Self::None,
+        Self::Tls,
+        Self::TlsCert,
+        Self::TlsVerify,
+        Self::TlsVerifyCert,
+    ];
 
     /// Whether the client speaks TLS.
     #[must_use]

@@ -30,8 +30,14 @@ impl Version {
     pub const fn docker_go(self) -> Go {
         match self {
             Self::V20_10 => Go::V1_19,
-            Self::V28 => Go { release: GoRelease::V1_24, defaults: GodebugDefaults::Go1_20 },
-            Self::V29 => Go { release: GoRelease::V1_26, defaults: GodebugDefaults::Go1_20 },
+            Self::V28 => Go {
+                release: GoRelease::V1_24,
+                defaults: GodebugDefaults::Go1_20,
+            },
+            Self::V29 => Go {
+                release: GoRelease::V1_26,
+                defaults: GodebugDefaults::Go1_20,
+            },
         }
     }
 
@@ -42,8 +48,14 @@ impl Version {
     pub const fn dockerd_go(self) -> Go {
         match self {
             Self::V20_10 => Go::V1_19,
-            Self::V28 => Go { release: GoRelease::V1_24, defaults: GodebugDefaults::Go1_20 },
-            Self::V29 => Go { release: GoRelease::V1_26, defaults: GodebugDefaults::Current },
+            Self::V28 => Go {
+                release: GoRelease::V1_24,
+                defaults: GodebugDefaults::Go1_20,
+            },
+            Self::V29 => Go {
+                release: GoRelease::V1_26,
+                defaults: GodebugDefaults::Current,
+            },
         }
     }
 }
@@ -81,8 +93,13 @@ impl FromStr for Version {
     /// # Errors
     /// The text is no version, or one before 20.10.
     fn from_str(text: &str) -> Result<Self, UnknownVersion> {
-        let unknown = || UnknownVersion { text: text.to_owned() };
-        let mut numbers = text.strip_prefix('v').unwrap_or(text).split(['.', '-', '+', '~']);
+        let unknown = || UnknownVersion {
+            text: text.to_owned(),
+        };
+        let mut numbers = text
+            .strip_prefix('v')
+            .unwrap_or(text)
+            .split(['.', '-', '+', '~']);
         let mut next = || numbers.next().and_then(|part| part.parse::<u32>().ok());
         match (next().ok_or_else(unknown)?, next()) {
             (20, None | Some(10..)) => Ok(Self::V20_10),
@@ -104,7 +121,10 @@ pub struct Go {
 
 impl Go {
     /// Go 1.19, from before GODEBUG defaults were recorded.
-    pub const V1_19: Self = Self { release: GoRelease::V1_19, defaults: GodebugDefaults::Go1_20 };
+    pub const V1_19: Self = Self {
+        release: GoRelease::V1_19,
+        defaults: GodebugDefaults::Go1_20,
+    };
 
     /// Whether a certificate with a negative serial number parses (`x509negativeserial`, introduced by Go 1.23).
     #[must_use]
@@ -124,7 +144,10 @@ impl Go {
     /// Whether `http://host:1:2` is refused as a URL (`urlstrictcolons`, introduced by Go 1.26).
     #[must_use]
     pub const fn refuses_stray_colons(self) -> bool {
-        matches!((self.release, self.defaults), (GoRelease::V1_26, GodebugDefaults::Current))
+        matches!(
+            (self.release, self.defaults),
+            (GoRelease::V1_26, GodebugDefaults::Current)
+        )
     }
 
     /// Whether the release is `release` or a later one.
@@ -190,7 +213,10 @@ mod tests {
     fn only_the_29_daemon_has_current_defaults() {
         for version in Version::ALL {
             assert!(version.docker_go().accepts_negative_serials());
-            assert_eq!(version.dockerd_go().accepts_negative_serials(), version != Version::V29);
+            assert_eq!(
+                version.dockerd_go().accepts_negative_serials(),
+                version != Version::V29
+            );
         }
         assert_eq!(Version::default(), Version::V29);
     }

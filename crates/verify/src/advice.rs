@@ -15,19 +15,58 @@ use crate::x509::{Certificate, Curve, PublicKey};
 const SOON: time::Duration = time::Duration::days(30);
 
 /// Looks at a side's own leaf.
-pub(crate) fn add(report: &mut Report, side: Side, material: &Material, chain: Option<&Chain>, now: OffsetDateTime, go: Go) {
-    let Some(leaf) = chain.and_then(|chain| chain.leaf(go)) else { return };
-    let place = || Some(Place { side, file: FileKind::Cert, path: material.cert.provenance.path.clone(), offset: None });
+pub(crate) fn add(
+    report: &mut Report,
+    side: Side,
+    material: &Material,
+    chain: Option<&Chain>,
+    now: OffsetDateTime,
+    go: Go,
+) {
+    let Some(leaf) = chain.and_then(|chain| chain.leaf(go)) else {
+        return;
+    };
+    let place = || {
+        Some(Place {
+            side,
+            file: FileKind::Cert,
+            path: material.cert.provenance.path.clone(),
+            offset: None,
+        })
+    };
     let left = leaf.not_after.saturating_sub(now.unix_timestamp());
     if (0..SOON.whole_seconds()).contains(&left) {
-        report.add(None, Check::ExpiresSoon, place(), format!("the certificate expires at {}", Moment(leaf.not_after)));
+        report.add(
+            None,
+            Check::ExpiresSoon,
+            place(),
+            format!("the certificate expires at {}", Moment(leaf.not_after)),
+        );
     }
     if is_weak(&leaf) {
-        report.add(None, Check::WeakKey, place(), format!("the key is {}", leaf.public_key.describe()));
+        report.add(
+            None,
+            Check::WeakKey,
+            place(),
+            format!("the key is {}", leaf.public_key.describe()),
+        );
+    }
+    if leaf.serial_is_negative {
+        report.add(
+            None,
+            Check::NegativeSerial,
+            place(),
+            "the serial number is negative",
+        );
     }
     let usages = leaf.extensions.extended_key_usages;
     if usages.any || usages.server == usages.client {
-        report.add(None, Check::BothUsages, place(), "the certificate may be used by a daemon and by a client");
+        report.add(
+            None,
+            Check::BothUsages,
+            place(),
+            "the certificate may be used by a daemon and by a client",
+        );
     }
 }
 

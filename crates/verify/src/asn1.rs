@@ -33,7 +33,11 @@ impl Tag {
     pub(crate) const SEQUENCE: Self = Self::universal(16, true);
 
     const fn universal(number: u32, constructed: bool) -> Self {
-        Self { class: 0, constructed, number }
+        Self {
+            class: 0,
+            constructed,
+            number,
+        }
     }
 }
 
@@ -65,17 +69,27 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that may be absent; `None` where what is there cannot be read.
-    #[expect(clippy::option_option, reason = "absent and malformed are different answers")]
+    #[expect(
+        clippy::option_option,
+        reason = "absent and malformed are different answers"
+    )]
     pub(crate) fn optional(&mut self, tag: Tag) -> Option<Option<&'a [u8]>> {
         if self.rest.is_empty() {
             return Some(None);
         }
         let (header, contents) = header(self.rest)?;
-        if header.tag != tag { Some(None) } else { self.take(contents, header.length).map(Some) }
+        if header.tag != tag {
+            Some(None)
+        } else {
+            self.take(contents, header.length).map(Some)
+        }
     }
 
     /// A field under an explicit context tag, or absent if either tag does not match.
-    #[expect(clippy::option_option, reason = "absent and malformed are different answers")]
+    #[expect(
+        clippy::option_option,
+        reason = "absent and malformed are different answers"
+    )]
     pub(crate) fn optional_explicit(&mut self, number: u32, tag: Tag) -> Option<Option<&'a [u8]>> {
         if self.rest.is_empty() {
             return Some(None);
@@ -84,7 +98,9 @@ impl<'a> Fields<'a> {
         if contents.is_empty() {
             return None;
         }
-        let matches = outer.tag.class == 2 && outer.tag.number == number && (outer.length == 0 || outer.tag.constructed);
+        let matches = outer.tag.class == 2
+            && outer.tag.number == number
+            && (outer.length == 0 || outer.tag.constructed);
         if !matches {
             return Some(None);
         }
@@ -92,7 +108,11 @@ impl<'a> Fields<'a> {
             return None;
         }
         let (inner, contents) = header(contents)?;
-        if inner.tag != tag { Some(None) } else { self.take(contents, inner.length).map(Some) }
+        if inner.tag != tag {
+            Some(None)
+        } else {
+            self.take(contents, inner.length).map(Some)
+        }
     }
 
     pub(crate) fn sequence(&mut self) -> Option<Self> {
@@ -100,7 +120,10 @@ impl<'a> Fields<'a> {
     }
 
     /// Any element with its header, or nothing at the end.
-    #[expect(clippy::option_option, reason = "absent and malformed are different answers")]
+    #[expect(
+        clippy::option_option,
+        reason = "absent and malformed are different answers"
+    )]
     pub(crate) fn raw(&mut self) -> Option<Option<&'a [u8]>> {
         if self.rest.is_empty() {
             return Some(None);
@@ -150,7 +173,11 @@ fn header(bytes: &[u8]) -> Option<(Header, &[u8])> {
             return None;
         }
     }
-    let tag = Tag { class: first >> 6, constructed: first & 0x20 != 0, number };
+    let tag = Tag {
+        class: first >> 6,
+        constructed: first & 0x20 != 0,
+        number,
+    };
     Some((Header { tag, length }, rest))
 }
 
@@ -162,7 +189,9 @@ fn base_128(bytes: &[u8]) -> Option<(u32, &[u8])> {
         }
         value = value << 7 | u64::from(byte & 0x7f);
         if byte & 0x80 == 0 {
-            let value = u32::try_from(value).ok().filter(|value| i32::try_from(*value).is_ok())?;
+            let value = u32::try_from(value)
+                .ok()
+                .filter(|value| i32::try_from(*value).is_ok())?;
             return Some((value, bytes.get(index + 1..)?));
         }
     }
@@ -176,12 +205,28 @@ mod tests {
     #[test]
     fn explicit_tags_are_taken_loosely() {
         // The outer length says five, the inner element has one byte.
-        let mut fields = Fields { rest: &[0xa1, 5, 2, 1, 9] };
-        assert_eq!(fields.optional_explicit(1, Tag::INTEGER), Some(Some(&[9][..])));
-        let mut other = Fields { rest: &[0xa1, 3, 4, 1, 9] };
+        let mut fields = Fields {
+            rest: &[0xa1, 5, 2, 1, 9],
+        };
+        assert_eq!(
+            fields.optional_explicit(1, Tag::INTEGER),
+            Some(Some(&[9][..]))
+        );
+        let mut other = Fields {
+            rest: &[0xa1, 3, 4, 1, 9],
+        };
         assert_eq!(other.optional_explicit(1, Tag::INTEGER), Some(None));
-        assert_eq!(Fields { rest: &[0xa1, 0, 1] }.optional_explicit(1, Tag::INTEGER), None);
-        assert_eq!(Fields { rest: &[] }.optional_explicit(1, Tag::INTEGER), Some(None));
+        assert_eq!(
+            Fields {
+                rest: &[0xa1, 0, 1]
+            }
+            .optional_explicit(1, Tag::INTEGER),
+            None
+        );
+        assert_eq!(
+            Fields { rest: &[] }.optional_explicit(1, Tag::INTEGER),
+            Some(None)
+        );
     }
 
     #[test]
@@ -189,8 +234,14 @@ mod tests {
         assert!(header(&[0x02, 0x81, 0x01]).is_none(), "not minimal");
         assert!(header(&[0x02, 0x82, 0x00, 0x80]).is_none(), "leading zero");
         assert!(header(&[0x02, 0x80]).is_none(), "indefinite");
-        assert!(header(&[0x1f, 0x1e, 0]).is_none(), "low number in high form");
+        assert!(
+            header(&[0x1f, 0x1e, 0]).is_none(),
+            "low number in high form"
+        );
         assert!(header(&[0x1f, 0x1f, 0]).is_some());
-        assert!(header(&[0x02, 0x84, 0xff, 0xff, 0xff, 0xff]).is_none(), "too long");
+        assert!(
+            header(&[0x02, 0x84, 0xff, 0xff, 0xff, 0xff]).is_none(),
+            "too long"
+        );
     }
 }

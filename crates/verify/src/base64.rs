@@ -88,7 +88,18 @@ mod tests {
         assert_eq!(decode(b"AQ=\n="), Some(vec![1]));
         assert_eq!(decode(b""), Some(vec![]));
         assert_eq!(decode(b"AR=="), Some(vec![1]), "spare bits are ignored");
-        for bad in [&b"AQ"[..], b"AQI", b"AQ=", b"A===", b"=", b"AQ==A", b"AQI==", b"AQ-_", b"AQ\x0bID", b"AQ==AQ=="] {
+        for bad in [
+            &b"AQ"[..],
+            b"AQI",
+            b"AQ=",
+            b"A===",
+            b"=",
+            b"AQ==A",
+            b"AQI==",
+            b"AQ-_",
+            b"AQ\x0bID",
+            b"AQ==AQ==",
+        ] {
             assert_eq!(decode(bad), None, "{}", String::from_utf8_lossy(bad));
         }
     }

@@ -213,6 +213,10 @@ checks! {
         "An RSA key has less than 2048 bits, or a curve less than 256.",
         "Use P-256, or RSA of at least 2048 bits.",
         "CA/Browser Forum Baseline Requirements, section 6.1.5; Go crypto/rsa, Minimum key size";
+    NegativeSerial, "negative-serial", Advice,
+        "The serial number is negative, which RFC 5280 forbids; dockerd 29 and OpenSSL refuse the certificate where docker takes it.",
+        "Issue the certificate anew.",
+        "RFC 5280, section 4.1.2.2; Go src/crypto/x509/parser.go (x509negativeserial)";
     BothUsages, "both-usages", Advice,
         "The certificate may be used by daemons and by clients, so a stolen client certificate can play the daemon.",
         "Issue with one extendedKeyUsage.",

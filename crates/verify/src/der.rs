@@ -70,7 +70,9 @@ impl<'a> Reader<'a> {
                 return None;
             }
             let digits = after_length.get(..octets)?;
-            let length = digits.iter().fold(0_u32, |length, digit| length << 8 | u32::from(*digit));
+            let length = digits
+                .iter()
+                .fold(0_u32, |length, digit| length << 8 | u32::from(*digit));
             if length < 128 || digits.first() == Some(&0) {
                 return None;
             }
@@ -78,12 +80,18 @@ impl<'a> Reader<'a> {
         };
         let whole = self.rest.get(..header.checked_add(length)?)?;
         self.rest = self.rest.get(whole.len()..)?;
-        Some(Element { tag, contents: whole.get(header..)?, whole })
+        Some(Element {
+            tag,
+            contents: whole.get(header..)?,
+            whole,
+        })
     }
 
     /// The contents of the next element, which must have this tag (`ReadASN1`).
     pub(crate) fn read(&mut self, tag: u8) -> Option<&'a [u8]> {
-        self.any().filter(|element| element.tag == tag).map(|element| element.contents)
+        self.any()
+            .filter(|element| element.tag == tag)
+            .map(|element| element.contents)
     }
 
     /// A reader of the contents of the next element, which must have this tag.
@@ -93,13 +101,22 @@ impl<'a> Reader<'a> {
 
     /// The next element with its header, which must have this tag (`ReadASN1Element`).
     pub(crate) fn element(&mut self, tag: u8) -> Option<&'a [u8]> {
-        self.any().filter(|element| element.tag == tag).map(|element| element.whole)
+        self.any()
+            .filter(|element| element.tag == tag)
+            .map(|element| element.whole)
     }
 
     /// The contents of the next element if it has this tag; `None` if that element is malformed (`ReadOptionalASN1`).
-    #[expect(clippy::option_option, reason = "absent and malformed are different answers")]
+    #[expect(
+        clippy::option_option,
+        reason = "absent and malformed are different answers"
+    )]
     pub(crate) fn optional(&mut self, tag: u8) -> Option<Option<&'a [u8]>> {
-        if self.next_is(tag) { self.read(tag).map(Some) } else { Some(None) }
+        if self.next_is(tag) {
+            self.read(tag).map(Some)
+        } else {
+            Some(None)
+        }
     }
 
     /// A minimally encoded two's complement integer (`ReadASN1Integer` of a big.Int).
@@ -114,7 +131,9 @@ impl<'a> Reader<'a> {
 
     /// An integer under another tag (`ReadASN1Int64WithTag`).
     pub(crate) fn int64_tagged(&mut self, tag: u8) -> Option<i64> {
-        self.read(tag).filter(|bytes| is_minimal_integer(bytes)).and_then(signed)
+        self.read(tag)
+            .filter(|bytes| is_minimal_integer(bytes))
+            .and_then(signed)
     }
 
     pub(crate) fn boolean(&mut self) -> Option<bool> {
@@ -127,8 +146,12 @@ impl<'a> Reader<'a> {
 
     /// A bit string, shifted so that its last bit is the last bit of the last byte (`ReadASN1BitString`).
     pub(crate) fn bit_string(&mut self) -> Option<BitString<'a>> {
-        let contents = self.read(BIT_STRING).filter(|contents| is_bit_string(contents))?;
-        contents.split_first().map(|(&padding, bytes)| BitString { bytes, padding })
+        let contents = self
+            .read(BIT_STRING)
+            .filter(|contents| is_bit_string(contents))?;
+        contents
+            .split_first()
+            .map(|(&padding, bytes)| BitString { bytes, padding })
     }
 
     /// An object identifier's contents in their shortest encoding (`ReadASN1ObjectIdentifier`).
@@ -150,7 +173,11 @@ impl<'a> BitString<'a> {
     /// Bit `index` counted from the first (`asn1.BitString.At`).
     pub(crate) fn bit(&self, index: usize) -> bool {
         let length = self.bytes.len() * 8 - usize::from(self.padding);
-        index < length && self.bytes.get(index / 8).is_some_and(|byte| byte >> (7 - index % 8) & 1 == 1)
+        index < length
+            && self
+                .bytes
+                .get(index / 8)
+                .is_some_and(|byte| byte >> (7 - index % 8) & 1 == 1)
     }
 
     /// The bits as a number, padding at the left (`asn1.BitString.RightAlign`).
@@ -171,7 +198,12 @@ impl<'a> BitString<'a> {
 /// Whether these are the contents of a BIT STRING: at most seven spare bits, and those zero.
 pub(crate) fn is_bit_string(contents: &[u8]) -> bool {
     contents.split_first().is_some_and(|(&padding, bytes)| {
-        let spare = bytes.last().map_or(padding, |last| last & 1_u8.checked_shl(u32::from(padding)).unwrap_or(0).wrapping_sub(1));
+        let spare = bytes.last().map_or(padding, |last| {
+            last & 1_u8
+                .checked_shl(u32::from(padding))
+                .unwrap_or(0)
+                .wrapping_sub(1)
+        });
         padding <= 7 && spare == 0
     })
 }
@@ -200,7 +232,9 @@ pub(crate) fn positive(integer: &[u8]) -> Option<&[u8]> {
         return None;
     }
     let zeros = integer.iter().take_while(|byte| **byte == 0).count();
-    integer.get(zeros..).filter(|magnitude| !magnitude.is_empty())
+    integer
+        .get(zeros..)
+        .filter(|magnitude| !magnitude.is_empty())
 }
 
 /// The value of a two's complement integer of at most eight bytes.
@@ -209,7 +243,11 @@ pub(crate) fn signed(bytes: &[u8]) -> Option<i64> {
         return None;
     }
     let start = if is_negative(bytes) { -1_i64 } else { 0 };
-    Some(bytes.iter().fold(start, |value, byte| value << 8 | i64::from(*byte)))
+    Some(
+        bytes
+            .iter()
+            .fold(start, |value, byte| value << 8 | i64::from(*byte)),
+    )
 }
 
 /// Checks the components of an object identifier: at most 31 bits each (`readBase128Int`).
@@ -250,7 +288,9 @@ mod tests {
     use super::*;
 
     fn read_any(bytes: &[u8]) -> Option<Vec<u8>> {
-        Reader::new(bytes).any().map(|element| element.contents.to_vec())
+        Reader::new(bytes)
+            .any()
+            .map(|element| element.contents.to_vec())
     }
 
     #[test]
@@ -258,7 +298,11 @@ mod tests {
         assert_eq!(read_any(&[4, 1, 9, 9]), Some(vec![9]));
         assert_eq!(read_any(&[4, 2, 9]), None);
         assert_eq!(read_any(&[4, 0x80, 0, 0]), None);
-        assert_eq!(read_any(&[4, 0x81, 1, 9]), None, "long form for a short length");
+        assert_eq!(
+            read_any(&[4, 0x81, 1, 9]),
+            None,
+            "long form for a short length"
+        );
         let mut long = vec![4, 0x81, 128];
         long.extend([7; 128]);
         assert_eq!(read_any(&long), Some(vec![7; 128]));
@@ -286,12 +330,21 @@ mod tests {
 
     #[test]
     fn bit_strings_have_zero_padding() {
-        assert!(Reader::new(&[3, 2, 5, 0xa0]).bit_string().is_some_and(|bits| bits.bit(0) && !bits.bit(1) && bits.bit(2)));
+        assert!(
+            Reader::new(&[3, 2, 5, 0xa0])
+                .bit_string()
+                .is_some_and(|bits| bits.bit(0) && !bits.bit(1) && bits.bit(2))
+        );
         assert!(Reader::new(&[3, 2, 5, 0xa1]).bit_string().is_none());
         assert!(Reader::new(&[3, 2, 8, 0]).bit_string().is_none());
         assert!(Reader::new(&[3, 1, 1]).bit_string().is_none());
         assert!(Reader::new(&[3, 0]).bit_string().is_none());
-        assert_eq!(Reader::new(&[3, 3, 4, 0xab, 0xc0]).bit_string().map(|bits| bits.right_aligned().into_owned()), Some(vec![0x0a, 0xbc]));
+        assert_eq!(
+            Reader::new(&[3, 3, 4, 0xab, 0xc0])
+                .bit_string()
+                .map(|bits| bits.right_aligned().into_owned()),
+            Some(vec![0x0a, 0xbc])
+        );
     }
 
     #[test]
@@ -300,11 +353,24 @@ mod tests {
         let strict = |bytes: &[u8]| canonical_identifier(bytes, false).map(Cow::into_owned);
         assert_eq!(strict(&[0x55, 0x1d, 0x11]), Some(vec![0x55, 0x1d, 0x11]));
         assert_eq!(strict(&[0x55, 0x1d, 0x80, 0x11]), None);
-        assert_eq!(lenient(&[0x55, 0x1d, 0x80, 0x11]), Some(vec![0x55, 0x1d, 0x11]));
-        assert_eq!(lenient(&[0x55, 0x81, 0x80, 0x01]), Some(vec![0x55, 0x81, 0x80, 0x01]));
+        assert_eq!(
+            lenient(&[0x55, 0x1d, 0x80, 0x11]),
+            Some(vec![0x55, 0x1d, 0x11])
+        );
+        assert_eq!(
+            lenient(&[0x55, 0x81, 0x80, 0x01]),
+            Some(vec![0x55, 0x81, 0x80, 0x01])
+        );
         assert_eq!(strict(&[0x55, 0x81]), None, "truncated");
-        assert_eq!(strict(&[0x55, 0x88, 0x80, 0x80, 0x80, 0x00]), None, "more than 31 bits");
-        assert_eq!(strict(&[0x55, 0x87, 0xff, 0xff, 0xff, 0x7f]).map(|oid| oid.len()), Some(6));
+        assert_eq!(
+            strict(&[0x55, 0x88, 0x80, 0x80, 0x80, 0x00]),
+            None,
+            "more than 31 bits"
+        );
+        assert_eq!(
+            strict(&[0x55, 0x87, 0xff, 0xff, 0xff, 0x7f]).map(|oid| oid.len()),
+            Some(6)
+        );
         assert_eq!(strict(&[]), None);
     }
 }

@@ -18,7 +18,9 @@ const LEAST_PSS_BYTES: usize = 2 * 32 + 2;
 /// Whether a program with this key can prove it in TLS 1.3.
 pub(crate) fn can_sign(key: &PublicKey<'_>, go: Go) -> bool {
     match key {
-        PublicKey::Rsa { .. } => key.rsa_bits().is_some_and(|bits| (bits - 1).div_ceil(8) >= LEAST_PSS_BYTES && bits >= go.least_rsa_bits()),
+        PublicKey::Rsa { .. } => key.rsa_bits().is_some_and(|bits| {
+            (bits - 1).div_ceil(8) >= LEAST_PSS_BYTES && bits >= go.least_rsa_bits()
+        }),
         PublicKey::Ecdsa { curve, .. } => *curve != Curve::P224,
         PublicKey::Ed25519(_) => true,
         PublicKey::Dsa | PublicKey::Unknown => false,
@@ -36,10 +38,19 @@ pub(crate) fn takes_rsa_size(bits: usize, go: Go) -> bool {
 }
 
 /// Whether the Certificate message fits what the receiver reads.
-pub(crate) fn certificate_message_fits<'c>(certificates: impl Iterator<Item = &'c [u8]>, receiver: Go) -> bool {
-    let limit = if receiver.is_at_least(GoRelease::V1_24) { 262_144 } else { 65_536 };
+pub(crate) fn certificate_message_fits<'c>(
+    certificates: impl Iterator<Item = &'c [u8]>,
+    receiver: Go,
+) -> bool {
+    let limit = if receiver.is_at_least(GoRelease::V1_24) {
+        262_144
+    } else {
+        65_536
+    };
     // Request context and list length, then for each its length and its extensions' length.
-    let size = certificates.fold(4_usize, |size, certificate| size.saturating_add(certificate.len() + 5));
+    let size = certificates.fold(4_usize, |size, certificate| {
+        size.saturating_add(certificate.len() + 5)
+    });
     size <= limit
 }
 
@@ -47,6 +58,8 @@ pub(crate) fn certificate_message_fits<'c>(certificates: impl Iterator<Item = &'
 pub(crate) fn certificate_request_fits(anchors: &Pool<'_>) -> bool {
     /// status_request, signed_certificate_timestamp, signature_algorithms, signature_algorithms_cert and the header.
     const OTHER_EXTENSIONS: usize = 4 + 4 + 30 + 30 + 6;
-    let names = anchors.subjects().fold(0_usize, |size, (name, count)| size.saturating_add((name.len() + 2).saturating_mul(count)));
+    let names = anchors.subjects().fold(0_usize, |size, (name, count)| {
+        size.saturating_add((name.len() + 2).saturating_mul(count))
+    });
     names + OTHER_EXTENSIONS <= 65_535
 }

@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
-use crypto_bigint::{BoxedUint, NonZero, Odd};
-use dockseal_docker::version::{Go, GodebugDefaults, GoRelease};
+use crypto_bigint::{BoxedUint, ConcatenatingMul as _, NonZero, Odd};
+use dockseal_docker::version::{Go, GoRelease, GodebugDefaults};
 use ring::signature::KeyPair as _;
 use ring::{rand, signature};
 
@@ -33,13 +33,20 @@ pub(crate) enum KeyMatch {
 
 /// Tries PKCS#1, PKCS#8 and SEC 1 in turn, whatever the label said, and compares.
 pub(crate) fn compare(der: &[u8], certificate_key: &PublicKey<'_>, go: Go) -> KeyMatch {
-    let Some(key) = parse(der, go) else { return KeyMatch::Unparsable };
+    let Some(key) = parse(der, go) else {
+        return KeyMatch::Unparsable;
+    };
     match (certificate_key, key) {
-        (PublicKey::Rsa { modulus, .. }, Parsed::Rsa(key)) if modulus.len() > MOST_RSA_BYTES && *key.modulus == **modulus => KeyMatch::TooLarge,
+        (PublicKey::Rsa { modulus, .. }, Parsed::Rsa(key))
+            if modulus.len() > MOST_RSA_BYTES && *key.modulus == **modulus =>
+        {
+            KeyMatch::TooLarge
+        }
         (PublicKey::Rsa { modulus, exponent }, Parsed::Rsa(key)) => {
             if !key.is_valid(go) {
                 KeyMatch::Unparsable
-            } else if *key.modulus == **modulus && i128::from(key.exponent) == i128::from(*exponent) {
+            } else if *key.modulus == **modulus && i128::from(key.exponent) == i128::from(*exponent)
+            {
                 KeyMatch::Matches
             } else {
                 KeyMatch::Differs
@@ -54,11 +61,13 @@ pub(crate) fn compare(der: &[u8], certificate_key: &PublicKey<'_>, go: Go) -> Ke
                 KeyMatch::Differs
             }
         }
-        (PublicKey::Ed25519(public), Parsed::Ed25519(seed)) => match signature::Ed25519KeyPair::from_seed_unchecked(seed) {
-            Ok(pair) if pair.public_key().as_ref() == public.as_ref() => KeyMatch::Matches,
-            Ok(_) => KeyMatch::Differs,
-            Err(_) => KeyMatch::Unparsable,
-        },
+        (PublicKey::Ed25519(public), Parsed::Ed25519(seed)) => {
+            match signature::Ed25519KeyPair::from_seed_unchecked(seed) {
+                Ok(pair) if pair.public_key().as_ref() == public.as_ref() => KeyMatch::Matches,
+                Ok(_) => KeyMatch::Differs,
+                Err(_) => KeyMatch::Unparsable,
+            }
+        }
         (PublicKey::Dsa | PublicKey::Unknown, _) | (_, _) => KeyMatch::WrongKind,
     }
 }
@@ -86,7 +95,11 @@ fn parse_pkcs8(der: &[u8], go: Go) -> Option<Parsed<'_>> {
     let key = fields.required(Tag::OCTET_STRING)?;
     match identifier.as_ref() {
         crate::x509::RSA => RsaKey::parse(key).map(Parsed::Rsa),
-        crate::x509::EC => parse_sec1(key, Reader::new(parameters).object_identifier(go).as_deref(), go),
+        crate::x509::EC => parse_sec1(
+            key,
+            Reader::new(parameters).object_identifier(go).as_deref(),
+            go,
+        ),
         crate::x509::ED25519 if parameters.is_empty() => {
             let seed = Fields::only(key, Tag::OCTET_STRING)?;
             (seed.len() == 32).then_some(Parsed::Ed25519(seed))
@@ -122,11 +135,19 @@ fn identifier(contents: &[u8], go: Go) -> Option<Cow<'_, [u8]>> {
 }
 
 fn integer64(contents: &[u8]) -> Option<i64> {
-    if der::is_minimal_integer(contents) { der::signed(contents) } else { None }
+    if der::is_minimal_integer(contents) {
+        der::signed(contents)
+    } else {
+        None
+    }
 }
 
 fn positive_integer(contents: &[u8]) -> Option<&[u8]> {
-    if der::is_minimal_integer(contents) { der::positive(contents) } else { None }
+    if der::is_minimal_integer(contents) {
+        der::positive(contents)
+    } else {
+        None
+    }
 }
 
 /// The number at exactly this length: leading zeros dropped or added.
@@ -134,22 +155,37 @@ fn fit(number: &[u8], length: usize) -> Option<Cow<'_, [u8]>> {
     match number.len().checked_sub(length) {
         Some(surplus) => {
             let (zeros, number) = number.split_at(surplus);
-            zeros.iter().all(|byte| *byte == 0).then_some(Cow::Borrowed(number))
+            zeros
+                .iter()
+                .all(|byte| *byte == 0)
+                .then_some(Cow::Borrowed(number))
         }
-        None => Some(Cow::Owned([&vec![0; length - number.len()], number].concat())),
+        None => Some(Cow::Owned(
+            [&vec![0; length - number.len()], number].concat(),
+        )),
     }
 }
 
 /// Whether the point is the scalar times the generator. A scalar of zero or past the order belongs to no point.
 fn belongs_to(curve: Curve, scalar: &[u8], point: &[u8]) -> bool {
     let with_ring = |algorithm| {
-        signature::EcdsaKeyPair::from_private_key_and_public_key(algorithm, scalar, point, &rand::SystemRandom::new()).is_ok()
+        signature::EcdsaKeyPair::from_private_key_and_public_key(
+            algorithm,
+            scalar,
+            point,
+            &rand::SystemRandom::new(),
+        )
+        .is_ok()
     };
     match curve {
         Curve::P256 => with_ring(&signature::ECDSA_P256_SHA256_ASN1_SIGNING),
         Curve::P384 => with_ring(&signature::ECDSA_P384_SHA384_ASN1_SIGNING),
-        Curve::P224 => p224::SecretKey::from_slice(scalar).is_ok_and(|key| p224::PublicKey::from_sec1_bytes(point).is_ok_and(|public| key.public_key() == public)),
-        Curve::P521 => p521::SecretKey::from_slice(scalar).is_ok_and(|key| p521::PublicKey::from_sec1_bytes(point).is_ok_and(|public| key.public_key() == public)),
+        Curve::P224 => p224::SecretKey::from_slice(scalar).is_ok_and(|key| {
+            p224::PublicKey::from_sec1_bytes(point).is_ok_and(|public| key.public_key() == public)
+        }),
+        Curve::P521 => p521::SecretKey::from_slice(scalar).is_ok_and(|key| {
+            p521::PublicKey::from_sec1_bytes(point).is_ok_and(|public| key.public_key() == public)
+        }),
     }
 }
 
@@ -196,7 +232,13 @@ impl<'a> RsaKey<'a> {
             }
         }
         let well_formed = rest.is_empty() && version <= 1;
-        well_formed.then_some(Self { modulus, exponent, private_exponent, primes, crt })
+        well_formed.then_some(Self {
+            modulus,
+            exponent,
+            private_exponent,
+            primes,
+            crt,
+        })
     }
 
     fn is_valid(&self, go: Go) -> bool {
@@ -206,31 +248,50 @@ impl<'a> RsaKey<'a> {
         // None of a valid key's numbers is longer than its modulus.
         let fits = |number: &&[u8]| number.len() <= self.modulus.len();
         if !go.is_at_least(GoRelease::V1_24) {
-            return self.primes.iter().all(fits) && self.private_exponent.len() <= 2 * MOST_RSA_BYTES && self.is_valid_to_1_19();
+            return self.primes.iter().all(fits)
+                && self.private_exponent.len() <= 2 * MOST_RSA_BYTES
+                && self.is_valid_to_1_19();
         }
-        let Some(crt) = self.crt.iter().map(|number| der::positive(number)).collect::<Option<Vec<_>>>() else { return false };
+        let Some(crt) = self
+            .crt
+            .iter()
+            .map(|number| der::positive(number))
+            .collect::<Option<Vec<_>>>()
+        else {
+            return false;
+        };
         let numbers_fit = fits(&self.private_exponent) && self.primes.iter().all(fits);
         if !numbers_fit || self.exponent % 2 == 0 {
             return false;
         }
-        let crt: Option<[&[u8]; 3]> = crt.try_into().ok().filter(|crt: &[&[u8]; 3]| crt.iter().all(fits));
+        let crt: Option<[&[u8]; 3]> = crt
+            .try_into()
+            .ok()
+            .filter(|crt: &[&[u8]; 3]| crt.iter().all(fits));
         // With the defaults of Go 1.20, wrong CRT values are computed anew (x509rsacrt=0).
         let forgives = go.defaults == GodebugDefaults::Go1_20;
-        self.is_valid_since_1_24(crt, go).unwrap_or(false) || (forgives && self.is_valid_since_1_24(None, go).unwrap_or(false))
+        self.is_valid_since_1_24(crt, go).unwrap_or(false)
+            || (forgives && self.is_valid_since_1_24(None, go).unwrap_or(false))
     }
 
     fn is_valid_to_1_19(&self) -> bool {
         let one = BoxedUint::one();
         let mut product = one.clone();
         for prime in &self.primes {
-            if product.bits_vartime() as usize > 8 * 2 * MOST_RSA_BYTES {
+            if product.bit_width_vartime() as usize > 8 * 2 * MOST_RSA_BYTES {
                 return false;
             }
-            product = product.mul(number(prime));
+            product = times(&product, &number(prime));
         }
-        let de = number(self.private_exponent).mul(BoxedUint::from(self.exponent.unsigned_abs()));
+        let de = times(
+            &number(self.private_exponent),
+            &BoxedUint::from(self.exponent.unsigned_abs()),
+        );
         product.cmp_vartime(number(self.modulus)).is_eq()
-            && self.primes.iter().all(|prime| less_one(prime).is_some_and(|below| de.rem_vartime(&below).cmp_vartime(&one).is_eq()))
+            && self.primes.iter().all(|prime| {
+                less_one(prime)
+                    .is_some_and(|below| de.rem_vartime(&below).cmp_vartime(&one).is_eq())
+            })
     }
 
     fn is_valid_since_1_24(&self, crt: Option<[&[u8]; 3]>, go: Go) -> Option<bool> {
@@ -239,36 +300,63 @@ impl<'a> RsaKey<'a> {
         if !is_odd(self.modulus) || d.cmp_vartime(&modulus).is_ge() {
             return Some(false);
         }
-        let [p, q] = self.primes.as_slice() else { return Some(self.primes.iter().all(|prime| **prime != [1])) };
+        let [p, q] = self.primes.as_slice() else {
+            return Some(self.primes.iter().all(|prime| **prime != [1]));
+        };
         let (p_below, q_below) = (less_one(p)?, less_one(q)?);
-        let (p, q) = (NonZero::new(number(p)).into_option()?, NonZero::new(number(q)).into_option()?);
+        let (p, q) = (
+            NonZero::new(number(p)).into_option()?,
+            NonZero::new(number(q)).into_option()?,
+        );
         let (dp, dq, q_inverse) = match crt {
             Some([dp, dq, q_inverse]) => (number(dp), number(dq), number(q_inverse)),
-            None => (d.rem_vartime(&p_below), d.rem_vartime(&q_below), inverse_by_fermat(&q, &p)?),
+            None => (
+                d.rem_vartime(&p_below),
+                d.rem_vartime(&q_below),
+                inverse_by_fermat(&q, &p)?,
+            ),
         };
         let one = BoxedUint::one();
         let e = BoxedUint::from(self.exponent.unsigned_abs());
         let n = NonZero::new(modulus.clone()).into_option()?;
-        let consistent = p.mul(&*q).rem_vartime(&n).bits_vartime() == 0
+        let consistent = times(&p, &q).rem_vartime(&n).bit_width_vartime() == 0
             && p.cmp_vartime(&modulus).is_lt()
             && q.cmp_vartime(&modulus).is_lt()
             && dp.cmp_vartime(&*p_below).is_lt()
             && dq.cmp_vartime(&*q_below).is_lt()
             && q_inverse.cmp_vartime(&*p).is_lt()
-            && dp.mul(&e).rem_vartime(&p_below).cmp_vartime(&one).is_eq()
-            && dq.mul(&e).rem_vartime(&q_below).cmp_vartime(&one).is_eq()
-            && q.mul(&q_inverse).rem_vartime(&p).cmp_vartime(&one).is_eq();
+            && times(&dp, &e)
+                .rem_vartime(&p_below)
+                .cmp_vartime(&one)
+                .is_eq()
+            && times(&dq, &e)
+                .rem_vartime(&q_below)
+                .cmp_vartime(&one)
+                .is_eq()
+            && times(&q, &q_inverse)
+                .rem_vartime(&p)
+                .cmp_vartime(&one)
+                .is_eq();
         let d_matches = !go.is_at_least(GoRelease::V1_26)
-            || (d.rem_vartime(&p_below).cmp_vartime(&dp).is_eq() && d.rem_vartime(&q_below).cmp_vartime(&dq).is_eq());
-        let bits = modulus.bits_vartime();
-        let difference = if p.cmp_vartime(&*q).is_ge() { distance(&p, &q) } else { distance(&q, &p) };
+            || (d.rem_vartime(&p_below).cmp_vartime(&dp).is_eq()
+                && d.rem_vartime(&q_below).cmp_vartime(&dq).is_eq());
+        let bits = modulus.bit_width_vartime();
+        let difference = if p.cmp_vartime(&*q).is_ge() {
+            distance(&p, &q)
+        } else {
+            distance(&q, &p)
+        };
         let far_apart = i64::from(difference) > i64::from(bits / 2) - 100;
-        Some(consistent && d_matches && far_apart && d.bits_vartime() > bits / 2)
+        Some(consistent && d_matches && far_apart && d.bit_width_vartime() > bits / 2)
     }
 }
 
 fn number(bytes: &[u8]) -> BoxedUint {
     BoxedUint::from_be_slice_vartime(bytes)
+}
+
+fn times(a: &BoxedUint, b: &BoxedUint) -> BoxedUint {
+    a.concatenating_mul(b)
 }
 
 fn is_odd(bytes: &[u8]) -> bool {
@@ -282,7 +370,7 @@ fn less_one(bytes: &[u8]) -> Option<NonZero<BoxedUint>> {
 
 /// The bits of `larger - smaller`.
 fn distance(larger: &BoxedUint, smaller: &BoxedUint) -> u32 {
-    larger.wrapping_sub(smaller).bits_vartime()
+    larger.wrapping_sub(smaller).bit_width_vartime()
 }
 
 /// 1/q mod p for a prime p, as Go computes it where a key does not say.
@@ -290,5 +378,9 @@ fn inverse_by_fermat(q: &NonZero<BoxedUint>, p: &NonZero<BoxedUint>) -> Option<B
     let odd: Odd<BoxedUint> = p.as_ref().to_odd().into_option()?;
     let exponent = p.wrapping_sub(BoxedUint::from(2_u8));
     let base = q.rem_vartime(p);
-    Some(BoxedMontyForm::new(base, &BoxedMontyParams::new_vartime(odd)).pow(&exponent).retrieve())
+    Some(
+        BoxedMontyForm::new(base, &BoxedMontyParams::new_vartime(odd))
+            .pow(&exponent)
+            .retrieve(),
+    )
 }

@@ -21,7 +21,12 @@ pub(crate) struct Unusable {
 
 impl Unusable {
     fn new(check: Check, file: FileKind, offset: Option<usize>, text: impl Into<String>) -> Self {
-        Self { check, file, offset, text: text.into() }
+        Self {
+            check,
+            file,
+            offset,
+            text: text.into(),
+        }
     }
 }
 
@@ -59,28 +64,65 @@ pub(crate) fn load_pair(cert: &[u8], key: &[u8], go: Go) -> Result<Chain, Unusab
     let mut skipped = Vec::new();
     let chain = Chain::of_blocks(pem::blocks(cert, go), &mut skipped);
     let Some((leaf, leaf_offset)) = chain.certificates.first() else {
-        return Err(Unusable::new(Check::CertificateMissing, FileKind::Cert, None, describe_skipped("certificate", &skipped)));
+        return Err(Unusable::new(
+            Check::CertificateMissing,
+            FileKind::Cert,
+            None,
+            describe_skipped("certificate", &skipped),
+        ));
     };
     let key_block = first_private_key(key, go)?;
-    let unusable = |check, file, offset, text: &str| Err(Unusable::new(check, file, Some(offset), text));
+    let unusable =
+        |check, file, offset, text: &str| Err(Unusable::new(check, file, Some(offset), text));
     let certificate = match Certificate::parse(leaf, go) {
         Ok(certificate) => certificate,
-        Err(malformed) => return unusable(Check::CertificateUnparsable, FileKind::Cert, *leaf_offset, malformed.0),
+        Err(malformed) => {
+            return unusable(
+                Check::CertificateUnparsable,
+                FileKind::Cert,
+                *leaf_offset,
+                malformed.0,
+            );
+        }
     };
     match key::compare(&key_block.contents, &certificate.public_key, go) {
         KeyMatch::Matches => {}
         KeyMatch::Differs => {
-            return unusable(Check::KeyMismatch, FileKind::Key, key_block.offset, "the private key is not the one for the certificate");
+            return unusable(
+                Check::KeyMismatch,
+                FileKind::Key,
+                key_block.offset,
+                "the private key is not the one for the certificate",
+            );
         }
         KeyMatch::WrongKind => {
-            return unusable(Check::KeyMismatch, FileKind::Key, key_block.offset, "the private key and the certificate's key are of different kinds, or of one that TLS does not use");
+            return unusable(
+                Check::KeyMismatch,
+                FileKind::Key,
+                key_block.offset,
+                "the private key and the certificate's key are of different kinds, or of one that TLS does not use",
+            );
         }
         KeyMatch::Unparsable => {
-            let check = if is_encrypted(&key_block) { Check::KeyEncrypted } else { Check::KeyUnparsable };
-            return unusable(check, FileKind::Key, key_block.offset, "the private key does not parse");
+            let check = if is_encrypted(&key_block) {
+                Check::KeyEncrypted
+            } else {
+                Check::KeyUnparsable
+            };
+            return unusable(
+                check,
+                FileKind::Key,
+                key_block.offset,
+                "the private key does not parse",
+            );
         }
         KeyMatch::TooLarge => {
-            return unusable(Check::BeyondTheJudge, FileKind::Key, key_block.offset, "the RSA key is too large to be checked here");
+            return unusable(
+                Check::BeyondTheJudge,
+                FileKind::Key,
+                key_block.offset,
+                "the RSA key is too large to be checked here",
+            );
         }
     }
     Ok(chain)
@@ -100,16 +142,29 @@ fn first_private_key(key: &[u8], go: Go) -> Result<Block<'_>, Unusable> {
             skipped.push(block.label.to_vec());
         }
     }
-    Err(Unusable::new(Check::KeyMissing, FileKind::Key, None, describe_skipped("private key", &skipped)))
+    Err(Unusable::new(
+        Check::KeyMissing,
+        FileKind::Key,
+        None,
+        describe_skipped("private key", &skipped),
+    ))
 }
 
 /// What the docker client asks of a key file before it loads the pair: a first block, and that not encrypted.
 pub(crate) fn check_first_key_block(key: &[u8], go: Go) -> Result<(), Unusable> {
     match pem::blocks(key, go).next() {
-        None => Err(Unusable::new(Check::KeyMissing, FileKind::Key, None, describe_skipped("private key", &[]))),
-        Some(block) if block.has_dek_info => {
-            Err(Unusable::new(Check::KeyEncrypted, FileKind::Key, Some(block.offset), "the private key is encrypted with a passphrase"))
-        }
+        None => Err(Unusable::new(
+            Check::KeyMissing,
+            FileKind::Key,
+            None,
+            describe_skipped("private key", &[]),
+        )),
+        Some(block) if block.has_dek_info => Err(Unusable::new(
+            Check::KeyEncrypted,
+            FileKind::Key,
+            Some(block.offset),
+            "the private key is encrypted with a passphrase",
+        )),
         Some(_) => Ok(()),
     }
 }
@@ -118,6 +173,12 @@ fn describe_skipped(wanted: &str, skipped: &[Vec<u8>]) -> String {
     if skipped.is_empty() {
         return format!("there is no PEM block with a {wanted}");
     }
-    let labels: Vec<String> = skipped.iter().map(|label| String::from_utf8_lossy(label).into_owned()).collect();
-    format!("there is no PEM block with a {wanted}, only: {}", labels.join(", "))
+    let labels: Vec<String> = skipped
+        .iter()
+        .map(|label| String::from_utf8_lossy(label).into_owned())
+        .collect();
+    format!(
+        "there is no PEM block with a {wanted}, only: {}",
+        labels.join(", ")
+    )
 }

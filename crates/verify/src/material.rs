@@ -91,7 +91,11 @@ pub struct MaterialFile {
 impl MaterialFile {
     /// A file that was read.
     #[must_use]
-    pub fn from_bytes(path: impl Into<PathBuf>, designation: Designation, bytes: impl Into<Vec<u8>>) -> Self {
+    pub fn from_bytes(
+        path: impl Into<PathBuf>,
+        designation: Designation,
+        bytes: impl Into<Vec<u8>>,
+    ) -> Self {
         Self::new(path, designation, Content::Bytes(bytes.into()))
     }
 
@@ -103,7 +107,11 @@ impl MaterialFile {
 
     /// A file that cannot be read.
     #[must_use]
-    pub fn unreadable(path: impl Into<PathBuf>, designation: Designation, reason: impl Into<String>) -> Self {
+    pub fn unreadable(
+        path: impl Into<PathBuf>,
+        designation: Designation,
+        reason: impl Into<String>,
+    ) -> Self {
         Self::new(path, designation, Content::Unreadable(reason.into()))
     }
 
@@ -114,7 +122,13 @@ impl MaterialFile {
     }
 
     fn new(path: impl Into<PathBuf>, designation: Designation, content: Content) -> Self {
-        Self { provenance: Provenance { path: path.into(), designation }, content }
+        Self {
+            provenance: Provenance {
+                path: path.into(),
+                designation,
+            },
+            content,
+        }
     }
 
     /// The bytes, if there are any.
@@ -151,11 +165,24 @@ pub struct Material {
 impl Material {
     /// A directory as Docker lays it out, from the bytes of ca.pem, cert.pem and key.pem.
     #[must_use]
-    pub fn from_bytes(directory: impl AsRef<Path>, ca: impl Into<Vec<u8>>, cert: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+    pub fn from_bytes(
+        directory: impl AsRef<Path>,
+        ca: impl Into<Vec<u8>>,
+        cert: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Self {
         let file = |kind: FileKind, bytes: Vec<u8>| {
-            MaterialFile::from_bytes(directory.as_ref().join(kind.default_name()), Designation::Default, bytes)
+            MaterialFile::from_bytes(
+                directory.as_ref().join(kind.default_name()),
+                Designation::Default,
+                bytes,
+            )
         };
-        Self { ca: file(FileKind::Ca, ca.into()), cert: file(FileKind::Cert, cert.into()), key: file(FileKind::Key, key.into()) }
+        Self {
+            ca: file(FileKind::Ca, ca.into()),
+            cert: file(FileKind::Cert, cert.into()),
+            key: file(FileKind::Key, key.into()),
+        }
     }
 
     /// One of the three.

@@ -39,7 +39,13 @@ impl Block<'_> {
 
 /// The blocks of a file in their order.
 pub(crate) fn blocks(text: &[u8], go: Go) -> Blocks<'_> {
-    Blocks { text, position: 0, backwards: go.is_at_least(GoRelease::V1_26), next_end: None, blank: None }
+    Blocks {
+        text,
+        position: 0,
+        backwards: go.is_at_least(GoRelease::V1_26),
+        next_end: None,
+        blank: None,
+    }
 }
 
 /// The blocks of a file in their order; ends where Go would find no further one.
@@ -57,7 +63,11 @@ impl<'a> Iterator for Blocks<'a> {
     type Item = Block<'a>;
 
     fn next(&mut self) -> Option<Block<'a>> {
-        let found = if self.backwards { self.next_from_end() } else { self.next_from_begin() };
+        let found = if self.backwards {
+            self.next_from_end()
+        } else {
+            self.next_from_begin()
+        };
         if found.is_none() {
             self.position = self.text.len();
         }
@@ -120,7 +130,14 @@ impl<'a> Blocks<'a> {
     }
 
     /// Decodes the body before `end` and checks the END line there.
-    fn finish(&mut self, label: &'a [u8], offset: usize, headers: Headers, body: usize, end: usize) -> Option<Block<'a>> {
+    fn finish(
+        &mut self,
+        label: &'a [u8],
+        offset: usize,
+        headers: Headers,
+        body: usize,
+        end: usize,
+    ) -> Option<Block<'a>> {
         let trailer = end + END.len();
         let label_end = trailer + label.len();
         if !self.rest(trailer).starts_with(label) || !self.rest(label_end).starts_with(DASHES) {
@@ -132,7 +149,13 @@ impl<'a> Blocks<'a> {
         }
         let contents = base64::decode(self.text.get(body..end).unwrap_or_default())?;
         self.position = line(self.text, after).1;
-        Some(Block { label, has_headers: headers.any, has_dek_info: headers.dek_info, contents, offset })
+        Some(Block {
+            label,
+            has_headers: headers.any,
+            has_dek_info: headers.dek_info,
+            contents,
+            offset,
+        })
     }
 
     /// Go up to 1.25: from the next BEGIN line on.
@@ -140,17 +163,29 @@ impl<'a> Blocks<'a> {
         let mut from = self.position;
         loop {
             let rest = self.rest(from);
-            let offset = if rest.starts_with(BEGIN) { from + BEGIN.len() } else { from + find_line_start(rest)? + BEGIN.len() };
+            let offset = if rest.starts_with(BEGIN) {
+                from + BEGIN.len()
+            } else {
+                from + find_line_start(rest)? + BEGIN.len()
+            };
             let (type_line, after_type) = line(self.text, offset);
             from = after_type;
-            let Some(label) = type_line.strip_suffix(DASHES) else { continue };
+            let Some(label) = type_line.strip_suffix(DASHES) else {
+                continue;
+            };
             let (headers, body) = self.headers(from)?;
             from = body;
             // An empty body: the END line follows at once, without a line end of its own to find.
-            let end = if !headers.any && self.rest(body).starts_with(END.get(1..).unwrap_or_default()) {
+            let end = if !headers.any
+                && self
+                    .rest(body)
+                    .starts_with(END.get(1..).unwrap_or_default())
+            {
                 body - 1
             } else {
-                let Some(end) = self.end_after(body) else { continue };
+                let Some(end) = self.end_after(body) else {
+                    continue;
+                };
                 end
             };
             if let Some(block) = self.finish(label, offset, headers, body, end) {
@@ -212,15 +247,24 @@ fn line(text: &[u8], from: usize) -> (&[u8], usize) {
         }
         None => (rest, text.len()),
     };
-    let kept = line.iter().rposition(|byte| !matches!(byte, b' ' | b'\t')).map_or(0, |index| index + 1);
+    let kept = line
+        .iter()
+        .rposition(|byte| !matches!(byte, b' ' | b'\t'))
+        .map_or(0, |index| index + 1);
     (line.get(..kept).unwrap_or_default(), next)
 }
 
 /// `bytes.TrimSpace` for ASCII; Rust's `trim_ascii` does not count the vertical tab.
 fn trim_space(text: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
-    let start = text.iter().position(|byte| !is_space(byte)).unwrap_or(text.len());
-    let end = text.iter().rposition(|byte| !is_space(byte)).map_or(start, |index| index + 1);
+    let start = text
+        .iter()
+        .position(|byte| !is_space(byte))
+        .unwrap_or(text.len());
+    let end = text
+        .iter()
+        .rposition(|byte| !is_space(byte))
+        .map_or(start, |index| index + 1);
     text.get(start..end).unwrap_or_default()
 }
 
@@ -254,7 +298,9 @@ fn rfind(text: &[u8], pattern: &[u8]) -> Option<usize> {
     loop {
         let index = text.get(..to)?.iter().rposition(|byte| *byte == last)?;
         if let Some(start) = (index + 1).checked_sub(pattern.len())
-            && text.get(start..).is_some_and(|tail| tail.starts_with(pattern))
+            && text
+                .get(start..)
+                .is_some_and(|tail| tail.starts_with(pattern))
         {
             return Some(start);
         }
@@ -272,7 +318,9 @@ mod tests {
     const NEW: Go = Version::V29.dockerd_go();
 
     fn contents(text: &str, go: Go) -> Vec<Vec<u8>> {
-        blocks(text.as_bytes(), go).map(|block| block.contents).collect()
+        blocks(text.as_bytes(), go)
+            .map(|block| block.contents)
+            .collect()
     }
 
     fn both(text: &str, expected: &[&[u8]]) {
@@ -284,9 +332,18 @@ mod tests {
     #[test]
     fn ordinary_blocks() {
         both("-----BEGIN A-----\nAQID\n-----END A-----\n", &[&[1, 2, 3]]);
-        both("-----BEGIN A-----\r\nAQ\r\nID\r\n-----END A-----", &[&[1, 2, 3]]);
-        both("text\n-----BEGIN A-----  \nAQID\n-----END A-----\t \nmore", &[&[1, 2, 3]]);
-        both("-----BEGIN A-----\nAQID\n-----END A-----\n-----BEGIN B-----\nBA==\n-----END B-----\n", &[&[1, 2, 3], &[4]]);
+        both(
+            "-----BEGIN A-----\r\nAQ\r\nID\r\n-----END A-----",
+            &[&[1, 2, 3]],
+        );
+        both(
+            "text\n-----BEGIN A-----  \nAQID\n-----END A-----\t \nmore",
+            &[&[1, 2, 3]],
+        );
+        both(
+            "-----BEGIN A-----\nAQID\n-----END A-----\n-----BEGIN B-----\nBA==\n-----END B-----\n",
+            &[&[1, 2, 3], &[4]],
+        );
         both("-----BEGIN A-----\n-----END A-----\n", &[&[]]);
         both("-----BEGIN A-----\n\n-----END A-----\n", &[&[]]);
     }
@@ -296,12 +353,18 @@ mod tests {
         both("\u{feff}-----BEGIN A-----\nAQID\n-----END A-----\n", &[]);
         both("  -----BEGIN A-----\n  AQID\n  -----END A-----\n", &[]);
         both("-----BEGIN A-----\rAQID\r-----END A-----\r", &[]);
-        both("\u{feff}\n-----BEGIN A-----\nAQID\n-----END A-----\n", &[&[1, 2, 3]]);
+        both(
+            "\u{feff}\n-----BEGIN A-----\nAQID\n-----END A-----\n",
+            &[&[1, 2, 3]],
+        );
     }
 
     #[test]
     fn broken_blocks_are_skipped() {
-        both("-----BEGIN A-----\nA?ID\n-----END A-----\n-----BEGIN A-----\nBA==\n-----END A-----\n", &[&[4]]);
+        both(
+            "-----BEGIN A-----\nA?ID\n-----END A-----\n-----BEGIN A-----\nBA==\n-----END A-----\n",
+            &[&[4]],
+        );
         both("-----BEGIN A-----\nAQID\n-----END B-----\n", &[]);
         both("-----BEGIN A-----\nAQID\n-----END A----\n", &[]);
         both("----BEGIN A-----\nAQID\n-----END A-----\n", &[]);
@@ -309,9 +372,15 @@ mod tests {
         both("-----BEGIN A-----\nAQID\n-----END A-----x\n", &[]);
         both("-----BEGIN A-----\nAQID\n", &[]);
         // A truncated block before a whole one.
-        both("-----BEGIN A-----\nAQ\n-----BEGIN A-----\nBA==\n-----END A-----\n", &[&[4]]);
+        both(
+            "-----BEGIN A-----\nAQ\n-----BEGIN A-----\nBA==\n-----END A-----\n",
+            &[&[4]],
+        );
         // END and BEGIN on one line lose both blocks.
-        both("-----BEGIN A-----\nAQID\n-----END A----------BEGIN A-----\nBA==\n-----END A-----\n", &[]);
+        both(
+            "-----BEGIN A-----\nAQID\n-----END A----------BEGIN A-----\nBA==\n-----END A-----\n",
+            &[],
+        );
     }
 
     #[test]
@@ -319,7 +388,9 @@ mod tests {
         let text = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAQID\n-----END RSA PRIVATE KEY-----\n";
         for go in [OLD, NEW] {
             let found: Vec<_> = blocks(text, go).collect();
-            assert!(matches!(found.as_slice(), [block] if block.has_headers && block.has_dek_info && block.contents == [1, 2, 3] && block.is_private_key()));
+            assert!(
+                matches!(found.as_slice(), [block] if block.has_headers && block.has_dek_info && block.contents == [1, 2, 3] && block.is_private_key())
+            );
         }
     }
 
@@ -333,7 +404,8 @@ mod tests {
 
     #[test]
     fn a_million_begins_cost_linear_time() {
-        let text = "-----BEGIN A-----\n".repeat(200_000) + "AQID\n-----END A-----" + &" ".repeat(200_000);
+        let text =
+            "-----BEGIN A-----\n".repeat(200_000) + "AQID\n-----END A-----" + &" ".repeat(200_000);
         for go in [OLD, NEW] {
             assert_eq!(contents(&text, go), [vec![1, 2, 3]]);
         }

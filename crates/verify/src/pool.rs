@@ -13,18 +13,11 @@ use crate::x509::{Certificate, PublicKey};
 /// The DER of the certificates that Go would take from a ca.pem, and what it silently skips.
 #[derive(Debug, Default)]
 pub(crate) struct Anchors {
-    pub(crate) certificates: Vec<Anchor>,
+    pub(crate) certificates: Vec<Vec<u8>>,
     /// Blocks that were no use: offset in the file and why.
     pub(crate) skipped: Vec<(usize, &'static str)>,
     /// How many blocks were skipped; `skipped` holds the first ones only.
     pub(crate) skipped_count: usize,
-}
-
-/// One anchor in its file.
-#[derive(Debug)]
-pub(crate) struct Anchor {
-    pub(crate) der: Vec<u8>,
-    pub(crate) offset: usize,
 }
 
 /// More complaints than this help nobody.
@@ -42,7 +35,7 @@ impl Anchors {
             } else {
                 match Certificate::parse(&block.contents, go) {
                     Ok(_) => {
-                        anchors.certificates.push(Anchor { der: block.contents, offset: block.offset });
+                        anchors.certificates.push(block.contents);
                         continue;
                     }
                     Err(malformed) => malformed.0,
@@ -89,13 +82,17 @@ impl<'a> Identity<'a> {
     /// Go stops at the first of equal subject and key that has a subjectAltName where this has none, or the reverse,
     /// even if an equal one follows.
     pub(crate) fn is_in(&self, chain: &[Self]) -> bool {
-        let mut twins = chain.iter().filter(|other| other.subject == self.subject && other.key_info == self.key_info);
+        let mut twins = chain
+            .iter()
+            .filter(|other| other.subject == self.subject && other.key_info == self.key_info);
         twins
-            .find_map(|other| match (self.subject_alt_name, other.subject_alt_name) {
-                (None, Some(_)) | (Some(_), None) => Some(false),
-                (own, other) if own == other => Some(true),
-                _ => None,
-            })
+            .find_map(
+                |other| match (self.subject_alt_name, other.subject_alt_name) {
+                    (None, Some(_)) | (Some(_), None) => Some(false),
+                    (own, other) if own == other => Some(true),
+                    _ => None,
+                },
+            )
             .unwrap_or(false)
     }
 }
@@ -108,15 +105,29 @@ pub(crate) struct Pool<'a> {
 }
 
 impl<'a> Pool<'a> {
+    /// The anchors as the Go that read them looks them up.
+    pub(crate) fn of(anchors: &'a Anchors, go: Go) -> Self {
+        let mut pool = Self::default();
+        for der in &anchors.certificates {
+            if let Ok(certificate) = Certificate::parse(der, go) {
+                pool.add(&certificate);
+            }
+        }
+        pool
+    }
+
     /// Adds a certificate unless it is there already.
     pub(crate) fn add(&mut self, certificate: &Certificate<'a>) {
         if self.known.insert(certificate.der) {
-            self.by_subject.entry(certificate.subject).or_default().push(Candidate {
-                der: certificate.der,
-                identity: Identity::of(certificate),
-                subject_key_id: certificate.extensions.subject_key_id,
-                has_key: certificate.public_key != PublicKey::Unknown,
-            });
+            self.by_subject
+                .entry(certificate.subject)
+                .or_default()
+                .push(Candidate {
+                    der: certificate.der,
+                    identity: Identity::of(certificate),
+                    subject_key_id: certificate.extensions.subject_key_id,
+                    has_key: certificate.public_key != PublicKey::Unknown,
+                });
         }
     }
 
@@ -127,7 +138,9 @@ impl<'a> Pool<'a> {
 
     /// The subjects, as a daemon lists them to its clients (`Subjects`).
     pub(crate) fn subjects(&self) -> impl Iterator<Item = (&'a [u8], usize)> + '_ {
-        self.by_subject.iter().map(|(subject, candidates)| (*subject, candidates.len()))
+        self.by_subject
+            .iter()
+            .map(|(subject, candidates)| (*subject, candidates.len()))
     }
 
     /// Whether some certificate of the pool has this subject.
@@ -138,7 +151,11 @@ impl<'a> Pool<'a> {
     /// Those that may have issued `child`: same name, the likeliest by key identifier first.
     pub(crate) fn potential_issuers(&self, child: &Certificate<'_>) -> Vec<Candidate<'a>> {
         let wanted = child.extensions.authority_key_id;
-        let mut candidates = self.by_subject.get(child.issuer).cloned().unwrap_or_default();
+        let mut candidates = self
+            .by_subject
+            .get(child.issuer)
+            .cloned()
+            .unwrap_or_default();
         candidates.sort_by_key(|candidate| match candidate.subject_key_id {
             id if id == wanted => 0,
             id if id.is_empty() != wanted.is_empty() => 1,

@@ -37,37 +37,66 @@ impl fmt::Display for SignatureError {
         match self {
             Self::Insecure(name) => write!(f, "the signature algorithm {name} is insecure"),
             Self::Unsupported => f.write_str("the signature algorithm is not implemented"),
-            Self::WrongKind => f.write_str("the signature is of another kind than the issuer's key"),
-            Self::SmallKey { bits } => write!(f, "an RSA key of {bits} bits is too small to verify with"),
-            Self::HugeKey { bits } => write!(f, "an RSA key of {bits} bits is too large to verify with here"),
+            Self::WrongKind => {
+                f.write_str("the signature is of another kind than the issuer's key")
+            }
+            Self::SmallKey { bits } => {
+                write!(f, "an RSA key of {bits} bits is too small to verify with")
+            }
+            Self::HugeKey { bits } => write!(
+                f,
+                "an RSA key of {bits} bits is too large to verify with here"
+            ),
             Self::Invalid => f.write_str("the signature does not verify"),
         }
     }
 }
 
 /// Verifies `signature` over `message`.
-pub(crate) fn verify(algorithm: SignatureAlgorithm, key: &PublicKey<'_>, message: &[u8], signature: &[u8], go: Go) -> Result<(), SignatureError> {
+pub(crate) fn verify(
+    algorithm: SignatureAlgorithm,
+    key: &PublicKey<'_>,
+    message: &[u8],
+    signature: &[u8],
+    go: Go,
+) -> Result<(), SignatureError> {
     match (algorithm, key) {
         (SignatureAlgorithm::Insecure(name), _) => Err(SignatureError::Insecure(name)),
-        (SignatureAlgorithm::Unsupported, _) | (_, PublicKey::Unknown | PublicKey::Dsa) => Err(SignatureError::Unsupported),
-        (SignatureAlgorithm::RsaPkcs1(digest), PublicKey::Rsa { modulus, exponent }) => {
-            Rsa { modulus, exponent: *exponent, digest, pss: false }.verify(message, signature, go)
+        (SignatureAlgorithm::Unsupported, _) | (_, PublicKey::Unknown | PublicKey::Dsa) => {
+            Err(SignatureError::Unsupported)
         }
-        (SignatureAlgorithm::RsaPss(digest), PublicKey::Rsa { modulus, exponent }) => {
-            Rsa { modulus, exponent: *exponent, digest, pss: true }.verify(message, signature, go)
+        (SignatureAlgorithm::RsaPkcs1(digest), PublicKey::Rsa { modulus, exponent }) => Rsa {
+            modulus,
+            exponent: *exponent,
+            digest,
+            pss: false,
         }
+        .verify(message, signature, go),
+        (SignatureAlgorithm::RsaPss(digest), PublicKey::Rsa { modulus, exponent }) => Rsa {
+            modulus,
+            exponent: *exponent,
+            digest,
+            pss: true,
+        }
+        .verify(message, signature, go),
         (SignatureAlgorithm::Ecdsa(digest), PublicKey::Ecdsa { curve, point }) => {
             valid(verify_ecdsa(*curve, digest, point, message, signature))
         }
-        (SignatureAlgorithm::Ed25519, PublicKey::Ed25519(key)) => {
-            valid(with_ring::UnparsedPublicKey::new(&with_ring::ED25519, key).verify(message, signature).is_ok())
-        }
+        (SignatureAlgorithm::Ed25519, PublicKey::Ed25519(key)) => valid(
+            with_ring::UnparsedPublicKey::new(&with_ring::ED25519, key)
+                .verify(message, signature)
+                .is_ok(),
+        ),
         _ => Err(SignatureError::WrongKind),
     }
 }
 
 fn valid(valid: bool) -> Result<(), SignatureError> {
-    if valid { Ok(()) } else { Err(SignatureError::Invalid) }
+    if valid {
+        Ok(())
+    } else {
+        Err(SignatureError::Invalid)
+    }
 }
 
 fn hash(digest: Digest, message: &[u8]) -> digest::Digest {
@@ -81,15 +110,30 @@ fn hash(digest: Digest, message: &[u8]) -> digest::Digest {
     )
 }
 
-fn verify_ecdsa(curve: Curve, digest: Digest, point: &[u8], message: &[u8], signature: &[u8]) -> bool {
+fn verify_ecdsa(
+    curve: Curve,
+    digest: Digest,
+    point: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
     let algorithm = match (curve, digest) {
         (Curve::P256, Digest::Sha256) => &with_ring::ECDSA_P256_SHA256_ASN1,
         (Curve::P256, Digest::Sha384) => &with_ring::ECDSA_P256_SHA384_ASN1,
         (Curve::P384, Digest::Sha256) => &with_ring::ECDSA_P384_SHA256_ASN1,
         (Curve::P384, Digest::Sha384) => &with_ring::ECDSA_P384_SHA384_ASN1,
-        _ => return verify_ecdsa_without_ring(curve, point, hash(digest, message).as_ref(), signature),
+        _ => {
+            return verify_ecdsa_without_ring(
+                curve,
+                point,
+                hash(digest, message).as_ref(),
+                signature,
+            );
+        }
     };
-    with_ring::UnparsedPublicKey::new(algorithm, point).verify(message, signature).is_ok()
+    with_ring::UnparsedPublicKey::new(algorithm, point)
+        .verify(message, signature)
+        .is_ok()
 }
 
 fn verify_ecdsa_without_ring(curve: Curve, point: &[u8], digest: &[u8], signature: &[u8]) -> bool {
@@ -127,7 +171,7 @@ impl Rsa<'_> {
             if bits < go.least_rsa_bits() {
                 return Err(SignatureError::SmallKey { bits });
             }
-            if self.exponent % 2 == 0 || !(2..1 << 31).contains(&self.exponent) {
+            if self.exponent.is_multiple_of(2) || !(2..1 << 31).contains(&self.exponent) {
                 return Err(SignatureError::Invalid);
             }
         }
@@ -136,19 +180,31 @@ impl Rsa<'_> {
         }
         if let Some(parameters) = self.ring_parameters(bits) {
             let exponent = self.exponent.to_be_bytes();
-            let key = with_ring::RsaPublicKeyComponents { n: self.modulus, e: without_leading_zeros(&exponent) };
+            let key = with_ring::RsaPublicKeyComponents {
+                n: self.modulus,
+                e: without_leading_zeros(&exponent),
+            };
             return valid(key.verify(parameters, message, signature).is_ok());
         }
         if bits > MOST_RSA_BITS {
             return Err(SignatureError::HugeKey { bits });
         }
-        let Some(encoded) = self.public_operation(signature) else { return Err(SignatureError::Invalid) };
+        let Some(encoded) = self.public_operation(signature) else {
+            return Err(SignatureError::Invalid);
+        };
         let digest = hash(self.digest, message);
-        valid(if self.pss { self.is_pss(&encoded, bits, digest.as_ref()) } else { self.is_pkcs1(&encoded, digest.as_ref()) })
+        valid(if self.pss {
+            self.is_pss(&encoded, bits, digest.as_ref())
+        } else {
+            self.is_pkcs1(&encoded, digest.as_ref())
+        })
     }
 
     fn ring_parameters(&self, bits: usize) -> Option<&'static with_ring::RsaParameters> {
-        if !(2048..=8192).contains(&bits) || self.exponent % 2 == 0 || !(3..1 << 33).contains(&self.exponent) {
+        if !(2048..=8192).contains(&bits)
+            || self.exponent.is_multiple_of(2)
+            || !(3..1 << 33).contains(&self.exponent)
+        {
             return None;
         }
         Some(match (self.pss, self.digest) {
@@ -164,21 +220,29 @@ impl Rsa<'_> {
     /// signature ^ exponent mod modulus, as long as the modulus; `None` for an even modulus.
     fn public_operation(&self, signature: &[u8]) -> Option<Vec<u8>> {
         let precision = u32::try_from(self.modulus.len() * 8).ok()?;
-        let modulus: Odd<BoxedUint> = Option::from(BoxedUint::from_be_slice(self.modulus, precision).ok()?.to_odd())?;
+        let modulus: Odd<BoxedUint> = Option::from(
+            BoxedUint::from_be_slice(self.modulus, precision)
+                .ok()?
+                .to_odd(),
+        )?;
         let signature = BoxedUint::from_be_slice(signature, precision).ok()?;
         if go_reduces_first(&signature, &modulus) {
             return None;
         }
         let parameters = BoxedMontyParams::new_vartime(modulus);
         let exponent = BoxedUint::from(self.exponent);
-        let power = BoxedMontyForm::new(signature, &parameters).pow(&exponent).retrieve();
+        let power = BoxedMontyForm::new(signature, &parameters)
+            .pow(&exponent)
+            .retrieve();
         let bytes = power.to_be_bytes();
         let spare = bytes.len().checked_sub(self.modulus.len())?;
         bytes.get(spare..).map(<[u8]>::to_vec)
     }
 
     fn is_pkcs1(&self, encoded: &[u8], digest: &[u8]) -> bool {
-        const SHA_2_PREFIX: [u8; 19] = [0x30, 0, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 0, 5, 0, 4, 0];
+        const SHA_2_PREFIX: [u8; 19] = [
+            0x30, 0, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 0, 5, 0, 4, 0,
+        ];
         let mut prefix = SHA_2_PREFIX;
         let (total, kind, length) = match self.digest {
             Digest::Sha256 => (0x31, 1, 0x20),
@@ -187,7 +251,13 @@ impl Rsa<'_> {
         };
         (prefix[1], prefix[14], prefix[18]) = (total, kind, length);
         let tail = prefix.len() + digest.len();
-        let Some(padding) = encoded.len().checked_sub(tail + 3).filter(|padding| *padding >= 8) else { return false };
+        let Some(padding) = encoded
+            .len()
+            .checked_sub(tail + 3)
+            .filter(|padding| *padding >= 8)
+        else {
+            return false;
+        };
         let expected = [&[0, 1][..], &vec![0xff; padding], &[0], &prefix, digest].concat();
         encoded == expected
     }
@@ -202,7 +272,9 @@ impl Rsa<'_> {
             return false;
         }
         let (masked, rest) = encoded.split_at(length - hash_length - 1);
-        let [hashed @ .., 0xbc] = rest else { return false };
+        let [hashed @ .., 0xbc] = rest else {
+            return false;
+        };
         let top_mask = 0xff_u8 >> (8 * length - encoded_bits);
         if masked.first().is_some_and(|first| first & !top_mask != 0) {
             return false;
@@ -212,13 +284,24 @@ impl Rsa<'_> {
             *first &= top_mask;
         }
         let (padding, salt) = block.split_at(block.len() - hash_length);
-        let [zeros @ .., 1] = padding else { return false };
-        zeros.iter().all(|byte| *byte == 0) && hash(self.digest, &[&[0; 8], digest, salt].concat()).as_ref() == hashed
+        let [zeros @ .., 1] = padding else {
+            return false;
+        };
+        zeros.iter().all(|byte| *byte == 0)
+            && hash(self.digest, &[&[0; 8], digest, salt].concat()).as_ref() == hashed
     }
 
     fn unmask(&self, masked: &[u8], seed: &[u8]) -> Vec<u8> {
-        let mask = (0_u32..).flat_map(|counter| hash(self.digest, &[seed, &counter.to_be_bytes()].concat()).as_ref().to_vec());
-        masked.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect()
+        let mask = (0_u32..).flat_map(|counter| {
+            hash(self.digest, &[seed, &counter.to_be_bytes()].concat())
+                .as_ref()
+                .to_vec()
+        });
+        masked
+            .iter()
+            .zip(mask)
+            .map(|(byte, mask)| byte ^ mask)
+            .collect()
     }
 }
 

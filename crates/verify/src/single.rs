@@ -12,7 +12,6 @@ use crate::path::{Options, Purpose, hostname};
 use crate::pool::{Anchors, Pool};
 use crate::scenario::Scenario;
 use crate::verdict::{Finding, Status, Verdict};
-use crate::x509::Certificate;
 
 /// The pairs of versions that a new bundle must work with: the newest first.
 const GENERATIONS: [Version; 3] = [Version::V29, Version::V28, Version::V20_10];
@@ -23,12 +22,24 @@ const GENERATIONS: [Version; 3] = [Version::V29, Version::V28, Version::V20_10];
 /// the newest generation and the first host. Without hosts no name is checked that a client would dial.
 #[must_use]
 pub fn judge_daemon(material: &Material, hosts: &[&str], now: OffsetDateTime) -> Verdict {
-    let client = Material { ca: material.ca.clone(), cert: absent(), key: absent() };
+    let client = Material {
+        ca: material.ca.clone(),
+        cert: absent(),
+        key: absent(),
+    };
     let verdicts = GENERATIONS.iter().flat_map(|version| {
         let client = &client;
         hosts.iter().map(move |host| {
             let scenario = Scenario::mutual(*host).between(*version, *version);
-            without(judge(material, client, &scenario, now), &[Gate::ClientLoads, Gate::ClientOffersCertificate, Gate::DaemonAcceptsClient], "the daemon is judged alone")
+            without(
+                judge(material, client, &scenario, now),
+                &[
+                    Gate::ClientLoads,
+                    Gate::ClientOffersCertificate,
+                    Gate::DaemonAcceptsClient,
+                ],
+                "the daemon is judged alone",
+            )
         })
     });
     first_refusal(verdicts)
@@ -40,11 +51,25 @@ pub fn judge_daemon(material: &Material, hosts: &[&str], now: OffsetDateTime) ->
 /// the newest generation.
 #[must_use]
 pub fn judge_client(material: &Material, now: OffsetDateTime) -> Verdict {
-    let daemon = Material { ca: material.ca.clone(), cert: absent(), key: absent() };
+    let daemon = Material {
+        ca: material.ca.clone(),
+        cert: absent(),
+        key: absent(),
+    };
     let verdicts = GENERATIONS.iter().map(|version| {
         let scenario = Scenario::mutual("localhost").between(*version, *version);
-        let other = [Gate::DaemonStarts, Gate::SameProtocol, Gate::Handshake, Gate::ClientReadsDaemon, Gate::ClientAcceptsDaemon];
-        without(judge(&daemon, material, &scenario, now), &other, "the client is judged alone")
+        let other = [
+            Gate::DaemonStarts,
+            Gate::SameProtocol,
+            Gate::Handshake,
+            Gate::ClientReadsDaemon,
+            Gate::ClientAcceptsDaemon,
+        ];
+        without(
+            judge(&daemon, material, &scenario, now),
+            &other,
+            "the client is judged alone",
+        )
     });
     first_refusal(verdicts)
 }
@@ -60,7 +85,9 @@ fn without(mut verdict: Verdict, gates: &[Gate], reason: &'static str) -> Verdic
             *status = Status::NotApplicable(reason);
         }
     }
-    verdict.findings.retain(|finding| finding.gate.is_none_or(|gate| !gates.contains(&gate)));
+    verdict
+        .findings
+        .retain(|finding| finding.gate.is_none_or(|gate| !gates.contains(&gate)));
     verdict
 }
 
@@ -85,7 +112,14 @@ fn first_refusal(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
 ///
 /// The verifier is the docker client of `version` for a daemon's certificate, its dockerd for a client's.
 #[must_use]
-pub fn judge_chain(chain: &[u8], anchors: &[u8], purpose: Purpose, host: Option<&str>, now: OffsetDateTime, version: Version) -> Verdict {
+pub fn judge_chain(
+    chain: &[u8],
+    anchors: &[u8],
+    purpose: Purpose,
+    host: Option<&str>,
+    now: OffsetDateTime,
+    version: Version,
+) -> Verdict {
     let (go, gate) = match purpose {
         Purpose::Server => (version.docker_go(), Gate::ClientAcceptsDaemon),
         Purpose::Client => (version.dockerd_go(), Gate::DaemonAcceptsClient),
@@ -93,27 +127,40 @@ pub fn judge_chain(chain: &[u8], anchors: &[u8], purpose: Purpose, host: Option<
     let anchors = Anchors::read(anchors, go);
     let chain = Chain::read(chain, go);
     let host = host.map(hostname::as_dialled);
-    let options = Options { purpose, host: host.as_deref(), now, go };
-    let mut pool = Pool::default();
-    for anchor in &anchors.certificates {
-        if let Ok(certificate) = Certificate::parse(&anchor.der, go) {
-            pool.add(&certificate);
-        }
-    }
+    let options = Options {
+        purpose,
+        host: host.as_deref(),
+        now,
+        go,
+    };
+    let pool = Pool::of(&anchors, go);
     let refused = if chain.certificates.is_empty() {
-        Some((Check::CertificateMissing, "there is no PEM block with a certificate".to_owned()))
+        Some((
+            Check::CertificateMissing,
+            "there is no PEM block with a certificate".to_owned(),
+        ))
     } else {
         match read_certificates(&chain, go) {
             Err(unusable) => Some((unusable.check, unusable.text)),
-            Ok(certificates) => verify_path(&certificates, &pool, options).err().map(|error| (check_of(&error), error.to_string())),
+            Ok(certificates) => verify_path(&certificates, &pool, options)
+                .err()
+                .map(|error| (check_of(&error), error.to_string())),
         }
     };
     let status = match refused {
         None => Status::Passed,
-        Some((Check::BeyondTheJudge, _)) => Status::Skipped("the judge does not compute with keys this large"),
+        Some((Check::BeyondTheJudge, _)) => {
+            Status::Skipped("the judge does not compute with keys this large")
+        }
         Some(_) => Status::Failed,
     };
-    let findings = refused.map(|(check, text)| Finding { check, severity: check.severity(), gate: Some(gate), place: None, text });
+    let findings = refused.map(|(check, text)| Finding {
+        check,
+        severity: check.severity(),
+        gate: Some(gate),
+        place: None,
+        text,
+    });
     Verdict {
         gates: vec![(gate, status)],
         findings: findings.into_iter().collect(),

@@ -126,7 +126,9 @@ impl Verdict {
 
     /// The findings that make Docker refuse.
     pub fn refusals(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|finding| finding.severity == Severity::Refusal)
+        self.findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Refusal)
     }
 
     /// Whether the connection is made and encrypted.

@@ -1,5 +1,7 @@
 //! The judge against what real docker and dockerd did, recorded on 2026-11-23.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::Path;
@@ -16,7 +18,9 @@ type Files = HashMap<String, Vec<u8>>;
 fn materials() -> Files {
     let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/docker-truth/materials.tar.gz");
     let mut files = Files::new();
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(std::fs::File::open(archive).unwrap()));
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(
+        std::fs::File::open(archive).unwrap(),
+    ));
     for entry in archive.entries().unwrap() {
         let mut entry = entry.unwrap();
         let path = entry.path().unwrap().to_str().unwrap().to_owned();
@@ -35,7 +39,11 @@ fn side(files: &Files, scenario: &str, side: &str, designation: Designation) -> 
             None => MaterialFile::missing(path, designation),
         }
     };
-    Material { ca: file(FileKind::Ca), cert: file(FileKind::Cert), key: file(FileKind::Key) }
+    Material {
+        ca: file(FileKind::Ca),
+        cert: file(FileKind::Cert),
+        key: file(FileKind::Key),
+    }
 }
 
 /// The recorder's word for an outcome.
@@ -64,7 +72,18 @@ fn agrees_with_every_recorded_outcome() {
     let mut disagreements = Vec::new();
     for line in table.lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<&str> = line.split('\t').collect();
-        let [scenario, host, client_mode, daemon_mode, docker, dockerd, outcome] = fields.as_slice() else { panic!("{line}") };
+        let [
+            scenario,
+            host,
+            client_mode,
+            daemon_mode,
+            docker,
+            dockerd,
+            outcome,
+        ] = fields.as_slice()
+        else {
+            panic!("{line}")
+        };
         let (mode, designation) = match *client_mode {
             "none" => (ClientMode::None, Designation::Named),
             "tls" => (ClientMode::Tls, Designation::Named),
@@ -92,9 +111,20 @@ fn agrees_with_every_recorded_outcome() {
         judged += 1;
         let predicted = word(verdict.outcome(), mode);
         if predicted != *outcome {
-            disagreements.push(format!("{line}: predicted {predicted}: {:?}", verdict.refusals().map(|finding| &finding.text).collect::<Vec<_>>()));
+            disagreements.push(format!(
+                "{line}: predicted {predicted}: {:?}",
+                verdict
+                    .refusals()
+                    .map(|finding| &finding.text)
+                    .collect::<Vec<_>>()
+            ));
         }
     }
     assert_eq!(judged, 1550);
-    assert!(disagreements.is_empty(), "{} of {judged} disagree:\n{}", disagreements.len(), disagreements.join("\n"));
+    assert!(
+        disagreements.is_empty(),
+        "{} of {judged} disagree:\n{}",
+        disagreements.len(),
+        disagreements.join("\n")
+    );
 }

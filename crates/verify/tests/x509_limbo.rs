@@ -22,13 +22,17 @@ fn variable(name: &str) -> Option<PathBuf> {
 }
 
 /// The suite's folder; where there is none that is said aloud, and fails in CI.
+#[expect(clippy::print_stderr, reason = "a skipped test must be heard of")]
 fn data() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let folder = variable("DOCKSEAL_LIMBO").unwrap_or(beside);
     if folder.join("limbo.json.xz").is_file() {
         return Some(folder);
     }
-    let message = format!("SKIPPED: x509-limbo is not at {}; set DOCKSEAL_LIMBO to its folder", folder.display());
+    let message = format!(
+        "SKIPPED: x509-limbo is not at {}; set DOCKSEAL_LIMBO to its folder",
+        folder.display()
+    );
     assert!(variable("CI").is_none(), "{message}");
     eprintln!("\n*** {message} ***\n");
     None
@@ -39,7 +43,12 @@ fn text(value: &Value) -> &str {
 }
 
 fn joined(values: &Value) -> String {
-    values.as_array().into_iter().flatten().map(|pem| format!("{}\n", text(pem))).collect()
+    values
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|pem| format!("{}\n", text(pem)))
+        .collect()
 }
 
 #[test]
@@ -49,7 +58,12 @@ fn agrees_with_docker_on_every_case() {
     let compressed = std::fs::read(folder.join("limbo.json.xz")).unwrap();
     lzma_rs::xz_decompress(&mut compressed.as_slice(), &mut json).unwrap();
     let suite: Value = serde_json::from_slice(&json).unwrap();
-    let cases: HashMap<&str, &Value> = suite["testcases"].as_array().unwrap().iter().map(|case| (text(&case["id"]), case)).collect();
+    let cases: HashMap<&str, &Value> = suite["testcases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|case| (text(&case["id"]), case))
+        .collect();
 
     let answers = std::fs::read_to_string(folder.join("limbo-docker.jsonl")).unwrap();
     let mut judged = 0;
@@ -59,19 +73,44 @@ fn agrees_with_docker_on_every_case() {
         let id = text(&answer["id"]);
         let case = cases[id.strip_suffix("::as-client").unwrap_or(id)];
         let as_client = id.ends_with("::as-client") || text(&case["validation_kind"]) == "CLIENT";
-        let purpose = if as_client { Purpose::Client } else { Purpose::Server };
+        let purpose = if as_client {
+            Purpose::Client
+        } else {
+            Purpose::Server
+        };
         let host = text(&case["expected_peer_name"]["value"]);
         let host = (!as_client && !host.is_empty()).then_some(host);
-        let now = case["validation_time"].as_str().map_or(RECORDED_AT, |at| OffsetDateTime::parse(at, &Rfc3339).unwrap());
-        let chain = format!("{}\n{}", text(&case["peer_certificate"]), joined(&case["untrusted_intermediates"]));
+        let now = case["validation_time"].as_str().map_or(RECORDED_AT, |at| {
+            OffsetDateTime::parse(at, &Rfc3339).unwrap()
+        });
+        let chain = format!(
+            "{}\n{}",
+            text(&case["peer_certificate"]),
+            joined(&case["untrusted_intermediates"])
+        );
         let anchors = joined(&case["trusted_certs"]);
-        let verdict = judge_chain(chain.as_bytes(), anchors.as_bytes(), purpose, host, now, Version::V28);
+        let verdict = judge_chain(
+            chain.as_bytes(),
+            anchors.as_bytes(),
+            purpose,
+            host,
+            now,
+            Version::V28,
+        );
         judged += 1;
         if Some(verdict.is_accepted()) != answer["docker_28_2"].as_bool() {
             let findings: Vec<_> = verdict.refusals().map(|finding| &finding.text).collect();
-            disagreements.push(format!("{line}\n  judge: {:?} {findings:?}", verdict.outcome()));
+            disagreements.push(format!(
+                "{line}\n  judge: {:?} {findings:?}",
+                verdict.outcome()
+            ));
         }
     }
     assert!(judged >= 400, "only {judged} answers");
-    assert!(disagreements.is_empty(), "{} of {judged} disagree:\n{}", disagreements.len(), disagreements.join("\n"));
+    assert!(
+        disagreements.is_empty(),
+        "{} of {judged} disagree:\n{}",
+        disagreements.len(),
+        disagreements.join("\n")
+    );
 }

@@ -17,11 +17,18 @@ pub(super) fn check(chain: &[Certificate<'_>], go: Go) -> Result<(), PathError> 
     let constraining: Vec<(usize, Prepared<'_>)> = chain
         .iter()
         .enumerate()
-        .filter_map(|(position, certificate)| Some((position, Prepared::new(certificate.extensions.name_constraints.as_ref()?, go))))
+        .filter_map(|(position, certificate)| {
+            Some((
+                position,
+                Prepared::new(certificate.extensions.name_constraints.as_ref()?, go),
+            ))
+        })
         .collect();
     for (position, certificate) in chain.iter().enumerate() {
         let above = constraining.partition_point(|(constraining, _)| *constraining <= position);
-        let Some(above) = constraining.get(above..).filter(|above| !above.is_empty()) else { continue };
+        let Some(above) = constraining.get(above..).filter(|above| !above.is_empty()) else {
+            continue;
+        };
         if certificate.extensions.subject_alt_name.is_none() {
             continue;
         }
@@ -45,9 +52,19 @@ impl<'c, 'a> Names<'c, 'a> {
     fn of(certificate: &'c Certificate<'a>, go: Go) -> Result<Self, PathError> {
         let extensions = &certificate.extensions;
         let unconstrainable = |name: &[u8]| PathError::UnconstrainableName(display(name));
-        let uri_hosts = extensions.uri_hosts.iter().map(|host| bare_uri_host(host, go).ok_or_else(|| unconstrainable(host)));
-        let mailboxes = extensions.email_addresses.iter().map(|name| Mailbox::parse(name, go).ok_or_else(|| unconstrainable(name)));
-        Ok(Self { certificate, uri_hosts: uri_hosts.collect::<Result<_, _>>()?, mailboxes: mailboxes.collect::<Result<_, _>>()? })
+        let uri_hosts = extensions
+            .uri_hosts
+            .iter()
+            .map(|host| bare_uri_host(host, go).ok_or_else(|| unconstrainable(host)));
+        let mailboxes = extensions
+            .email_addresses
+            .iter()
+            .map(|name| Mailbox::parse(name, go).ok_or_else(|| unconstrainable(name)));
+        Ok(Self {
+            certificate,
+            uri_hosts: uri_hosts.collect::<Result<_, _>>()?,
+            mailboxes: mailboxes.collect::<Result<_, _>>()?,
+        })
     }
 }
 
@@ -59,33 +76,56 @@ struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     fn new(constraints: &NameConstraints<'a>, go: Go) -> Self {
-        Self { permitted: Sets::new(&constraints.permitted, true, go), excluded: Sets::new(&constraints.excluded, false, go) }
+        Self {
+            permitted: Sets::new(&constraints.permitted, true, go),
+            excluded: Sets::new(&constraints.excluded, false, go),
+        }
     }
 
     fn check(&self, names: &Names<'_, '_>, go: Go) -> Result<(), PathError> {
         let extensions = &names.certificate.extensions;
         for address in &extensions.ip_addresses {
-            verdict(address, self.permitted.ip(address), self.excluded.ip(address))?;
+            verdict(
+                address,
+                self.permitted.ip(address),
+                self.excluded.ip(address),
+            )?;
         }
         for name in &extensions.dns_names {
             check_domain(name, go)?;
-            verdict(name, query(self.permitted.dns.as_ref(), name), query(self.excluded.dns.as_ref(), name))?;
+            verdict(
+                name,
+                query(self.permitted.dns.as_ref(), name),
+                query(self.excluded.dns.as_ref(), name),
+            )?;
         }
         for host in &names.uri_hosts {
             check_domain(host, go)?;
-            verdict(host, query(self.permitted.uri.as_ref(), host), query(self.excluded.uri.as_ref(), host))?;
+            verdict(
+                host,
+                query(self.permitted.uri.as_ref(), host),
+                query(self.excluded.uri.as_ref(), host),
+            )?;
         }
         for mailbox in &names.mailboxes {
             check_domain(mailbox.domain, go)?;
             let find = |set: &Option<EmailSet<'_>>| set.as_ref().map(|set| set.contains(mailbox));
-            verdict(mailbox.domain, find(&self.permitted.email), find(&self.excluded.email))?;
+            verdict(
+                mailbox.domain,
+                find(&self.permitted.email),
+                find(&self.excluded.email),
+            )?;
         }
         Ok(())
     }
 }
 
 fn check_domain(name: &[u8], go: Go) -> Result<(), PathError> {
-    if domain_is_valid(name, false, go) { Ok(()) } else { Err(PathError::UnconstrainableName(display(name))) }
+    if domain_is_valid(name, false, go) {
+        Ok(())
+    } else {
+        Err(PathError::UnconstrainableName(display(name)))
+    }
 }
 
 /// `None` means that there is no constraint of this kind.
@@ -113,8 +153,13 @@ struct Sets<'a> {
 
 impl<'a> Sets<'a> {
     fn new(subtrees: &Subtrees<'a>, permitted: bool, go: Go) -> Self {
-        let (ipv4, ipv6): (Vec<_>, Vec<_>) = subtrees.ip.iter().copied().partition(|range| range.address.len() == 4);
-        let compare = |a: &IpRange<'_>, b: &IpRange<'_>| (a.address, a.mask).cmp(&(b.address, b.mask));
+        let (ipv4, ipv6): (Vec<_>, Vec<_>) = subtrees
+            .ip
+            .iter()
+            .copied()
+            .partition(|range| range.address.len() == 4);
+        let compare =
+            |a: &IpRange<'_>, b: &IpRange<'_>| (a.address, a.mask).cmp(&(b.address, b.mask));
         Self {
             has_ip: !subtrees.ip.is_empty(),
             ipv4: sorted_and_pruned(ipv4, compare, |a, b| range_covers(a, b)),
@@ -126,14 +171,26 @@ impl<'a> Sets<'a> {
     }
 
     fn ip(&self, address: &[u8]) -> Option<bool> {
-        let ranges = if address.len() == 4 { &self.ipv4 } else { &self.ipv6 };
-        let found = search(ranges, |range| range.address.cmp(address), |range| range_contains(range, address));
+        let ranges = if address.len() == 4 {
+            &self.ipv4
+        } else {
+            &self.ipv6
+        };
+        let found = search(
+            ranges,
+            |range| range.address.cmp(address),
+            |range| range_contains(range, address),
+        );
         self.has_ip.then_some(found)
     }
 }
 
 /// Sorts, and drops what the kept one before already covers.
-fn sorted_and_pruned<T: Copy>(mut set: Vec<T>, compare: impl Fn(&T, &T) -> Ordering, covers: impl Fn(T, T) -> bool) -> Vec<T> {
+fn sorted_and_pruned<T: Copy>(
+    mut set: Vec<T>,
+    compare: impl Fn(&T, &T) -> Ordering,
+    covers: impl Fn(T, T) -> bool,
+) -> Vec<T> {
     set.sort_by(compare);
     let mut pruned: Vec<T> = Vec::with_capacity(set.len());
     for item in set {
@@ -145,22 +202,34 @@ fn sorted_and_pruned<T: Copy>(mut set: Vec<T>, compare: impl Fn(&T, &T) -> Order
 }
 
 /// Looks at the one element that sorts nearest below the target, or at the first.
-fn search<T: Copy>(set: &[T], compare: impl Fn(&T) -> Ordering, matches: impl Fn(T) -> bool) -> bool {
+fn search<T: Copy>(
+    set: &[T],
+    compare: impl Fn(&T) -> Ordering,
+    matches: impl Fn(T) -> bool,
+) -> bool {
     match set.binary_search_by(compare) {
         Ok(_) => true,
-        Err(index) => set.get(index.saturating_sub(1)).is_some_and(|item| matches(*item)),
+        Err(index) => set
+            .get(index.saturating_sub(1))
+            .is_some_and(|item| matches(*item)),
     }
 }
 
 /// `net.IPNet.Contains`: a mapped IPv4 address counts as IPv4, on both sides.
 fn range_contains(range: IpRange<'_>, address: &[u8]) -> bool {
     let (network, mask) = match as_ipv4(range.address) {
-        Some(short) if range.address.len() == 16 => (short, range.mask.get(12..).unwrap_or_default()),
+        Some(short) if range.address.len() == 16 => {
+            (short, range.mask.get(12..).unwrap_or_default())
+        }
         _ => (range.address, range.mask),
     };
     let address = as_ipv4(address).unwrap_or(address);
     address.len() == network.len()
-        && address.iter().zip(network).zip(mask).all(|((given, wanted), mask)| given & mask == wanted & mask)
+        && address
+            .iter()
+            .zip(network)
+            .zip(mask)
+            .all(|((given, wanted), mask)| given & mask == wanted & mask)
 }
 
 /// `net.IP.To4`.
@@ -173,7 +242,12 @@ fn as_ipv4(address: &[u8]) -> Option<&[u8]> {
 }
 
 fn range_covers(a: IpRange<'_>, b: IpRange<'_>) -> bool {
-    let last: Vec<u8> = b.address.iter().zip(b.mask).map(|(address, mask)| address | !mask).collect();
+    let last: Vec<u8> = b
+        .address
+        .iter()
+        .zip(b.mask)
+        .map(|(address, mask)| address | !mask)
+        .collect();
     range_contains(a, b.address) && range_contains(a, &last)
 }
 
@@ -191,17 +265,38 @@ impl<'a> DomainSet<'a> {
             return None;
         }
         if constraints.iter().any(|constraint| constraint.is_empty()) {
-            return Some(Self { all: true, set: Vec::new(), parents: HashSet::new() });
+            return Some(Self {
+                all: true,
+                set: Vec::new(),
+                parents: HashSet::new(),
+            });
         }
-        let set = sorted_and_pruned(constraints.to_vec(), |a, b| compare_domains(a, b), has_suffix);
-        let parents = if permitted { HashSet::new() } else { set.iter().filter_map(|name| parent(name)).collect() };
-        Some(Self { all: false, set, parents })
+        let set = sorted_and_pruned(
+            constraints.to_vec(),
+            |a, b| compare_domains(a, b),
+            has_suffix,
+        );
+        let parents = if permitted {
+            HashSet::new()
+        } else {
+            set.iter().filter_map(|name| parent(name)).collect()
+        };
+        Some(Self {
+            all: false,
+            set,
+            parents,
+        })
     }
 
     fn contains(&self, name: &[u8]) -> bool {
         self.all
-            || search(&self.set, |constraint| compare_domains(constraint, name), |constraint| has_suffix(constraint, name))
-            || name.starts_with(b"*") && parent(name).is_some_and(|parent| self.parents.contains(&parent))
+            || search(
+                &self.set,
+                |constraint| compare_domains(constraint, name),
+                |constraint| has_suffix(constraint, name),
+            )
+            || name.starts_with(b"*")
+                && parent(name).is_some_and(|parent| self.parents.contains(&parent))
     }
 }
 
@@ -213,15 +308,24 @@ fn parent(name: &[u8]) -> Option<Vec<u8>> {
 
 /// Compares from the end without regard to case; a dot sorts before everything.
 fn compare_domains(a: &[u8], b: &[u8]) -> Ordering {
-    let key = |byte: &u8| if *byte == b'.' { 0 } else { byte.to_ascii_lowercase() };
+    let key = |byte: &u8| {
+        if *byte == b'.' {
+            0
+        } else {
+            byte.to_ascii_lowercase()
+        }
+    };
     a.iter().rev().map(key).cmp(b.iter().rev().map(key))
 }
 
 /// Whether `name` is `suffix` or lies under it; with a leading dot, under it.
 fn has_suffix(suffix: &[u8], name: &[u8]) -> bool {
-    let Some(split) = name.len().checked_sub(suffix.len()) else { return false };
+    let Some(split) = name.len().checked_sub(suffix.len()) else {
+        return false;
+    };
     let (below, above) = name.split_at(split);
-    above.eq_ignore_ascii_case(suffix) && (below.is_empty() || below.ends_with(b".") || suffix.starts_with(b"."))
+    above.eq_ignore_ascii_case(suffix)
+        && (below.is_empty() || below.ends_with(b".") || suffix.starts_with(b"."))
 }
 
 struct EmailSet<'a> {
@@ -235,18 +339,34 @@ impl<'a> EmailSet<'a> {
         if constraints.is_empty() {
             return None;
         }
-        let (full, domains): (Vec<&[u8]>, Vec<&[u8]>) = constraints.iter().partition(|constraint| constraint.contains(&b'@'));
+        let (full, domains): (Vec<&[u8]>, Vec<&[u8]>) = constraints
+            .iter()
+            .partition(|constraint| constraint.contains(&b'@'));
         let mut mailboxes: HashMap<Vec<u8>, HashSet<Vec<u8>>> = HashMap::new();
-        for mailbox in full.into_iter().filter_map(|constraint| Mailbox::parse(constraint, go)) {
-            mailboxes.entry(mailbox.local).or_default().insert(mailbox.domain.to_ascii_lowercase());
+        for mailbox in full
+            .into_iter()
+            .filter_map(|constraint| Mailbox::parse(constraint, go))
+        {
+            mailboxes
+                .entry(mailbox.local)
+                .or_default()
+                .insert(mailbox.domain.to_ascii_lowercase());
         }
-        Some(Self { domains: DomainSet::new(&domains, permitted), mailboxes })
+        Some(Self {
+            domains: DomainSet::new(&domains, permitted),
+            mailboxes,
+        })
     }
 
     fn contains(&self, mailbox: &Mailbox<'_>) -> bool {
         let domain = mailbox.domain.to_ascii_lowercase();
-        self.mailboxes.get(&mailbox.local).is_some_and(|domains| domains.contains(&domain))
-            || self.domains.as_ref().is_some_and(|domains| domains.contains(&domain))
+        self.mailboxes
+            .get(&mailbox.local)
+            .is_some_and(|domains| domains.contains(&domain))
+            || self
+                .domains
+                .as_ref()
+                .is_some_and(|domains| domains.contains(&domain))
     }
 }
 
@@ -262,13 +382,25 @@ mod tests {
         };
         for permitted in [true, false] {
             assert!(contains(&["example.test"], "example.test", permitted));
-            assert!(contains(&["b.test", "Example.test", "a.test"], "d1.eXample.test", permitted));
+            assert!(contains(
+                &["b.test", "Example.test", "a.test"],
+                "d1.eXample.test",
+                permitted
+            ));
             assert!(!contains(&["example.test"], "badexample.test", permitted));
             assert!(!contains(&[".example.test"], "example.test", permitted));
             assert!(contains(&[".example.test"], "d1.example.test", permitted));
             assert!(contains(&["", "x"], "y", permitted));
-            assert!(contains(&["a.com", "a.a.com", "a-a.com"], "b.a.a.com", permitted));
-            assert!(contains(&["a.com", "a.a.com", "a-a.com"], "b.a-a.com", permitted));
+            assert!(contains(
+                &["a.com", "a.a.com", "a-a.com"],
+                "b.a.a.com",
+                permitted
+            ));
+            assert!(contains(
+                &["a.com", "a.a.com", "a-a.com"],
+                "b.a-a.com",
+                permitted
+            ));
         }
         // A wildcard may expand to an excluded name.
         assert!(contains(&["d1.example.test"], "*.example.test", false));
@@ -280,11 +412,26 @@ mod tests {
     fn unmasked_addresses_mislead_the_search_as_in_go() {
         let range = |address: &'static [u8], mask: &'static [u8]| IpRange { address, mask };
         let eight: &[u8] = &[255, 0, 0, 0];
-        let one = Subtrees { ip: vec![range(&[10, 5, 0, 0], eight)], ..Subtrees::default() };
-        assert_eq!(Sets::new(&one, true, Go::V1_19).ip(&[10, 1, 0, 1]), Some(true));
-        let two = Subtrees { ip: vec![range(&[10, 5, 0, 0], eight), range(&[9, 0, 0, 0], eight)], ..Subtrees::default() };
-        assert_eq!(Sets::new(&two, true, Go::V1_19).ip(&[10, 1, 0, 1]), Some(false));
-        assert_eq!(Sets::new(&two, true, Go::V1_19).ip(&[10, 6, 0, 1]), Some(true));
+        let one = Subtrees {
+            ip: vec![range(&[10, 5, 0, 0], eight)],
+            ..Subtrees::default()
+        };
+        assert_eq!(
+            Sets::new(&one, true, Go::V1_19).ip(&[10, 1, 0, 1]),
+            Some(true)
+        );
+        let two = Subtrees {
+            ip: vec![range(&[10, 5, 0, 0], eight), range(&[9, 0, 0, 0], eight)],
+            ..Subtrees::default()
+        };
+        assert_eq!(
+            Sets::new(&two, true, Go::V1_19).ip(&[10, 1, 0, 1]),
+            Some(false)
+        );
+        assert_eq!(
+            Sets::new(&two, true, Go::V1_19).ip(&[10, 6, 0, 1]),
+            Some(true)
+        );
         let mapped: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 6, 0, 1];
         assert_eq!(Sets::new(&two, true, Go::V1_19).ip(mapped), Some(false));
     }

@@ -11,12 +11,19 @@ use crate::x509::Certificate;
 
 /// The host as Go's client puts it into the handshake: U-labels become A-labels, everything else stays.
 pub(crate) fn as_dialled(host: &str) -> String {
-    if host.is_ascii() { host.to_owned() } else { idna::domain_to_ascii(host).unwrap_or_else(|_| host.to_owned()) }
+    if host.is_ascii() {
+        host.to_owned()
+    } else {
+        idna::domain_to_ascii(host).unwrap_or_else(|_| host.to_owned())
+    }
 }
 
 /// The address that a host is, in brackets or without.
 pub(crate) fn as_address(host: &str) -> Option<IpAddr> {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
     bare.parse().ok()
 }
 
@@ -24,7 +31,10 @@ pub(crate) fn as_address(host: &str) -> Option<IpAddr> {
 pub(crate) fn matches(certificate: &Certificate<'_>, host: &str, go: Go) -> bool {
     let names = &certificate.extensions;
     if let Some(address) = as_address(host) {
-        return names.ip_addresses.iter().any(|candidate| mapped(candidate) == Some(mapped_address(address)));
+        return names
+            .ip_addresses
+            .iter()
+            .any(|candidate| mapped(candidate) == Some(mapped_address(address)));
     }
     let host = host.to_ascii_lowercase();
     let host = host.as_bytes();
@@ -33,7 +43,9 @@ pub(crate) fn matches(certificate: &Certificate<'_>, host: &str, go: Go) -> bool
         if host_is_plain && is_valid_hostname(name, true, go) {
             matches_pattern(name, host.strip_suffix(b".").unwrap_or(host))
         } else {
-            !matches!(*name, b"" | b".") && !matches!(host, b"" | b".") && name.eq_ignore_ascii_case(host)
+            !matches!(*name, b"" | b".")
+                && !matches!(host, b"" | b".")
+                && name.eq_ignore_ascii_case(host)
         }
     })
 }
@@ -42,7 +54,10 @@ pub(crate) fn matches(certificate: &Certificate<'_>, host: &str, go: Go) -> bool
 pub(crate) fn matches_common_name_only(certificate: &Certificate<'_>, host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     certificate.extensions.subject_alt_name.is_none()
-        && certificate.common_name.as_ref().is_some_and(|name| matches_pattern(name.as_bytes(), host.as_bytes()))
+        && certificate
+            .common_name
+            .as_ref()
+            .is_some_and(|name| matches_pattern(name.as_bytes(), host.as_bytes()))
 }
 
 fn mapped(address: &[u8]) -> Option<Ipv6Addr> {
@@ -63,11 +78,15 @@ fn is_valid_hostname(host: &[u8], pattern: bool, go: Go) -> bool {
     if host.is_empty() || host == b"*" && go.is_at_least(GoRelease::V1_24) {
         return false;
     }
-    host.split(|byte| *byte == b'.').enumerate().all(|(position, label)| {
-        let wildcard = pattern && position == 0 && label == b"*";
-        let plain = |(index, byte): (usize, &u8)| byte.is_ascii_alphanumeric() || *byte == b'_' || (*byte == b'-' && index != 0);
-        wildcard || (!label.is_empty() && label.iter().enumerate().all(plain))
-    })
+    host.split(|byte| *byte == b'.')
+        .enumerate()
+        .all(|(position, label)| {
+            let wildcard = pattern && position == 0 && label == b"*";
+            let plain = |(index, byte): (usize, &u8)| {
+                byte.is_ascii_alphanumeric() || *byte == b'_' || (*byte == b'-' && index != 0)
+            };
+            wildcard || (!label.is_empty() && label.iter().enumerate().all(plain))
+        })
 }
 
 /// Label by label without regard to case; a leading `*` stands for any one label.
@@ -97,7 +116,8 @@ mod tests {
     fn patterns() {
         let go = Version::V29.docker_go();
         let check = |pattern: &str, host: &str| {
-            is_valid_hostname(pattern.as_bytes(), true, go) && matches_pattern(pattern.as_bytes(), host.as_bytes())
+            is_valid_hostname(pattern.as_bytes(), true, go)
+                && matches_pattern(pattern.as_bytes(), host.as_bytes())
         };
         assert!(check("*.example.test", "d1.example.test"));
         assert!(check("*.test", "d1.test"));
@@ -117,7 +137,10 @@ mod tests {
         assert_eq!(as_dialled("bücher.example"), "xn--bcher-kva.example");
         assert_eq!(as_dialled("D1.Example.test"), "D1.Example.test");
         assert_eq!(as_address("[::1]"), Some(IpAddr::V6(Ipv6Addr::LOCALHOST)));
-        assert_eq!(as_address("127.0.0.1").map(mapped_address), mapped(&[127, 0, 0, 1]));
+        assert_eq!(
+            as_address("127.0.0.1").map(mapped_address),
+            mapped(&[127, 0, 0, 1])
+        );
         assert_eq!(as_address("127.1"), None);
         assert_eq!(as_address("127.0.0.01"), None);
     }

@@ -15,8 +15,12 @@ const ANY: Oid<'static> = &[0x55, 0x1d, 0x20, 0];
 /// Whether the policies of a chain, leaf first, leave something that its CAs require.
 pub(super) fn are_valid(chain: &[Certificate<'_>]) -> bool {
     // The root's own policies do not count.
-    let Some((_, below_root)) = chain.split_last() else { return true };
-    let Some(leaf) = below_root.first() else { return true };
+    let Some((_, below_root)) = chain.split_last() else {
+        return true;
+    };
+    let Some(leaf) = below_root.first() else {
+        return true;
+    };
     let length = i64::try_from(below_root.len()).unwrap_or(i64::MAX);
     let mut graph = Some(Graph::new());
     let mut explicit_policy = length + 1;
@@ -35,8 +39,12 @@ pub(super) fn are_valid(chain: &[Certificate<'_>]) -> bool {
             None => {}
             Some(graph) => {
                 graph.descend();
-                graph.add_policies(&extensions.policies, inhibit_any > 0 || (!is_leaf && self_issued));
-                if !is_leaf && !graph.map_policies(&extensions.policy_mappings, policy_mapping > 0) {
+                graph.add_policies(
+                    &extensions.policies,
+                    inhibit_any > 0 || (!is_leaf && self_issued),
+                );
+                if !is_leaf && !graph.map_policies(&extensions.policy_mappings, policy_mapping > 0)
+                {
                     return false;
                 }
             }
@@ -82,15 +90,30 @@ struct Graph<'a> {
 
 impl<'a> Graph<'a> {
     fn new() -> Self {
-        let root = Node { policy: ANY, expected: vec![ANY], parents: BTreeSet::new(), children: 0 };
-        Self { nodes: vec![root], strata: vec![HashMap::from([(ANY, 0)])], by_expected: HashMap::new() }
+        let root = Node {
+            policy: ANY,
+            expected: vec![ANY],
+            parents: BTreeSet::new(),
+            children: 0,
+        };
+        Self {
+            nodes: vec![root],
+            strata: vec![HashMap::from([(ANY, 0)])],
+            by_expected: HashMap::new(),
+        }
     }
 
     fn descend(&mut self) {
         self.by_expected.clear();
-        let leaves: Vec<usize> = self.strata.last().map(|leaves| leaves.values().copied().collect()).unwrap_or_default();
+        let leaves: Vec<usize> = self
+            .strata
+            .last()
+            .map(|leaves| leaves.values().copied().collect())
+            .unwrap_or_default();
         for index in leaves {
-            let Some(node) = self.nodes.get(index) else { continue };
+            let Some(node) = self.nodes.get(index) else {
+                continue;
+            };
             for expected in &node.expected {
                 self.by_expected.entry(expected).or_default().push(index);
             }
@@ -110,7 +133,12 @@ impl<'a> Graph<'a> {
             }
         }
         let index = self.nodes.len();
-        self.nodes.push(Node { policy, expected, parents, children: 0 });
+        self.nodes.push(Node {
+            policy,
+            expected,
+            parents,
+            children: 0,
+        });
         if let Some(leaves) = self.strata.last_mut() {
             leaves.insert(policy, index);
         }
@@ -118,7 +146,10 @@ impl<'a> Graph<'a> {
 
     fn add_policies(&mut self, policies: &[Oid<'a>], any_counts: bool) {
         let above = self.strata.len().checked_sub(2);
-        let any_parent = above.and_then(|above| self.strata.get(above)).and_then(|stratum| stratum.get(ANY)).copied();
+        let any_parent = above
+            .and_then(|above| self.strata.get(above))
+            .and_then(|stratum| stratum.get(ANY))
+            .copied();
         for &policy in policies.iter().filter(|policy| **policy != ANY) {
             let parents = match self.by_expected.get(policy) {
                 Some(parents) => parents.clone(),
@@ -166,13 +197,21 @@ impl<'a> Graph<'a> {
     }
 
     fn delete_leaf(&mut self, policy: Oid<'_>) {
-        if let Some(index) = self.strata.last_mut().and_then(|leaves| leaves.remove(policy)) {
+        if let Some(index) = self
+            .strata
+            .last_mut()
+            .and_then(|leaves| leaves.remove(policy))
+        {
             self.release_parents(index);
         }
     }
 
     fn release_parents(&mut self, index: usize) {
-        let parents = self.nodes.get(index).map(|node| node.parents.clone()).unwrap_or_default();
+        let parents = self
+            .nodes
+            .get(index)
+            .map(|node| node.parents.clone())
+            .unwrap_or_default();
         for parent in parents {
             if let Some(parent) = self.nodes.get_mut(parent) {
                 parent.children = parent.children.saturating_sub(1);
@@ -183,10 +222,16 @@ impl<'a> Graph<'a> {
     /// Drops, from below, the nodes between root and leaves that nothing follows.
     fn prune(&mut self) {
         for depth in (1..self.strata.len().saturating_sub(1)).rev() {
-            let Some(stratum) = self.strata.get(depth) else { continue };
+            let Some(stratum) = self.strata.get(depth) else {
+                continue;
+            };
             let childless: Vec<(Oid<'a>, usize)> = stratum
                 .iter()
-                .filter(|(_, index)| self.nodes.get(**index).is_some_and(|node| node.children == 0))
+                .filter(|(_, index)| {
+                    self.nodes
+                        .get(**index)
+                        .is_some_and(|node| node.children == 0)
+                })
                 .map(|(policy, index)| (*policy, *index))
                 .collect();
             for (policy, index) in childless {
@@ -203,7 +248,11 @@ impl<'a> Graph<'a> {
         if self.leaf(ANY).is_some() {
             return true;
         }
-        let alive: HashSet<usize> = self.strata.iter().flat_map(|stratum| stratum.values().copied()).collect();
+        let alive: HashSet<usize> = self
+            .strata
+            .iter()
+            .flat_map(|stratum| stratum.values().copied())
+            .collect();
         self.nodes.iter().enumerate().any(|(index, node)| {
             let mut parents = node.parents.iter();
             alive.contains(&index)

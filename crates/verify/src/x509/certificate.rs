@@ -50,31 +50,57 @@ impl<'a> Certificate<'a> {
         let mut tbs = Reader::new(to_be_signed).enter(SEQUENCE).ok_or(BROKEN)?;
 
         let version = read_version(&mut tbs)?;
-        let serial = tbs.integer().ok_or(Malformed("the serial number is malformed"))?;
+        let serial = tbs
+            .integer()
+            .ok_or(Malformed("the serial number is malformed"))?;
         let serial_is_negative = der::is_negative(serial);
         if serial_is_negative && !go.accepts_negative_serials() {
             return Err(Malformed("the serial number is negative"));
         }
-        let inner_algorithm = tbs.read(SEQUENCE).ok_or(Malformed("the signature algorithm is malformed"))?;
-        let outer_algorithm = input.read(SEQUENCE).ok_or(Malformed("the signature algorithm is malformed"))?;
+        let inner_algorithm = tbs
+            .read(SEQUENCE)
+            .ok_or(Malformed("the signature algorithm is malformed"))?;
+        let outer_algorithm = input
+            .read(SEQUENCE)
+            .ok_or(Malformed("the signature algorithm is malformed"))?;
         if inner_algorithm != outer_algorithm {
             return Err(Malformed("the two signature algorithms differ"));
         }
-        let (algorithm, parameters) = read_algorithm(inner_algorithm, go).ok_or(Malformed("the signature algorithm is malformed"))?;
+        let (algorithm, parameters) = read_algorithm(inner_algorithm, go)
+            .ok_or(Malformed("the signature algorithm is malformed"))?;
         let signature_algorithm = SignatureAlgorithm::new(&algorithm, parameters, go);
 
-        let issuer = tbs.element(SEQUENCE).ok_or(Malformed("the issuer is malformed"))?;
+        let issuer = tbs
+            .element(SEQUENCE)
+            .ok_or(Malformed("the issuer is malformed"))?;
         let issuer_name = read_name(issuer, go)?;
-        let mut validity = tbs.enter(SEQUENCE).ok_or(Malformed("the validity is malformed"))?;
+        let mut validity = tbs
+            .enter(SEQUENCE)
+            .ok_or(Malformed("the validity is malformed"))?;
         let not_before = read_time(&mut validity, go)?;
         let not_after = read_time(&mut validity, go)?;
-        let subject = tbs.element(SEQUENCE).ok_or(Malformed("the subject is malformed"))?;
-        let common_name = if subject == issuer { issuer_name } else { read_name(subject, go)? };
+        let subject = tbs
+            .element(SEQUENCE)
+            .ok_or(Malformed("the subject is malformed"))?;
+        let common_name = if subject == issuer {
+            issuer_name
+        } else {
+            read_name(subject, go)?
+        };
 
-        let key_info = tbs.element(SEQUENCE).ok_or(Malformed("the public key is malformed"))?;
+        let key_info = tbs
+            .element(SEQUENCE)
+            .ok_or(Malformed("the public key is malformed"))?;
         let public_key = read_public_key(key_info, go)?;
-        let extensions = if version > 1 { read_extensions(&mut tbs, version, go)? } else { Extensions::default() };
-        let signature = input.bit_string().ok_or(Malformed("the signature is malformed"))?.right_aligned();
+        let extensions = if version > 1 {
+            read_extensions(&mut tbs, version, go)?
+        } else {
+            Extensions::default()
+        };
+        let signature = input
+            .bit_string()
+            .ok_or(Malformed("the signature is malformed"))?
+            .right_aligned();
         if !outer.is_empty() {
             return Err(Malformed("bytes follow the certificate"));
         }
@@ -107,7 +133,9 @@ impl<'a> Certificate<'a> {
 
 fn read_version(tbs: &mut Reader<'_>) -> Parsed<i64> {
     const BROKEN: Malformed = Malformed("the version is malformed");
-    let Some(field) = tbs.optional(der::constructed(0)).ok_or(BROKEN)? else { return Ok(1) };
+    let Some(field) = tbs.optional(der::constructed(0)).ok_or(BROKEN)? else {
+        return Ok(1);
+    };
     let mut field = Reader::new(field);
     let version = field.int64().ok_or(BROKEN)?;
     match version {
@@ -124,7 +152,11 @@ fn read_version(tbs: &mut Reader<'_>) -> Parsed<i64> {
 fn read_algorithm(contents: &[u8], go: Go) -> Option<(Cow<'_, [u8]>, &[u8])> {
     let mut fields = Reader::new(contents);
     let identifier = fields.object_identifier(go)?;
-    let parameters = if fields.is_empty() { &[] } else { fields.any()?.whole };
+    let parameters = if fields.is_empty() {
+        &[]
+    } else {
+        fields.any()?.whole
+    };
     Some((identifier, parameters))
 }
 
@@ -149,8 +181,10 @@ fn read_public_key(key_info: &[u8], go: Go) -> Parsed<PublicKey<'_>> {
 }
 
 fn read_extensions<'a>(tbs: &mut Reader<'a>, version: i64, go: Go) -> Parsed<Extensions<'a>> {
-    tbs.optional(der::context(1)).ok_or(Malformed("the issuer's unique identifier is malformed"))?;
-    tbs.optional(der::context(2)).ok_or(Malformed("the subject's unique identifier is malformed"))?;
+    tbs.optional(der::context(1))
+        .ok_or(Malformed("the issuer's unique identifier is malformed"))?;
+    tbs.optional(der::context(2))
+        .ok_or(Malformed("the subject's unique identifier is malformed"))?;
     if version < 3 {
         return Ok(Extensions::default());
     }

@@ -16,7 +16,11 @@ pub(super) fn utc_time(text: &[u8], go: Go) -> Option<i64> {
     };
     let short = two_digits(clock.get(..2)?)?;
     // 50 to 68 are 2050 to 2068 to Go's parser and moved back a century afterwards.
-    let year = if short >= 50 { 1900 + short } else { 2000 + short };
+    let year = if short >= 50 {
+        1900 + short
+    } else {
+        2000 + short
+    };
     moment(year, clock.get(2..)?, second, zone, go)
 }
 
@@ -27,7 +31,13 @@ pub(super) fn generalized_time(text: &[u8], go: Go) -> Option<i64> {
         return None;
     }
     let year = two_digits(fields.get(..2)?)? * 100 + two_digits(fields.get(2..4)?)?;
-    moment(year, fields.get(4..12)?, two_digits(fields.get(12..)?)?, zone, go)
+    moment(
+        year,
+        fields.get(4..12)?,
+        two_digits(fields.get(12..)?)?,
+        zone,
+        go,
+    )
 }
 
 fn split_zone(text: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
@@ -40,7 +50,9 @@ fn split_zone(text: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
 
 fn two_digits(text: &[u8]) -> Option<i64> {
     match text {
-        [tens @ b'0'..=b'9', units @ b'0'..=b'9'] => Some(i64::from(tens - b'0') * 10 + i64::from(units - b'0')),
+        [tens @ b'0'..=b'9', units @ b'0'..=b'9'] => {
+            Some(i64::from(tens - b'0') * 10 + i64::from(units - b'0'))
+        }
         _ => None,
     }
 }
@@ -50,7 +62,11 @@ fn moment(year: i64, fields: &[u8], second: i64, zone: Option<&[u8]>, go: Go) ->
     let day = two_digits(fields.get(2..4)?)?;
     let hour = two_digits(fields.get(4..6)?)?;
     let minute = two_digits(fields.get(6..8)?)?;
-    let in_range = (1..=12).contains(&month) && (1..=days_in(month, year)).contains(&day) && hour < 24 && minute < 60 && second < 60;
+    let in_range = (1..=12).contains(&month)
+        && (1..=days_in(month, year)).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 60;
     if !in_range {
         return None;
     }
@@ -86,11 +102,17 @@ fn days_in(month: i64, year: i64) -> i64 {
 
 /// Days from 1970-01-01 in the proleptic Gregorian calendar, counting years from March.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
     let century_cycle = year.div_euclid(400);
     let year_of_cycle = year.rem_euclid(400);
     let day_of_year = (153 * month + 2) / 5 + day - 1;
-    century_cycle * 146_097 + year_of_cycle * 365 + year_of_cycle / 4 - year_of_cycle / 100 + day_of_year - 719_468
+    century_cycle * 146_097 + year_of_cycle * 365 + year_of_cycle / 4 - year_of_cycle / 100
+        + day_of_year
+        - 719_468
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::name_constraints::{self, NameConstraints};
 use super::names::domain_is_valid;
 use super::uri;
 use super::{Malformed, Parsed};
-use crate::der::{self, OCTET_STRING, OBJECT_IDENTIFIER, Reader, SEQUENCE, constructed, context};
+use crate::der::{self, OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE, constructed, context};
 
 /// What the extensions of a certificate say.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +76,10 @@ impl<'a> Extensions<'a> {
             let duplicate = match list.len() {
                 0..16 => list.iter().any(|(known, _, _)| *known == identifier),
                 16 => {
-                    seen.extend(list.iter().map(|(known, _, _): &(Cow<'_, [u8]>, _, _)| known.clone()));
+                    seen.extend(
+                        list.iter()
+                            .map(|(known, _, _): &(Cow<'_, [u8]>, _, _)| known.clone()),
+                    );
                     seen.contains(&identifier)
                 }
                 _ => seen.contains(&identifier),
@@ -99,7 +102,13 @@ impl<'a> Extensions<'a> {
     }
 
     /// Takes in one extension; whether all of it is understood.
-    fn process(&mut self, identifier: &[u8], critical: bool, value: &'a [u8], go: Go) -> Parsed<bool> {
+    fn process(
+        &mut self,
+        identifier: &[u8],
+        critical: bool,
+        value: &'a [u8],
+        go: Go,
+    ) -> Parsed<bool> {
         const AUTHORITY_INFO_ACCESS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 1];
         let strict = go.is_at_least(GoRelease::V1_24);
         let number = match identifier {
@@ -107,7 +116,8 @@ impl<'a> Extensions<'a> {
                 if strict && critical {
                     return Err(Malformed("authorityInfoAccess is critical"));
                 }
-                check_authority_info_access(value, go).ok_or(Malformed("authorityInfoAccess is malformed"))?;
+                check_authority_info_access(value, go)
+                    .ok_or(Malformed("authorityInfoAccess is malformed"))?;
                 return Ok(true);
             }
             // id-ce, 2.5.29.
@@ -119,31 +129,61 @@ impl<'a> Extensions<'a> {
                 if strict && critical {
                     return Err(Malformed("subjectKeyIdentifier is critical"));
                 }
-                self.subject_key_id = Reader::new(value).read(OCTET_STRING).ok_or(Malformed("subjectKeyIdentifier is malformed"))?;
+                self.subject_key_id = Reader::new(value)
+                    .read(OCTET_STRING)
+                    .ok_or(Malformed("subjectKeyIdentifier is malformed"))?;
             }
             15 => {
-                let bits = Reader::new(value).bit_string().ok_or(Malformed("keyUsage is malformed"))?;
-                self.key_usage = (0..9).filter(|index| bits.bit(*index)).fold(0, |usage, index| usage | 1 << index);
+                let bits = Reader::new(value)
+                    .bit_string()
+                    .ok_or(Malformed("keyUsage is malformed"))?;
+                self.key_usage = (0..9)
+                    .filter(|index| bits.bit(*index))
+                    .fold(0, |usage, index| usage | 1 << index);
             }
             17 => return self.read_subject_alt_name(value, go),
-            19 => self.basic_constraints = Some(read_basic_constraints(value, go).ok_or(Malformed("basicConstraints is malformed"))?),
+            19 => {
+                self.basic_constraints = Some(
+                    read_basic_constraints(value, go)
+                        .ok_or(Malformed("basicConstraints is malformed"))?,
+                );
+            }
             30 => {
                 let (constraints, unhandled) = name_constraints::read(value, go)?;
                 self.name_constraints = Some(constraints);
                 return Ok(!unhandled);
             }
-            31 => check_distribution_points(value).ok_or(Malformed("cRLDistributionPoints is malformed"))?,
-            32 => self.policies = read_policies(value, go).ok_or(Malformed("certificatePolicies is malformed"))?,
+            31 => check_distribution_points(value)
+                .ok_or(Malformed("cRLDistributionPoints is malformed"))?,
+            32 => {
+                self.policies = read_policies(value, go)
+                    .ok_or(Malformed("certificatePolicies is malformed"))?;
+            }
             35 => {
                 if strict && critical {
                     return Err(Malformed("authorityKeyIdentifier is critical"));
                 }
-                self.authority_key_id = read_authority_key_id(value).ok_or(Malformed("authorityKeyIdentifier is malformed"))?;
+                self.authority_key_id = read_authority_key_id(value)
+                    .ok_or(Malformed("authorityKeyIdentifier is malformed"))?;
             }
-            37 => self.extended_key_usages = ExtendedKeyUsages::read(value, go).ok_or(Malformed("extendedKeyUsage is malformed"))?,
-            33 if strict => self.policy_mappings = read_policy_mappings(value).ok_or(Malformed("policyMappings is malformed"))?,
-            36 if strict => self.read_policy_constraints(value).ok_or(Malformed("policyConstraints is malformed"))?,
-            54 if strict => self.inhibit_any_policy = Some(Reader::new(value).int64().ok_or(Malformed("inhibitAnyPolicy is malformed"))?),
+            37 => {
+                self.extended_key_usages = ExtendedKeyUsages::read(value, go)
+                    .ok_or(Malformed("extendedKeyUsage is malformed"))?;
+            }
+            33 if strict => {
+                self.policy_mappings =
+                    read_policy_mappings(value).ok_or(Malformed("policyMappings is malformed"))?;
+            }
+            36 if strict => self
+                .read_policy_constraints(value)
+                .ok_or(Malformed("policyConstraints is malformed"))?,
+            54 if strict => {
+                self.inhibit_any_policy = Some(
+                    Reader::new(value)
+                        .int64()
+                        .ok_or(Malformed("inhibitAnyPolicy is malformed"))?,
+                );
+            }
             _ => return Ok(false),
         }
         Ok(true)
@@ -161,22 +201,36 @@ impl<'a> Extensions<'a> {
         while !names.is_empty() {
             let name = names.any().ok_or(BROKEN)?;
             match name.tag {
-                EMAIL | DNS | URI if !name.contents.is_ascii() => return Err(Malformed("a name in subjectAltName is not ASCII")),
+                EMAIL | DNS | URI if !name.contents.is_ascii() => {
+                    return Err(Malformed("a name in subjectAltName is not ASCII"));
+                }
                 EMAIL => self.email_addresses.push(name.contents),
                 DNS => self.dns_names.push(name.contents),
                 URI => {
-                    let host = uri::host_of(name.contents, go).ok_or(Malformed("a URI in subjectAltName does not parse"))?;
+                    let host = uri::host_of(name.contents, go)
+                        .ok_or(Malformed("a URI in subjectAltName does not parse"))?;
                     if !domain_is_valid(&host, false, go) {
-                        return Err(Malformed("a URI in subjectAltName has a host that is no domain name"));
+                        return Err(Malformed(
+                            "a URI in subjectAltName has a host that is no domain name",
+                        ));
                     }
                     self.uri_hosts.push(host);
                 }
-                IP if matches!(name.contents.len(), 4 | 16) => self.ip_addresses.push(name.contents),
-                IP => return Err(Malformed("an IP address in subjectAltName is not 4 or 16 bytes long")),
+                IP if matches!(name.contents.len(), 4 | 16) => {
+                    self.ip_addresses.push(name.contents);
+                }
+                IP => {
+                    return Err(Malformed(
+                        "an IP address in subjectAltName is not 4 or 16 bytes long",
+                    ));
+                }
                 _ => {}
             }
         }
-        let none = self.dns_names.is_empty() && self.email_addresses.is_empty() && self.ip_addresses.is_empty() && self.uri_hosts.is_empty();
+        let none = self.dns_names.is_empty()
+            && self.email_addresses.is_empty()
+            && self.ip_addresses.is_empty()
+            && self.uri_hosts.is_empty();
         Ok(!none)
     }
 
@@ -212,11 +266,18 @@ impl ExtendedKeyUsages {
 fn read_basic_constraints(value: &[u8], go: Go) -> Option<BasicConstraints> {
     let mut fields = Reader::new(value).enter(SEQUENCE)?;
     let is_ca = fields.next_is(der::BOOLEAN) && fields.boolean()?;
-    let max_path_length = if fields.next_is(der::INTEGER) { Some(fields.int64()?) } else { None };
+    let max_path_length = if fields.next_is(der::INTEGER) {
+        Some(fields.int64()?)
+    } else {
+        None
+    };
     if max_path_length.is_some_and(|length| length < 0) && go.is_at_least(GoRelease::V1_26) {
         return None;
     }
-    Some(BasicConstraints { is_ca, max_path_length: max_path_length.unwrap_or(-1) })
+    Some(BasicConstraints {
+        is_ca,
+        max_path_length: max_path_length.unwrap_or(-1),
+    })
 }
 
 fn read_authority_key_id(value: &[u8]) -> Option<&[u8]> {
@@ -261,7 +322,10 @@ fn read_policy_mappings(value: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
     let mut list = Reader::new(value).enter(SEQUENCE)?;
     while !list.is_empty() {
         let mut mapping = list.enter(SEQUENCE)?;
-        mappings.push((mapping.read(OBJECT_IDENTIFIER)?, mapping.read(OBJECT_IDENTIFIER)?));
+        mappings.push((
+            mapping.read(OBJECT_IDENTIFIER)?,
+            mapping.read(OBJECT_IDENTIFIER)?,
+        ));
     }
     Some(mappings)
 }
@@ -270,7 +334,9 @@ fn check_distribution_points(value: &[u8]) -> Option<()> {
     let mut points = Reader::new(value).enter(SEQUENCE)?;
     while !points.is_empty() {
         let mut point = points.enter(SEQUENCE)?;
-        let Some(name) = point.optional(constructed(0))? else { continue };
+        let Some(name) = point.optional(constructed(0))? else {
+            continue;
+        };
         let mut full_name = Reader::new(name).enter(constructed(0))?;
         while full_name.next_is(context(6)) {
             full_name.read(context(6))?;

@@ -51,7 +51,13 @@ pub(super) fn read(value: &[u8], go: Go) -> Parsed<(NameConstraints<'_>, bool)> 
     let mut unhandled = false;
     let permitted = subtrees(permitted, go, &mut unhandled)?;
     let excluded = subtrees(excluded, go, &mut unhandled)?;
-    Ok((NameConstraints { permitted, excluded }, unhandled))
+    Ok((
+        NameConstraints {
+            permitted,
+            excluded,
+        },
+        unhandled,
+    ))
 }
 
 fn subtrees<'a>(contents: &'a [u8], go: Go, unhandled: &mut bool) -> Parsed<Subtrees<'a>> {
@@ -62,7 +68,10 @@ fn subtrees<'a>(contents: &'a [u8], go: Go, unhandled: &mut bool) -> Parsed<Subt
     let mut subtrees = Subtrees::default();
     let mut rest = Reader::new(contents);
     while !rest.is_empty() {
-        let base = rest.enter(SEQUENCE).and_then(|mut subtree| subtree.any()).ok_or(BROKEN)?;
+        let base = rest
+            .enter(SEQUENCE)
+            .and_then(|mut subtree| subtree.any())
+            .ok_or(BROKEN)?;
         let name = base.contents;
         if matches!(base.tag, EMAIL | DNS | URI) && !name.is_ascii() {
             return Err(Malformed("a name constraint is not ASCII"));
@@ -80,7 +89,11 @@ fn subtrees<'a>(contents: &'a [u8], go: Go, unhandled: &mut bool) -> Parsed<Subt
 }
 
 fn is_email_constraint(name: &[u8], go: Go) -> bool {
-    if name.contains(&b'@') { Mailbox::parse(name, go).is_some() } else { domain_is_valid(name, true, go) }
+    if name.contains(&b'@') {
+        Mailbox::parse(name, go).is_some()
+    } else {
+        domain_is_valid(name, true, go)
+    }
 }
 
 fn is_ip_text(name: &[u8]) -> bool {
@@ -122,7 +135,9 @@ mod tests {
         let nc = |subtree: &[u8]| {
             let length = u8::try_from(subtree.len()).unwrap();
             let der = [&[0x30, length + 4, 0xa0, length + 2, 0x30, length], subtree].concat();
-            read(&der, Go::V1_19).map(|(constraints, unhandled)| (constraints.permitted.dns.len(), unhandled)).ok()
+            read(&der, Go::V1_19)
+                .map(|(constraints, unhandled)| (constraints.permitted.dns.len(), unhandled))
+                .ok()
         };
         assert_eq!(nc(&[0x82, 1, b'a']), Some((1, false)));
         assert_eq!(nc(&[0x82, 0]), Some((1, false)));
@@ -130,9 +145,17 @@ mod tests {
         assert_eq!(nc(&[0x82, 2, b'a', b'.']), None);
         assert_eq!(nc(&[0x82, 1, 0xff]), None);
         assert_eq!(nc(&[0xa4, 0]), Some((0, true)), "directoryName");
-        assert_eq!(nc(&[0x86, 7, b'1', b'.', b'1', b'.', b'1', b'.', b'1']), None, "an address as URI");
+        assert_eq!(
+            nc(&[0x86, 7, b'1', b'.', b'1', b'.', b'1', b'.', b'1']),
+            None,
+            "an address as URI"
+        );
         assert_eq!(nc(&[0x81, 3, b'a', b'@', b'b']), Some((0, false)));
-        assert_eq!(nc(&[0x81, 2, b'a', b'@']), Some((0, false)), "an empty domain is one");
+        assert_eq!(
+            nc(&[0x81, 2, b'a', b'@']),
+            Some((0, false)),
+            "an empty domain is one"
+        );
         assert!(read(&[0x30, 0], Go::V1_19).is_err(), "empty");
         assert!(read(&[0x30, 2, 0xa0, 0], Go::V1_19).is_err(), "empty");
     }

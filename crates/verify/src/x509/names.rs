@@ -29,7 +29,9 @@ pub(super) fn read_name(name: &[u8], go: Go) -> Parsed<Option<String>> {
             let kind = attribute.object_identifier(go).ok_or(BROKEN)?;
             let value = attribute.any().ok_or(BROKEN)?;
             if !is_string(value.tag, value.contents, go) {
-                return Err(Malformed("a distinguished name has an attribute that is no valid string"));
+                return Err(Malformed(
+                    "a distinguished name has an attribute that is no valid string",
+                ));
             }
             if kind.as_ref() == COMMON_NAME {
                 common_name = Some(display(value.tag, value.contents));
@@ -46,20 +48,23 @@ fn is_string(tag: u8, value: &[u8], go: Go) -> bool {
         UTF8_STRING => std::str::from_utf8(value).is_ok(),
         BMP_STRING => is_bmp_string(value, go),
         IA5_STRING => value.is_ascii(),
-        NUMERIC_STRING => value.iter().all(|byte| byte.is_ascii_digit() || *byte == b' '),
+        NUMERIC_STRING => value
+            .iter()
+            .all(|byte| byte.is_ascii_digit() || *byte == b' '),
         _ => false,
     }
 }
 
 /// PrintableString with the asterisk and ampersand that Go tolerates.
 fn is_printable(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'\''..=b')' | b'+'..=b'/' | b' ' | b':' | b'=' | b'?' | b'*' | b'&')
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'\''..=b')' | b'+'..=b'/' | b' ' | b':' | b'=' | b'?' | b'*' | b'&')
 }
 
 /// Go 1.26 refuses surrogates and non-characters.
 fn is_bmp_string(value: &[u8], go: Go) -> bool {
     let value = match value {
-        _ if value.len() % 2 != 0 => return false,
+        _ if !value.len().is_multiple_of(2) => return false,
         [shorter @ .., 0, 0] => shorter,
         _ => value,
     };
@@ -74,8 +79,13 @@ fn display(tag: u8, value: &[u8]) -> String {
     match tag {
         T61_STRING => value.iter().map(|byte| char::from(*byte)).collect(),
         BMP_STRING => {
-            let units = value.chunks_exact(2).map(|unit| unit.iter().fold(0_u16, |value, byte| value << 8 | u16::from(*byte)));
-            char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+            let units = value.chunks_exact(2).map(|unit| {
+                unit.iter()
+                    .fold(0_u16, |value, byte| value << 8 | u16::from(*byte))
+            });
+            char::decode_utf16(units)
+                .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
+                .collect()
         }
         _ => String::from_utf8_lossy(value).into_owned(),
     }
@@ -89,7 +99,11 @@ pub(crate) fn domain_is_valid(name: &[u8], constraint: bool, go: Go) -> bool {
     if go.is_at_least(GoRelease::V1_26) && name.ends_with(b".") {
         return false;
     }
-    let trimmed = if constraint { name.strip_prefix(b".").unwrap_or(name) } else { name };
+    let trimmed = if constraint {
+        name.strip_prefix(b".").unwrap_or(name)
+    } else {
+        name
+    };
     trimmed.is_empty() || domain_labels(trimmed, go).is_some()
 }
 
@@ -101,10 +115,16 @@ pub(crate) fn domain_labels(name: &[u8], go: Go) -> Option<Vec<&[u8]>> {
         return Some(Vec::new());
     }
     let mut labels: Vec<&[u8]> = name.rsplit(|byte| *byte == b'.').collect();
-    if !go.is_at_least(GoRelease::V1_24) && labels.len() > 1 && labels.last().is_some_and(|label| label.is_empty()) {
+    if !go.is_at_least(GoRelease::V1_24)
+        && labels.len() > 1
+        && labels.last().is_some_and(|label| label.is_empty())
+    {
         labels.pop();
     }
-    labels.iter().all(|label| !label.is_empty() && label.iter().all(|byte| matches!(byte, 33..=126))).then_some(labels)
+    labels
+        .iter()
+        .all(|label| !label.is_empty() && label.iter().all(|byte| matches!(byte, 33..=126)))
+        .then_some(labels)
 }
 
 /// An e-mail address in its two parts.
@@ -168,7 +188,9 @@ fn plain_local_part(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
             _ => break,
         }
     }
-    let dotted_wrongly = local.starts_with(b".") || local.ends_with(b".") || local.windows(2).any(|pair| pair == b"..");
+    let dotted_wrongly = local.starts_with(b".")
+        || local.ends_with(b".")
+        || local.windows(2).any(|pair| pair == b"..");
     (!local.is_empty() && !dotted_wrongly).then_some((local, rest))
 }
 
@@ -203,11 +225,20 @@ mod tests {
 
     #[test]
     fn mailboxes() {
-        let parse = |text: &'static str| Mailbox::parse(text.as_bytes(), GO_26).map(|mailbox| (String::from_utf8_lossy(&mailbox.local).into_owned(), mailbox.domain));
+        let parse = |text: &'static str| {
+            Mailbox::parse(text.as_bytes(), GO_26).map(|mailbox| {
+                (
+                    String::from_utf8_lossy(&mailbox.local).into_owned(),
+                    mailbox.domain,
+                )
+            })
+        };
         assert_eq!(parse("a@b.c"), Some(("a".into(), &b"b.c"[..])));
         assert_eq!(parse("\"a b\"@c"), Some(("a b".into(), &b"c"[..])));
         assert_eq!(parse("\"a\\\"b\"@c"), Some(("a\"b".into(), &b"c"[..])));
-        for bad in ["", "a", "@b", ".a@b", "a.@b", "a..b@c", "a b@c", "a@b.", "\"a@b", "a@b..c"] {
+        for bad in [
+            "", "a", "@b", ".a@b", "a.@b", "a..b@c", "a b@c", "a@b.", "\"a@b", "a@b..c",
+        ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }

@@ -65,9 +65,15 @@ pub(crate) fn curve_of(identifier: &[u8]) -> Option<Curve> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PublicKey<'a> {
     /// Modulus and exponent, both positive; the modulus without leading zeros.
-    Rsa { modulus: Cow<'a, [u8]>, exponent: u64 },
+    Rsa {
+        modulus: Cow<'a, [u8]>,
+        exponent: u64,
+    },
     /// An uncompressed point on the curve.
-    Ecdsa { curve: Curve, point: Cow<'a, [u8]> },
+    Ecdsa {
+        curve: Curve,
+        point: Cow<'a, [u8]>,
+    },
     Ed25519(Cow<'a, [u8]>),
     /// Parsed, and of no use in TLS.
     Dsa,
@@ -85,13 +91,21 @@ const DSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 1];
 
 impl<'a> PublicKey<'a> {
     /// Parses a key from the parts of its SubjectPublicKeyInfo; `parameters` with their header.
-    pub(super) fn parse(identifier: &[u8], parameters: &'a [u8], key: Cow<'a, [u8]>, go: Go) -> Parsed<Self> {
+    pub(super) fn parse(
+        identifier: &[u8],
+        parameters: &'a [u8],
+        key: Cow<'a, [u8]>,
+        go: Go,
+    ) -> Parsed<Self> {
         match identifier {
             RSA if parameters != der::NULL => Err(Malformed("an RSA key has no NULL parameters")),
             RSA => rsa(key),
             EC => {
-                let curve = Reader::new(parameters).object_identifier(go).ok_or(Malformed("an EC key names no curve"))?;
-                let curve = curve_of(&curve).ok_or(Malformed("an EC key is on a curve that Go does not know"))?;
+                let curve = Reader::new(parameters)
+                    .object_identifier(go)
+                    .ok_or(Malformed("an EC key names no curve"))?;
+                let curve = curve_of(&curve)
+                    .ok_or(Malformed("an EC key is on a curve that Go does not know"))?;
                 if !curve.has_point(&key) {
                     return Err(Malformed("an EC key is no uncompressed point of its curve"));
                 }
@@ -127,18 +141,26 @@ impl<'a> PublicKey<'a> {
 
 /// The bits of a number without leading zero bytes.
 pub(crate) fn bit_length(number: &[u8]) -> usize {
-    number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
+    number
+        .first()
+        .map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
 }
 
 fn rsa(key: Cow<'_, [u8]>) -> Parsed<PublicKey<'_>> {
     match key {
         Cow::Borrowed(key) => {
             let (modulus, exponent) = rsa_numbers(key)?;
-            Ok(PublicKey::Rsa { modulus: Cow::Borrowed(modulus), exponent })
+            Ok(PublicKey::Rsa {
+                modulus: Cow::Borrowed(modulus),
+                exponent,
+            })
         }
         Cow::Owned(key) => {
             let (modulus, exponent) = rsa_numbers(&key)?;
-            Ok(PublicKey::Rsa { modulus: Cow::Owned(modulus.to_vec()), exponent })
+            Ok(PublicKey::Rsa {
+                modulus: Cow::Owned(modulus.to_vec()),
+                exponent,
+            })
         }
     }
 }
@@ -150,7 +172,10 @@ fn rsa_numbers(key: &[u8]) -> Parsed<(&[u8], u64)> {
     let modulus = fields.integer().ok_or(BROKEN)?;
     let exponent = fields.int64().ok_or(BROKEN)?;
     let modulus = der::positive(modulus).ok_or(NOT_POSITIVE)?;
-    let exponent = u64::try_from(exponent).ok().filter(|exponent| *exponent > 0).ok_or(NOT_POSITIVE)?;
+    let exponent = u64::try_from(exponent)
+        .ok()
+        .filter(|exponent| *exponent > 0)
+        .ok_or(NOT_POSITIVE)?;
     Ok((modulus, exponent))
 }
 
@@ -161,7 +186,10 @@ fn dsa<'a>(parameters: &[u8], key: &[u8]) -> Parsed<PublicKey<'a>> {
     for _ in 0..3 {
         numbers.push(fields.integer().ok_or(BROKEN)?);
     }
-    if numbers.into_iter().any(|number| der::positive(number).is_none()) {
+    if numbers
+        .into_iter()
+        .any(|number| der::positive(number).is_none())
+    {
         return Err(BROKEN);
     }
     Ok(PublicKey::Dsa)

@@ -31,13 +31,17 @@ fn host_of_url(url: &[u8], go: Go) -> Option<Vec<u8>> {
             return None;
         }
     }
-    let has_authority = rest.starts_with(b"//") && (!scheme.is_empty() || !rest.starts_with(b"///"));
+    let has_authority =
+        rest.starts_with(b"//") && (!scheme.is_empty() || !rest.starts_with(b"///"));
     if !has_authority {
         unescape(rest, Part::Other)?;
         return Some(Vec::new());
     }
     let rest = rest.get(2..).unwrap_or_default();
-    let slash = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+    let slash = rest
+        .iter()
+        .position(|byte| *byte == b'/')
+        .unwrap_or(rest.len());
     let (authority, path) = rest.split_at(slash);
     let host = authority_host(scheme, authority, go)?;
     unescape(path, Part::Other)?;
@@ -63,7 +67,9 @@ fn authority_host(scheme: &[u8], authority: &[u8], go: Go) -> Option<Vec<u8>> {
     };
     let found = host(scheme, authority.get(at + 1..)?, go)?;
     let user = authority.get(..at)?;
-    let valid = user.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(byte));
+    let valid = user
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._:~!$&'()*+,;=%@".contains(byte));
     if !valid {
         return None;
     }
@@ -73,7 +79,12 @@ fn authority_host(scheme: &[u8], authority: &[u8], go: Go) -> Option<Vec<u8>> {
 
 fn host(scheme: &[u8], host: &[u8], go: Go) -> Option<Vec<u8>> {
     let since_1_26 = go.is_at_least(GoRelease::V1_26);
-    if since_1_26 && host.iter().rposition(|byte| *byte == b'[').is_some_and(|index| index > 0) {
+    if since_1_26
+        && host
+            .iter()
+            .rposition(|byte| *byte == b'[')
+            .is_some_and(|index| index > 0)
+    {
         return None;
     }
     if host.starts_with(b"[") {
@@ -81,7 +92,8 @@ fn host(scheme: &[u8], host: &[u8], go: Go) -> Option<Vec<u8>> {
     }
     if let Some(first) = host.iter().position(|byte| *byte == b':') {
         let last = host.iter().rposition(|byte| *byte == b':').unwrap_or(first);
-        let strict = go.refuses_stray_colons() && (scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https"));
+        let strict = go.refuses_stray_colons()
+            && (scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https"));
         if !is_optional_port(host.get(if strict { first } else { last }..)?) {
             return None;
         }
@@ -109,7 +121,8 @@ fn bracketed_host(host: &[u8], since_1_26: bool) -> Option<Vec<u8>> {
 /// Whether `netip.ParseAddr` reads an IPv6 address, with a zone or without.
 fn is_ipv6(text: &[u8]) -> bool {
     let (address, zone) = cut(text, b'%');
-    !zone.is_some_and(<[u8]>::is_empty) && std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
+    !zone.is_some_and(<[u8]>::is_empty)
+        && std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
 fn is_optional_port(text: &[u8]) -> bool {
@@ -140,7 +153,9 @@ fn unescape(text: &[u8], part: Part) -> Option<Vec<u8>> {
             unescaped.push(byte);
             continue;
         }
-        let [high, low, after @ ..] = after else { return None };
+        let [high, low, after @ ..] = after else {
+            return None;
+        };
         let value = hex(*high)? << 4 | hex(*low)?;
         let percent = value == b'%';
         match part {
@@ -159,7 +174,9 @@ fn belongs_in_host(byte: u8) -> bool {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
 }
 
 fn cut(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
@@ -181,7 +198,11 @@ mod tests {
 
     #[test]
     fn hosts() {
-        for go in [Go::V1_19, Version::V28.docker_go(), Version::V29.dockerd_go()] {
+        for go in [
+            Go::V1_19,
+            Version::V28.docker_go(),
+            Version::V29.dockerd_go(),
+        ] {
             for (text, host) in [
                 ("https://example.com/path?x#y", "example.com"),
                 ("https://user:pw@example.com:80/", "example.com:80"),
@@ -197,7 +218,18 @@ mod tests {
             ] {
                 assert_eq!(parse(text, go).as_deref(), Some(host), "{text}");
             }
-            for text in ["https://a b/", "http://[::1", "http://a:b/", "http://a/%zz", ":x", "a:b/\u{7f}", "1:2", "http://a%20b/", "http://a/#%", "http://a@b\"@c d/"] {
+            for text in [
+                "https://a b/",
+                "http://[::1",
+                "http://a:b/",
+                "http://a/%zz",
+                ":x",
+                "a:b/\u{7f}",
+                "1:2",
+                "http://a%20b/",
+                "http://a/#%",
+                "http://a@b\"@c d/",
+            ] {
                 assert_eq!(parse(text, go), None, "{text}");
             }
         }

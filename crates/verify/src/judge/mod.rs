@@ -1,0 +1,271 @@
+//! The judge: gate after gate.
+//!
+//! `Gate::stands` says which gates stand in which modes; here each gate selects its checks. No check reads a mode.
+
+mod connection;
+mod files;
+
+pub(crate) use connection::{check_of, read_certificates, verify_path};
+
+use dockseal_docker::gate::Gate;
+use dockseal_docker::mode::{ClientMode, DaemonMode};
+use time::OffsetDateTime;
+
+use crate::advice;
+use crate::check::Check;
+use crate::material::{FileKind, Material, MaterialFile, Side};
+use crate::path::{Options, Purpose, hostname};
+use crate::pool::Pool;
+use crate::scenario::Scenario;
+use crate::verdict::{Finding, Place, Status, Verdict};
+use files::Trust;
+
+/// Judges what docker and dockerd will do with these files in this scenario at this moment.
+#[must_use]
+pub fn judge(
+    daemon: &Material,
+    client: &Material,
+    scenario: &Scenario,
+    now: OffsetDateTime,
+) -> Verdict {
+    Judge {
+        daemon,
+        client,
+        scenario,
+        now,
+        report: Report::default(),
+    }
+    .run()
+}
+
+/// Findings and gates as they come.
+#[derive(Default)]
+pub(crate) struct Report {
+    pub(crate) gates: Vec<(Gate, Status)>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Report {
+    pub(crate) fn add(
+        &mut self,
+        gate: Option<Gate>,
+        check: Check,
+        place: Option<Place>,
+        text: impl Into<String>,
+    ) {
+        self.findings.push(Finding {
+            check,
+            severity: check.severity(),
+            gate,
+            place,
+            text: text.into(),
+        });
+    }
+
+    fn refuse(
+        &mut self,
+        gate: Gate,
+        check: Check,
+        place: Option<Place>,
+        text: impl Into<String>,
+    ) -> Status {
+        self.add(Some(gate), check, place, text);
+        match check {
+            Check::BeyondTheJudge => {
+                Status::Skipped("the judge does not compute with keys this large")
+            }
+            Check::SystemRootsUnknown => Status::Skipped("the system's roots are not known"),
+            _ => Status::Failed,
+        }
+    }
+}
+
+struct Judge<'j> {
+    daemon: &'j Material,
+    client: &'j Material,
+    scenario: &'j Scenario,
+    now: OffsetDateTime,
+    report: Report,
+}
+
+impl Judge<'_> {
+    fn run(mut self) -> Verdict {
+        let dockerd_go = self.scenario.dockerd.dockerd_go();
+        let docker_go = self.scenario.docker.docker_go();
+        let daemon_mode = self.scenario.daemon_mode;
+        let client_mode = self.scenario.client_mode;
+
+        let mut daemon_chain = None;
+        let mut daemon_trust = Trust::Unusable;
+        self.gate(Gate::DaemonStarts, client_mode, |judge| {
+            let (status, chain, trust) = judge.daemon_starts(dockerd_go);
+            (daemon_chain, daemon_trust) = (chain, trust);
+            status
+        });
+        let mut client_chain = None;
+        let mut client_trust = Trust::Unusable;
+        self.gate(Gate::ClientLoads, client_mode, |judge| {
+            let (status, chain, trust) = judge.client_loads(docker_go);
+            (client_chain, client_trust) = (chain, trust);
+            status
+        });
+        // docker forgets about TLS where it was given nothing to use it with.
+        let effective_mode = if self.client_drops_tls() {
+            ClientMode::None
+        } else {
+            client_mode
+        };
+        self.gate(Gate::SameProtocol, effective_mode, |judge| {
+            judge.same_protocol(effective_mode)
+        });
+
+        let daemon_anchors = daemon_trust
+            .anchors()
+            .map(|anchors| Pool::of(anchors, dockerd_go));
+        let client_anchors = client_trust
+            .anchors()
+            .map(|anchors| Pool::of(anchors, docker_go));
+        let lists_names = daemon_anchors
+            .as_ref()
+            .filter(|_| matches!(daemon_trust, Trust::File(_)));
+        self.gate(Gate::Handshake, effective_mode, |judge| {
+            judge.handshake(daemon_chain.as_ref(), lists_names, dockerd_go, docker_go)
+        });
+        let fits = !self
+            .report
+            .gates
+            .iter()
+            .any(|(gate, status)| *gate == Gate::Handshake && *status == Status::Failed);
+        let sent = daemon_chain.as_ref().filter(|_| fits);
+        let mut read = None;
+        self.gate(
+            Gate::ClientReadsDaemon,
+            effective_mode,
+            |judge| match sent {
+                Some(chain) => {
+                    let (status, certificates) =
+                        judge.read_chain(Gate::ClientReadsDaemon, Side::Daemon, chain, docker_go);
+                    read = certificates;
+                    status
+                }
+                None => Status::Skipped("the daemon sends no certificate"),
+            },
+        );
+        self.gate(
+            Gate::ClientAcceptsDaemon,
+            effective_mode,
+            |judge| match &read {
+                Some(certificates) => {
+                    let host = hostname::as_dialled(&judge.scenario.host);
+                    let options = Options {
+                        purpose: Purpose::Server,
+                        host: Some(&host),
+                        now: judge.now,
+                        go: docker_go,
+                    };
+                    judge.accept_chain(
+                        Gate::ClientAcceptsDaemon,
+                        Side::Daemon,
+                        certificates,
+                        client_anchors.as_ref(),
+                        options,
+                    )
+                }
+                None => Status::Skipped("the daemon's certificates cannot be read"),
+            },
+        );
+        let mut offered = false;
+        self.gate(Gate::ClientOffersCertificate, effective_mode, |judge| {
+            let status = judge.client_offers(client_chain.as_ref(), lists_names, docker_go);
+            offered = status == Status::Passed;
+            status
+        });
+        self.gate(
+            Gate::DaemonAcceptsClient,
+            effective_mode,
+            |judge| match client_chain.as_ref().filter(|_| offered) {
+                Some(chain) => judge.daemon_accepts(chain, daemon_anchors.as_ref(), dockerd_go),
+                None => Status::Skipped("the client sends no certificate"),
+            },
+        );
+
+        self.warn_about_modes(effective_mode);
+        advice::add(
+            &mut self.report,
+            Side::Daemon,
+            self.daemon,
+            daemon_chain.as_ref(),
+            self.now,
+            dockerd_go,
+        );
+        advice::add(
+            &mut self.report,
+            Side::Client,
+            self.client,
+            client_chain.as_ref(),
+            self.now,
+            docker_go,
+        );
+        let encrypted = effective_mode.uses_tls() && daemon_mode.uses_tls();
+        Verdict {
+            gates: self.report.gates,
+            findings: self.report.findings,
+            encrypted,
+            daemon_authenticated: encrypted && effective_mode.verifies_daemon(),
+            client_authenticated: encrypted && daemon_mode.verifies_client(),
+        }
+    }
+
+    fn gate(&mut self, gate: Gate, mode: ClientMode, judge: impl FnOnce(&mut Self) -> Status) {
+        let status = match gate.stands(mode, self.scenario.daemon_mode) {
+            Ok(()) => judge(self),
+            Err(reason) => Status::NotApplicable(reason),
+        };
+        self.report.gates.push((gate, status));
+    }
+
+    fn warn_about_modes(&mut self, client: ClientMode) {
+        let daemon = self.scenario.daemon_mode;
+        if !client.uses_tls() && !daemon.uses_tls() {
+            self.report.add(
+                None,
+                Check::PlainHttp,
+                None,
+                "nothing is encrypted and nobody is authenticated",
+            );
+        }
+        if client.uses_tls() && !client.verifies_daemon() {
+            self.report.add(
+                None,
+                Check::DaemonNotVerified,
+                None,
+                "docker --tls does not verify the daemon",
+            );
+        }
+        if daemon == DaemonMode::Tls {
+            self.report.add(
+                None,
+                Check::DaemonTlsVerifies,
+                None,
+                "dockerd --tls requires client certificates as --tlsverify does",
+            );
+        }
+        if daemon.uses_tls() && !daemon.verifies_client() {
+            self.report.add(
+                None,
+                Check::ClientsNotVerified,
+                None,
+                "the daemon accepts every client",
+            );
+        }
+    }
+}
+
+fn place(side: Side, file: &MaterialFile, kind: FileKind, offset: Option<usize>) -> Option<Place> {
+    Some(Place {
+        side,
+        file: kind,
+        path: file.provenance.path.clone(),
+        offset,
+    })
+}
