@@ -129,7 +129,7 @@ impl Judge<'_> {
             .as_ref()
             .filter(|_| matches!(daemon_trust, Trust::File(_)));
         self.gate(Gate::Handshake, effective_mode, |judge| {
-            judge.handshake(daemon_chain.as_ref(), lists_names, dockerd_go, docker_go)
+            judge.handshake(daemon_chain.as_ref(), lists_names, docker_go)
         });
         let fits = !self
             .report
@@ -196,7 +196,6 @@ impl Judge<'_> {
             self.daemon,
             daemon_chain.as_ref(),
             self.now,
-            dockerd_go,
         );
         advice::add(
             &mut self.report,
@@ -204,7 +203,6 @@ impl Judge<'_> {
             self.client,
             client_chain.as_ref(),
             self.now,
-            docker_go,
         );
         let encrypted = effective_mode.uses_tls() && daemon_mode.uses_tls();
         Verdict {
