@@ -1,6 +1,5 @@
 //! What works and could be better. Advice never changes a verdict.
 
-use dockseal_docker::version::Go;
 use time::OffsetDateTime;
 
 use crate::check::Check;
@@ -9,21 +8,13 @@ use crate::load::Chain;
 use crate::material::{FileKind, Material, Side};
 use crate::path::Moment;
 use crate::verdict::Place;
-use crate::x509::{Certificate, Curve, PublicKey};
 
 /// A certificate is worth a word this long before its end.
 const SOON: time::Duration = time::Duration::days(30);
 
 /// Looks at a side's own leaf.
-pub(crate) fn add(
-    report: &mut Report,
-    side: Side,
-    material: &Material,
-    chain: Option<&Chain>,
-    now: OffsetDateTime,
-    go: Go,
-) {
-    let Some(leaf) = chain.and_then(|chain| chain.leaf(go)) else {
+pub(crate) fn add(report: &mut Report, side: Side, material: &Material, chain: Option<&Chain>, now: OffsetDateTime) {
+    let Some(leaf) = chain.and_then(|chain| chain.leaf.as_ref()) else {
         return;
     };
     let place =
@@ -32,21 +23,14 @@ pub(crate) fn add(
     if (0..SOON.whole_seconds()).contains(&left) {
         report.add(None, Check::ExpiresSoon, place(), format!("the certificate expires at {}", Moment(leaf.not_after)));
     }
-    if is_weak(&leaf) {
-        report.add(None, Check::WeakKey, place(), format!("the key is {}", leaf.public_key.describe()));
+    if leaf.key_is_weak {
+        report.add(None, Check::WeakKey, place(), format!("the key is {}", leaf.key));
     }
     if leaf.serial_is_negative {
         report.add(None, Check::NegativeSerial, place(), "the serial number is negative");
     }
-    let usages = leaf.extensions.extended_key_usages;
+    let usages = leaf.usages;
     if usages.any || usages.server == usages.client {
         report.add(None, Check::BothUsages, place(), "the certificate may be used by a daemon and by a client");
-    }
-}
-
-fn is_weak(certificate: &Certificate<'_>) -> bool {
-    match &certificate.public_key {
-        PublicKey::Ecdsa { curve, .. } => *curve == Curve::P224,
-        key => key.rsa_bits().is_some_and(|bits| bits < 2048),
     }
 }

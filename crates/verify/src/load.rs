@@ -5,10 +5,11 @@
 use dockseal_docker::version::Go;
 
 use crate::check::Check;
+use crate::handshake;
 use crate::key::{self, KeyMatch};
 use crate::material::FileKind;
 use crate::pem::{self, Block};
-use crate::x509::Certificate;
+use crate::x509::{Certificate, Curve, ExtendedKeyUsages, PublicKey};
 
 /// Why a file of a pair is of no use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,41 @@ impl Unusable {
 #[derive(Debug)]
 pub(crate) struct Chain {
     pub(crate) certificates: Vec<(Vec<u8>, usize)>,
+    /// What loading the pair already found out about the leaf.
+    pub(crate) leaf: Option<Leaf>,
+}
+
+/// A leaf that parses in the Go of its own side.
+#[derive(Debug)]
+pub(crate) struct Leaf {
+    /// With header.
+    pub(crate) issuer: Vec<u8>,
+    pub(crate) key: String,
+    pub(crate) key_can_sign: bool,
+    pub(crate) key_is_weak: bool,
+    pub(crate) serial_is_negative: bool,
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub(crate) not_after: i64,
+    pub(crate) usages: ExtendedKeyUsages,
+}
+
+impl Leaf {
+    fn of(certificate: &Certificate<'_>, go: Go) -> Self {
+        let key = &certificate.public_key;
+        let key_is_weak = match key {
+            PublicKey::Ecdsa { curve, .. } => *curve == Curve::P224,
+            key => key.rsa_bits().is_some_and(|bits| bits < 2048),
+        };
+        Self {
+            issuer: certificate.issuer.to_vec(),
+            key: key.describe(),
+            key_can_sign: handshake::can_sign(key, go),
+            key_is_weak,
+            serial_is_negative: certificate.serial_is_negative,
+            not_after: certificate.not_after,
+            usages: certificate.extensions.extended_key_usages,
+        }
+    }
 }
 
 impl Chain {
@@ -46,18 +82,23 @@ impl Chain {
                 skipped.push(block.label.to_vec());
             }
         }
-        Self { certificates }
-    }
-
-    pub(crate) fn leaf<'c>(&'c self, go: Go) -> Option<Certificate<'c>> {
-        Certificate::parse(&self.certificates.first()?.0, go).ok()
+        Self { certificates, leaf: None }
     }
 }
 
+/// What a program asks of the first block of a key file, whatever block the key is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FirstKeyBlock {
+    /// dockerd: nothing.
+    Any,
+    /// docker: that it is not encrypted by RFC 1423.
+    NotEncrypted,
+}
+
 /// Loads a pair as `X509KeyPair` does.
-pub(crate) fn load_pair(cert: &[u8], key: &[u8], go: Go) -> Result<Chain, Unusable> {
+pub(crate) fn load_pair(cert: &[u8], key: &[u8], first: FirstKeyBlock, go: Go) -> Result<Chain, Unusable> {
     let mut skipped = Vec::new();
-    let chain = Chain::of_blocks(pem::blocks(cert, go), &mut skipped);
+    let mut chain = Chain::of_blocks(pem::blocks(cert, go), &mut skipped);
     let Some((leaf, leaf_offset)) = chain.certificates.first() else {
         return Err(Unusable::new(
             Check::CertificateMissing,
@@ -66,7 +107,7 @@ pub(crate) fn load_pair(cert: &[u8], key: &[u8], go: Go) -> Result<Chain, Unusab
             describe_skipped("certificate", &skipped),
         ));
     };
-    let key_block = first_private_key(key, go)?;
+    let key_block = first_private_key(key, first, go)?;
     let unusable = |check, file, offset, text: &str| Err(Unusable::new(check, file, Some(offset), text));
     let certificate = match Certificate::parse(leaf, go) {
         Ok(certificate) => certificate,
@@ -105,6 +146,7 @@ pub(crate) fn load_pair(cert: &[u8], key: &[u8], go: Go) -> Result<Chain, Unusab
             );
         }
     }
+    chain.leaf = Some(Leaf::of(&certificate, go));
     Ok(chain)
 }
 
@@ -112,9 +154,13 @@ fn is_encrypted(block: &Block<'_>) -> bool {
     block.has_dek_info || block.label == b"ENCRYPTED PRIVATE KEY"
 }
 
-fn first_private_key(key: &[u8], go: Go) -> Result<Block<'_>, Unusable> {
+fn first_private_key(key: &[u8], first: FirstKeyBlock, go: Go) -> Result<Block<'_>, Unusable> {
     let mut skipped = Vec::new();
-    for block in pem::blocks(key, go) {
+    for (position, block) in pem::blocks(key, go).enumerate() {
+        if position == 0 && first == FirstKeyBlock::NotEncrypted && block.has_dek_info {
+            let text = "the private key is encrypted with a passphrase";
+            return Err(Unusable::new(Check::KeyEncrypted, FileKind::Key, Some(block.offset), text));
+        }
         if block.is_private_key() {
             return Ok(block);
         }
@@ -123,20 +169,6 @@ fn first_private_key(key: &[u8], go: Go) -> Result<Block<'_>, Unusable> {
         }
     }
     Err(Unusable::new(Check::KeyMissing, FileKind::Key, None, describe_skipped("private key", &skipped)))
-}
-
-/// What the docker client asks of a key file before it loads the pair: a first block, and that not encrypted.
-pub(crate) fn check_first_key_block(key: &[u8], go: Go) -> Result<(), Unusable> {
-    match pem::blocks(key, go).next() {
-        None => Err(Unusable::new(Check::KeyMissing, FileKind::Key, None, describe_skipped("private key", &[]))),
-        Some(block) if block.has_dek_info => Err(Unusable::new(
-            Check::KeyEncrypted,
-            FileKind::Key,
-            Some(block.offset),
-            "the private key is encrypted with a passphrase",
-        )),
-        Some(_) => Ok(()),
-    }
 }
 
 fn describe_skipped(wanted: &str, skipped: &[Vec<u8>]) -> String {

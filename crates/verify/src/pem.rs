@@ -5,6 +5,7 @@
 //! (`Decode`, `getLine`) of 1.19, 1.24 and 1.26.
 
 use dockseal_docker::version::{Go, GoRelease};
+use memchr::{memchr, memmem};
 
 use crate::base64;
 
@@ -78,7 +79,7 @@ impl<'a> Blocks<'a> {
         {
             return end;
         }
-        let end = find(self.rest(from), END).map(|index| from + index);
+        let end = memmem::find(self.rest(from), END).map(|index| from + index);
         self.next_end = Some((from, end));
         end
     }
@@ -178,7 +179,7 @@ impl<'a> Blocks<'a> {
             let end = self.end_after(from)?;
             let before = self.text.get(from..end).unwrap_or_default();
             let after_end = end + END.len();
-            let begin = match rfind(before, BEGIN) {
+            let begin = match memmem::rfind(before, BEGIN) {
                 Some(index) if index == 0 || before.get(index - 1) == Some(&b'\n') => from + index,
                 _ => {
                     from = after_end;
@@ -217,7 +218,7 @@ struct Headers {
 /// The line at `from` without its end and trailing blanks, and where the next one begins (`getLine`).
 fn line(text: &[u8], from: usize) -> (&[u8], usize) {
     let rest = text.get(from..).unwrap_or_default();
-    let (line, next) = match rest.iter().position(|byte| *byte == b'\n') {
+    let (line, next) = match memchr(b'\n', rest) {
         Some(index) => {
             let line = rest.get(..index).unwrap_or_default();
             (line.strip_suffix(b"\r").unwrap_or(line), from + index + 1)
@@ -236,42 +237,9 @@ fn trim_space(text: &[u8]) -> &[u8] {
     text.get(start..end).unwrap_or_default()
 }
 
-fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
-    let first = *pattern.first()?;
-    let mut from = 0;
-    loop {
-        let index = from + text.get(from..)?.iter().position(|byte| *byte == first)?;
-        if text.get(index..)?.starts_with(pattern) {
-            return Some(index);
-        }
-        from = index + 1;
-    }
-}
-
 /// Where a BEGIN at the start of a line is, not counting the very start of the text.
 fn find_line_start(text: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    loop {
-        let index = from + text.get(from..)?.iter().position(|byte| *byte == b'\n')? + 1;
-        if text.get(index..)?.starts_with(BEGIN) {
-            return Some(index);
-        }
-        from = index;
-    }
-}
-
-fn rfind(text: &[u8], pattern: &[u8]) -> Option<usize> {
-    let last = *pattern.last()?;
-    let mut to = text.len();
-    loop {
-        let index = text.get(..to)?.iter().rposition(|byte| *byte == last)?;
-        if let Some(start) = (index + 1).checked_sub(pattern.len())
-            && text.get(start..).is_some_and(|tail| tail.starts_with(pattern))
-        {
-            return Some(start);
-        }
-        to = index;
-    }
+    memmem::find(text, b"\n-----BEGIN ").map(|index| index + 1)
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ impl<'a> Pool<'a> {
     pub(crate) fn of(anchors: &'a Anchors, go: Go) -> Self {
         let mut pool = Self::default();
         for der in &anchors.certificates {
-            if let Ok(certificate) = Certificate::parse(der, go) {
+            if let Ok(certificate) = Certificate::parse_again(der, go) {
                 pool.add(&certificate);
             }
         }

@@ -36,22 +36,14 @@ impl Judge<'_> {
         }
     }
 
-    pub(super) fn handshake(
-        &mut self,
-        chain: Option<&Chain>,
-        lists_names: Option<&Pool<'_>>,
-        dockerd_go: Go,
-        docker_go: Go,
-    ) -> Status {
+    pub(super) fn handshake(&mut self, chain: Option<&Chain>, lists_names: Option<&Pool<'_>>, docker_go: Go) -> Status {
         const GATE: Gate = Gate::Handshake;
         let Some(chain) = chain else {
             return Status::Skipped("the daemon has no certificate and key");
         };
         let daemon = self.daemon;
-        if let Some(leaf) = chain.leaf(dockerd_go)
-            && !handshake::can_sign(&leaf.public_key, dockerd_go)
-        {
-            let text = format!("dockerd cannot prove a key of {} in TLS 1.3", leaf.public_key.describe());
+        if let Some(leaf) = chain.leaf.as_ref().filter(|leaf| !leaf.key_can_sign) {
+            let text = format!("dockerd cannot prove a key of {} in TLS 1.3", leaf.key);
             return self.report.refuse(
                 GATE,
                 Check::DaemonKeyUnusable,
@@ -144,13 +136,8 @@ impl Judge<'_> {
                 "the client has no certificate to offer",
             );
         };
-        if let Some(leaf) = chain.leaf(go)
-            && !handshake::can_sign(&leaf.public_key, go)
-        {
-            let text = format!(
-                "docker cannot prove a key of {} in TLS 1.3, so it sends no certificate",
-                leaf.public_key.describe()
-            );
+        if let Some(leaf) = chain.leaf.as_ref().filter(|leaf| !leaf.key_can_sign) {
+            let text = format!("docker cannot prove a key of {} in TLS 1.3, so it sends no certificate", leaf.key);
             return self.report.refuse(
                 GATE,
                 Check::ClientKeyUnusable,
@@ -162,6 +149,9 @@ impl Judge<'_> {
         let Some(anchors) = lists_names else {
             return Status::Passed;
         };
+        if chain.leaf.as_ref().is_some_and(|leaf| anchors.has_subject(&leaf.issuer)) {
+            return Status::Passed;
+        }
         for (der, offset) in &chain.certificates {
             match Certificate::parse(der, go) {
                 Ok(certificate) if anchors.has_subject(certificate.issuer) => {
@@ -226,10 +216,11 @@ impl Judge<'_> {
 /// Parses a chain and checks what does not depend on trust.
 pub(crate) fn read_certificates(chain: &Chain, go: Go) -> Result<Vec<Certificate<'_>>, Unusable> {
     let mut certificates = Vec::new();
-    for (der, offset) in &chain.certificates {
+    for (position, (der, offset)) in chain.certificates.iter().enumerate() {
         let unusable = |check, text: String| Unusable { check, file: FileKind::Cert, offset: Some(*offset), text };
-        let certificate =
-            Certificate::parse(der, go).map_err(|malformed| unusable(Check::ChainUnreadable, malformed.to_string()))?;
+        let known = position == 0 && chain.leaf.is_some();
+        let parsed = if known { Certificate::parse_again(der, go) } else { Certificate::parse(der, go) };
+        let certificate = parsed.map_err(|malformed| unusable(Check::ChainUnreadable, malformed.to_string()))?;
         if let Some(bits) = certificate.public_key.rsa_bits()
             && !handshake::takes_rsa_size(bits, go)
         {

@@ -8,7 +8,7 @@ use dockseal_docker::version::{Go, Version};
 
 use super::{Judge, place};
 use crate::check::Check;
-use crate::load::{self, Chain, Unusable};
+use crate::load::{self, Chain, FirstKeyBlock, Unusable};
 use crate::material::{Content, FileKind, MaterialFile, Side};
 use crate::pool::Anchors;
 use crate::scenario::SystemRoots;
@@ -60,7 +60,7 @@ impl Judge<'_> {
                 return (status, None, self.daemon_trust(&mut Status::Passed, go));
             }
         };
-        let chain = match load::load_pair(cert, key, go) {
+        let chain = match load::load_pair(cert, key, FirstKeyBlock::Any, go) {
             Ok(chain) => Some(chain),
             Err(unusable) => {
                 status = self.unusable(GATE, Side::Daemon, unusable);
@@ -183,8 +183,7 @@ impl Judge<'_> {
             }
             return (status, None, trust);
         };
-        let loaded = load::check_first_key_block(key, go).and_then(|()| load::load_pair(cert, key, go));
-        match loaded {
+        match load::load_pair(cert, key, FirstKeyBlock::NotEncrypted, go) {
             Ok(chain) => (status, Some(chain), trust),
             Err(unusable) => (self.unusable(GATE, Side::Client, unusable), None, trust),
         }

@@ -85,7 +85,7 @@ impl Judge<'_> {
         let client_anchors = client_trust.anchors().map(|anchors| Pool::of(anchors, docker_go));
         let lists_names = daemon_anchors.as_ref().filter(|_| matches!(daemon_trust, Trust::File(_)));
         self.gate(Gate::Handshake, effective_mode, |judge| {
-            judge.handshake(daemon_chain.as_ref(), lists_names, dockerd_go, docker_go)
+            judge.handshake(daemon_chain.as_ref(), lists_names, docker_go)
         });
         let fits =
             !self.report.gates.iter().any(|(gate, status)| *gate == Gate::Handshake && *status == Status::Failed);
@@ -125,8 +125,8 @@ impl Judge<'_> {
         });
 
         self.warn_about_modes(effective_mode);
-        advice::add(&mut self.report, Side::Daemon, self.daemon, daemon_chain.as_ref(), self.now, dockerd_go);
-        advice::add(&mut self.report, Side::Client, self.client, client_chain.as_ref(), self.now, docker_go);
+        advice::add(&mut self.report, Side::Daemon, self.daemon, daemon_chain.as_ref(), self.now);
+        advice::add(&mut self.report, Side::Client, self.client, client_chain.as_ref(), self.now);
         let encrypted = effective_mode.uses_tls() && daemon_mode.uses_tls();
         Verdict {
             gates: self.report.gates,

@@ -250,7 +250,7 @@ impl<'a> Search<'_, 'a> {
                 if !self.counts(&candidate, &identities)? {
                     continue;
                 }
-                let Ok(issuer) = Certificate::parse(candidate.der, self.options.go) else {
+                let Ok(issuer) = Certificate::parse_again(candidate.der, self.options.go) else {
                     continue;
                 };
                 match self.consider(kind, &child, issuer, chain) {

@@ -10,7 +10,7 @@ use super::algorithm::SignatureAlgorithm;
 use super::clock;
 use super::extensions::Extensions;
 use super::names::read_name;
-use super::public_key::PublicKey;
+use super::public_key::{PointCheck, PublicKey};
 use super::{Malformed, Parsed};
 use crate::der::{self, Reader, SEQUENCE};
 
@@ -42,6 +42,15 @@ pub(crate) struct Certificate<'a> {
 impl<'a> Certificate<'a> {
     /// Parses one certificate with nothing after it.
     pub(crate) fn parse(der: &'a [u8], go: Go) -> Parsed<Self> {
+        Self::parse_with(der, go, PointCheck::OnCurve)
+    }
+
+    /// Parses a certificate that parsed before, in this Go or another: its point is not checked again.
+    pub(crate) fn parse_again(der: &'a [u8], go: Go) -> Parsed<Self> {
+        Self::parse_with(der, go, PointCheck::Known)
+    }
+
+    fn parse_with(der: &'a [u8], go: Go, point_check: PointCheck) -> Parsed<Self> {
         const BROKEN: Malformed = Malformed("the certificate is not DER");
         let mut outer = Reader::new(der);
         let whole = outer.element(SEQUENCE).ok_or(BROKEN)?;
@@ -73,7 +82,7 @@ impl<'a> Certificate<'a> {
         let common_name = if subject == issuer { issuer_name } else { read_name(subject, go)? };
 
         let key_info = tbs.element(SEQUENCE).ok_or(Malformed("the public key is malformed"))?;
-        let public_key = read_public_key(key_info, go)?;
+        let public_key = read_public_key(key_info, go, point_check)?;
         let extensions = if version > 1 { read_extensions(&mut tbs, version, go)? } else { Extensions::default() };
         let signature = input.bit_string().ok_or(Malformed("the signature is malformed"))?.right_aligned();
         if !outer.is_empty() {
@@ -142,13 +151,13 @@ fn read_time(validity: &mut Reader<'_>, go: Go) -> Parsed<i64> {
     .ok_or(BROKEN)
 }
 
-fn read_public_key(key_info: &[u8], go: Go) -> Parsed<PublicKey<'_>> {
+fn read_public_key(key_info: &[u8], go: Go, point_check: PointCheck) -> Parsed<PublicKey<'_>> {
     const BROKEN: Malformed = Malformed("the public key is malformed");
     let mut fields = Reader::new(key_info).enter(SEQUENCE).ok_or(BROKEN)?;
     let algorithm = fields.read(SEQUENCE).ok_or(BROKEN)?;
     let (identifier, parameters) = read_algorithm(algorithm, go).ok_or(BROKEN)?;
     let key = fields.bit_string().ok_or(BROKEN)?.right_aligned();
-    PublicKey::parse(&identifier, parameters, key, go)
+    PublicKey::parse(&identifier, parameters, key, go, point_check)
 }
 
 fn read_extensions<'a>(tbs: &mut Reader<'a>, version: i64, go: Go) -> Parsed<Extensions<'a>> {

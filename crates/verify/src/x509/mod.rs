@@ -11,7 +11,7 @@ mod uri;
 
 pub(crate) use algorithm::{Digest, SignatureAlgorithm};
 pub(crate) use certificate::Certificate;
-pub(crate) use extensions::KEY_CERT_SIGN;
+pub(crate) use extensions::{ExtendedKeyUsages, KEY_CERT_SIGN};
 pub(crate) use name_constraints::{IpRange, NameConstraints, Subtrees};
 pub(crate) use names::{Mailbox, domain_is_valid, domain_labels};
 pub(crate) use public_key::{Curve, EC, ED25519, PublicKey, RSA, bit_length, curve_of};

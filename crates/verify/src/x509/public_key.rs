@@ -61,6 +61,14 @@ pub(crate) fn curve_of(identifier: &[u8]) -> Option<Curve> {
     }
 }
 
+/// Whether an EC point has to be held against its curve, which is most of the cost of parsing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PointCheck {
+    OnCurve,
+    /// It was before.
+    Known,
+}
+
 /// The key in a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PublicKey<'a> {
@@ -91,7 +99,13 @@ const DSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 1];
 
 impl<'a> PublicKey<'a> {
     /// Parses a key from the parts of its SubjectPublicKeyInfo; `parameters` with their header.
-    pub(super) fn parse(identifier: &[u8], parameters: &'a [u8], key: Cow<'a, [u8]>, go: Go) -> Parsed<Self> {
+    pub(super) fn parse(
+        identifier: &[u8],
+        parameters: &'a [u8],
+        key: Cow<'a, [u8]>,
+        go: Go,
+        point_check: PointCheck,
+    ) -> Parsed<Self> {
         match identifier {
             RSA if parameters != der::NULL => Err(Malformed("an RSA key has no NULL parameters")),
             RSA => rsa(key),
@@ -99,7 +113,7 @@ impl<'a> PublicKey<'a> {
                 let curve =
                     Reader::new(parameters).object_identifier(go).ok_or(Malformed("an EC key names no curve"))?;
                 let curve = curve_of(&curve).ok_or(Malformed("an EC key is on a curve that Go does not know"))?;
-                if !curve.has_point(&key) {
+                if point_check == PointCheck::OnCurve && !curve.has_point(&key) {
                     return Err(Malformed("an EC key is no uncompressed point of its curve"));
                 }
                 Ok(Self::Ecdsa { curve, point: key })
