@@ -32,6 +32,7 @@ impl Invocation {
         let authority = global
             .authority
             .clone()
+            .filter(|path| !path.as_os_str().is_empty())
             .or_else(|| set("XDG_DATA_HOME").filter(|path| path.is_absolute()).map(|data| data.join("dockseal")))
             .or_else(|| set("HOME").map(|home| home.join(".local/share/dockseal")));
         // Certificates count in whole seconds.
