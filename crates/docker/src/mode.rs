@@ -4,7 +4,15 @@
 //! always verifies clients. Sources: docker/cli v29.7.2 cli/flags/options.go (`SetDefaultOptions`), moby v29.7.2
 //! daemon/command/options.go (`setDefaultOptions`) and daemon/command/daemon.go (`newAPIServerTLSConfig`).
 
+mod client;
+mod daemon;
+mod settings;
+
 use std::fmt;
+
+pub use client::ClientSettings;
+pub use daemon::DaemonSettings;
+pub use settings::{Environment, FilePath, FilePaths, SettingsError};
 
 /// What the docker client was told about TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
