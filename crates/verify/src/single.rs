@@ -102,6 +102,7 @@ fn first_refusal(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
     newest.unwrap_or(Verdict {
         gates: Vec::new(),
         findings: Vec::new(),
+        client_uses_tls: false,
         encrypted: false,
         daemon_authenticated: false,
         client_authenticated: false,
@@ -164,6 +165,7 @@ pub fn judge_chain(
     Verdict {
         gates: vec![(gate, status)],
         findings: findings.into_iter().collect(),
+        client_uses_tls: true,
         encrypted: true,
         daemon_authenticated: purpose == Purpose::Server,
         client_authenticated: purpose == Purpose::Client,

@@ -208,6 +208,7 @@ impl Judge<'_> {
         Verdict {
             gates: self.report.gates,
             findings: self.report.findings,
+            client_uses_tls: effective_mode.uses_tls(),
             encrypted,
             daemon_authenticated: encrypted && effective_mode.verifies_daemon(),
             client_authenticated: encrypted && daemon_mode.verifies_client(),
