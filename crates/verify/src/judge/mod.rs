@@ -159,7 +159,7 @@ impl Judge<'_> {
                     let host = hostname::as_dialled(&judge.scenario.host);
                     let options = Options {
                         purpose: Purpose::Server,
-                        host: Some(&host),
+                        host: Some(host.as_str()).filter(|host| !host.is_empty()),
                         now: judge.now,
                         go: docker_go,
                     };

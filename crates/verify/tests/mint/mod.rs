@@ -1,4 +1,6 @@
 //! A maker of certificates that does what it is told, right or wrong.
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
@@ -27,16 +29,26 @@ pub(crate) fn sequence(contents: &[&[u8]]) -> Vec<u8> {
 }
 
 /// A P-256 key.
-pub(crate) struct Key(EcdsaKeyPair);
+pub(crate) struct Key {
+    pair: EcdsaKeyPair,
+    pkcs8: Vec<u8>,
+}
 
 impl Key {
     pub(crate) fn new() -> Self {
         let random = SystemRandom::new();
         let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
-        Self(
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der.as_ref(), &random)
-                .unwrap(),
-        )
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der.as_ref(), &random)
+            .unwrap();
+        Self {
+            pair,
+            pkcs8: der.as_ref().to_vec(),
+        }
+    }
+
+    /// The PEM text of the private key.
+    pub(crate) fn pem(&self) -> String {
+        pem("PRIVATE KEY", &self.pkcs8)
     }
 
     fn info(&self) -> Vec<u8> {
@@ -44,7 +56,10 @@ impl Key {
             &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1],
             &[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7],
         ]);
-        sequence(&[&algorithm, &tlv(3, &[&[0], self.0.public_key().as_ref()])])
+        sequence(&[
+            &algorithm,
+            &tlv(3, &[&[0], self.pair.public_key().as_ref()]),
+        ])
     }
 }
 
@@ -135,10 +150,6 @@ impl Recipe {
         )
     }
 
-    pub(crate) fn client(issuer: &str) -> Self {
-        Self::new("client", issuer, vec![usage(2)])
-    }
-
     pub(crate) fn with(mut self, extension: Vec<u8>) -> Self {
         self.extensions.push(extension);
         self
@@ -175,7 +186,7 @@ impl Recipe {
             &extensions,
         ]);
         let mut signature = signer
-            .0
+            .pair
             .sign(&SystemRandom::new(), &to_be_signed)
             .unwrap()
             .as_ref()
@@ -183,18 +194,17 @@ impl Recipe {
         if self.spoils_signature {
             *signature.last_mut().unwrap() ^= 1;
         }
-        pem(&sequence(&[
-            &to_be_signed,
-            &algorithm,
-            &tlv(3, &[&[0], &signature]),
-        ]))
+        pem(
+            "CERTIFICATE",
+            &sequence(&[&to_be_signed, &algorithm, &tlv(3, &[&[0], &signature])]),
+        )
     }
 }
 
-/// A block labelled CERTIFICATE.
-pub(crate) fn pem(der: &[u8]) -> String {
+/// A PEM block.
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
+    let mut text = format!("-----BEGIN {label}-----\n");
     for (index, chunk) in der.chunks(3).enumerate() {
         let bits = chunk
             .iter()
@@ -212,5 +222,5 @@ pub(crate) fn pem(der: &[u8]) -> String {
             text.push('\n');
         }
     }
-    text + "\n-----END CERTIFICATE-----\n"
+    text + &format!("\n-----END {label}-----\n")
 }
