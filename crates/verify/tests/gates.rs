@@ -313,11 +313,10 @@ fn one_side_alone() {
         Some((Gate::DaemonAcceptsClient, Check::UsageIncompatible))
     );
     let verdict = judge_client(&site.client, NOW);
-    assert!(verdict.gates().iter().any(|gate| *gate
-        == (
-            Gate::DaemonStarts,
-            Status::NotApplicable("the client is judged alone")
-        )));
+    assert!(verdict.gates().contains(&(
+        Gate::DaemonStarts,
+        Status::NotApplicable("the client is judged alone")
+    )));
     let key = Key::new();
     let negative = Recipe {
         serial: vec![0x80],

@@ -60,11 +60,11 @@ fn deep_and_wide_der() {
         deep = sequence(&[&deep]);
     }
     in_time("deep nesting", || {
-        judge_everywhere(mint::pem("CERTIFICATE", &deep).as_bytes())
+        judge_everywhere(mint::pem("CERTIFICATE", &deep).as_bytes());
     });
     let wide = tlv(0x30, &[&[0x30, 0].repeat(30_000)]);
     in_time("many elements", || {
-        judge_everywhere(mint::pem("CERTIFICATE", &wide).as_bytes())
+        judge_everywhere(mint::pem("CERTIFICATE", &wide).as_bytes());
     });
     let key = Key::new();
     let many_extensions = (0..4000_u16).fold(Recipe::root(), |recipe, number| {
@@ -76,7 +76,7 @@ fn deep_and_wide_der() {
     });
     let many_extensions = many_extensions.issue(&key, &key);
     in_time("many extensions", || {
-        judge_everywhere(many_extensions.as_bytes())
+        judge_everywhere(many_extensions.as_bytes());
     });
 }
 
