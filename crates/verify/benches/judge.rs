@@ -1,7 +1,7 @@
 //! Judging a pair of directories, against the bare signature verifications that it cannot do without.
 //!
 //! The judge may cost one and a half times as much: `cargo bench -p dockseal-verify`.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a benchmark may fail")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark may fail")]
 
 use std::collections::HashMap;
 use std::io::Read as _;

@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 /// Which of the two programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
@@ -57,8 +59,8 @@ pub struct Provenance {
 /// What came of reading a file.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Content {
-    /// Its bytes.
-    Bytes(Vec<u8>),
+    /// Its bytes, zeroed when dropped: they may be a private key.
+    Bytes(Zeroizing<Vec<u8>>),
     /// There is no such file.
     Missing,
     /// It cannot be read; the reason, as for a message.
@@ -92,7 +94,7 @@ impl MaterialFile {
     /// A file that was read.
     #[must_use]
     pub fn from_bytes(path: impl Into<PathBuf>, designation: Designation, bytes: impl Into<Vec<u8>>) -> Self {
-        Self::new(path, designation, Content::Bytes(bytes.into()))
+        Self::new(path, designation, Content::Bytes(Zeroizing::new(bytes.into())))
     }
 
     /// A file that is not there.

@@ -21,6 +21,7 @@ pub struct Scenario {
     /// What the daemon was told.
     pub daemon_mode: DaemonMode,
     /// The host part of what the client dials: a name, an IPv4 address, or an IPv6 address with brackets or without.
+    /// The empty text is held against no name.
     pub host: String,
     /// The client's generation.
     pub docker: Version,

@@ -19,10 +19,11 @@ const GENERATIONS: [Version; 3] = [Version::V29, Version::V28, Version::V20_10];
 /// Judges a daemon's bundle alone, for every host that clients will dial, with every generation of Docker.
 ///
 /// The client is taken to trust the CA file of the bundle. The verdict returned is the first that refuses, or that of
-/// the newest generation and the first host. Without hosts no name is checked that a client would dial.
+/// the newest generation and the first host. Without hosts no name is looked at.
 #[must_use]
 pub fn judge_daemon(material: &Material, hosts: &[&str], now: OffsetDateTime) -> Verdict {
     let client = Material { ca: material.ca.clone(), cert: absent(), key: absent() };
+    let hosts = if hosts.is_empty() { &[""] } else { hosts };
     let verdicts = GENERATIONS.iter().flat_map(|version| {
         let client = &client;
         hosts.iter().map(move |host| {
@@ -34,7 +35,7 @@ pub fn judge_daemon(material: &Material, hosts: &[&str], now: OffsetDateTime) ->
             )
         })
     });
-    first_refusal(verdicts)
+    first_refusal(verdicts).unwrap_or_else(|| nothing_judged(Gate::DaemonStarts))
 }
 
 /// Judges a client's bundle alone, with every generation of Docker.
@@ -55,7 +56,7 @@ pub fn judge_client(material: &Material, now: OffsetDateTime) -> Verdict {
         ];
         without(judge(&daemon, material, &scenario, now), &other, "the client is judged alone")
     });
-    first_refusal(verdicts)
+    first_refusal(verdicts).unwrap_or_else(|| nothing_judged(Gate::ClientLoads))
 }
 
 fn absent() -> MaterialFile {
@@ -73,21 +74,28 @@ fn without(mut verdict: Verdict, gates: &[Gate], reason: &'static str) -> Verdic
     verdict
 }
 
-fn first_refusal(verdicts: impl Iterator<Item = Verdict>) -> Verdict {
+/// The first verdict that does not accept, else the first of all; none where there are none.
+fn first_refusal(verdicts: impl Iterator<Item = Verdict>) -> Option<Verdict> {
     let mut newest = None;
     for verdict in verdicts {
         if !verdict.is_accepted() {
-            return verdict;
+            return Some(verdict);
         }
         newest.get_or_insert(verdict);
     }
-    newest.unwrap_or(Verdict {
-        gates: Vec::new(),
+    newest
+}
+
+/// What nobody judged is not accepted.
+fn nothing_judged(gate: Gate) -> Verdict {
+    Verdict {
+        gates: vec![(gate, Status::Skipped("nothing was judged"))],
         findings: Vec::new(),
+        client_uses_tls: false,
         encrypted: false,
         daemon_authenticated: false,
         client_authenticated: false,
-    })
+    }
 }
 
 /// Judges a bare chain, leaf first, against anchors, both PEM: no keys, no modes.
@@ -131,6 +139,7 @@ pub fn judge_chain(
     Verdict {
         gates: vec![(gate, status)],
         findings: findings.into_iter().collect(),
+        client_uses_tls: true,
         encrypted: true,
         daemon_authenticated: purpose == Purpose::Server,
         client_authenticated: purpose == Purpose::Client,

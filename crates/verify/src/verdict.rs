@@ -87,6 +87,7 @@ pub enum Outcome {
 pub struct Verdict {
     pub(crate) gates: Vec<(Gate, Status)>,
     pub(crate) findings: Vec<Finding>,
+    pub(crate) client_uses_tls: bool,
     pub(crate) encrypted: bool,
     pub(crate) daemon_authenticated: bool,
     pub(crate) client_authenticated: bool,
@@ -127,6 +128,12 @@ impl Verdict {
     /// The findings that make Docker refuse.
     pub fn refusals(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.severity == Severity::Refusal)
+    }
+
+    /// Whether the client speaks TLS at all; without anything to use it with, docker silently does not.
+    #[must_use]
+    pub fn client_uses_tls(&self) -> bool {
+        self.client_uses_tls
     }
 
     /// Whether the connection is made and encrypted.

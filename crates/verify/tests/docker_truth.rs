@@ -3,31 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::collections::HashMap;
-use std::io::Read as _;
-use std::path::Path;
 
-use dockseal_docker::gate::Gate;
 use dockseal_docker::mode::{ClientMode, DaemonMode};
-use dockseal_verify::{Designation, FileKind, Material, MaterialFile, Outcome, Scenario, judge};
-use time::macros::datetime;
-
-const RECORDED_AT: time::OffsetDateTime = datetime!(2026-11-23 18:00 UTC);
+use dockseal_verify::{Designation, FileKind, Material, MaterialFile, Scenario, judge};
+mod recorded;
 
 type Files = HashMap<String, Vec<u8>>;
-
-fn materials() -> Files {
-    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/docker-truth/materials.tar.gz");
-    let mut files = Files::new();
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(std::fs::File::open(archive).unwrap()));
-    for entry in archive.entries().unwrap() {
-        let mut entry = entry.unwrap();
-        let path = entry.path().unwrap().to_str().unwrap().to_owned();
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).unwrap();
-        files.insert(path, bytes);
-    }
-    files
-}
 
 fn side(files: &Files, scenario: &str, side: &str, designation: Designation) -> Material {
     let file = |kind: FileKind| {
@@ -40,27 +21,9 @@ fn side(files: &Files, scenario: &str, side: &str, designation: Designation) -> 
     Material { ca: file(FileKind::Ca), cert: file(FileKind::Cert), key: file(FileKind::Key) }
 }
 
-/// The recorder's word for an outcome.
-fn word(outcome: Outcome, client: ClientMode) -> String {
-    match outcome {
-        Outcome::Accepted => "ok".into(),
-        Outcome::Refused(gate) => match gate {
-            Gate::DaemonStarts => "daemon-start",
-            Gate::ClientLoads => "client-config",
-            Gate::SameProtocol if client.uses_tls() => "tls-to-plain-http",
-            Gate::SameProtocol => "plain-http-to-tls",
-            Gate::Handshake => "handshake",
-            Gate::ClientReadsDaemon | Gate::ClientAcceptsDaemon => "client-verify",
-            Gate::ClientOffersCertificate | Gate::DaemonAcceptsClient => "daemon-verify",
-        }
-        .into(),
-        Outcome::Undetermined(gate) => format!("undetermined at {gate}"),
-    }
-}
-
 #[test]
 fn agrees_with_every_recorded_outcome() {
-    let files = materials();
+    let files = recorded::materials();
     let table = include_str!("docker-truth/outcomes.tsv");
     let mut judged = 0;
     let mut disagreements = Vec::new();
@@ -92,9 +55,9 @@ fn agrees_with_every_recorded_outcome() {
             .between(docker.parse().unwrap_or_default(), dockerd.parse().unwrap());
         let daemon = side(&files, scenario, "daemon", Designation::Named);
         let client = side(&files, scenario, "client", designation);
-        let verdict = judge(&daemon, &client, &question, RECORDED_AT);
+        let verdict = judge(&daemon, &client, &question, recorded::AT);
         judged += 1;
-        let predicted = word(verdict.outcome(), mode);
+        let predicted = recorded::word(&verdict);
         if predicted != *outcome {
             disagreements.push(format!(
                 "{line}: predicted {predicted}: {:?}",

@@ -102,7 +102,12 @@ impl Judge<'_> {
         self.gate(Gate::ClientAcceptsDaemon, effective_mode, |judge| match &read {
             Some(certificates) => {
                 let host = hostname::as_dialled(&judge.scenario.host);
-                let options = Options { purpose: Purpose::Server, host: Some(&host), now: judge.now, go: docker_go };
+                let options = Options {
+                    purpose: Purpose::Server,
+                    host: Some(host.as_str()).filter(|host| !host.is_empty()),
+                    now: judge.now,
+                    go: docker_go,
+                };
                 judge.accept_chain(
                     Gate::ClientAcceptsDaemon,
                     Side::Daemon,
@@ -131,6 +136,7 @@ impl Judge<'_> {
         Verdict {
             gates: self.report.gates,
             findings: self.report.findings,
+            client_uses_tls: effective_mode.uses_tls(),
             encrypted,
             daemon_authenticated: encrypted && effective_mode.verifies_daemon(),
             client_authenticated: encrypted && daemon_mode.verifies_client(),
