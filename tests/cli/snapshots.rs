@@ -21,7 +21,7 @@ fn story(name: &str, lines: &[&str]) {
         writeln!(shown).unwrap();
     }
     let root = sandbox.root();
-    writeln!(shown, "--- files\n{}", tree(&root.join("work"))).unwrap();
+    writeln!(shown, "--- files\n{}", tree(&root.join("here"))).unwrap();
     writeln!(shown, "--- authority\n{}", tree(&crate::home(&sandbox))).unwrap();
     let shown = normalised(&shown.replace(root.to_str().unwrap(), "[SANDBOX]"));
     let path = dockseal_tests::repository().join("tests/cli/snapshots").join(format!("{name}.txt"));

@@ -23,7 +23,7 @@ impl Sandbox {
     #[expect(clippy::new_without_default, reason = "making one touches the disk")]
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("ds").tempdir().expect("temporary directory");
-        for name in ["home", "tmp", "run", "work"] {
+        for name in ["home", "tmp", "run", "here"] {
             std::fs::create_dir(dir.path().join(name)).expect("sandbox directory");
         }
         Self { dir }
@@ -38,7 +38,7 @@ impl Sandbox {
     /// The directory that programs run in.
     #[must_use]
     pub fn work(&self) -> PathBuf {
-        self.root().join("work")
+        self.root().join("here")
     }
 
     /// A path below the working directory.
