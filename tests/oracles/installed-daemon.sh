@@ -18,6 +18,8 @@ mount -t tmpfs tmpfs "$tmp/overlay"
 mkdir "$tmp/overlay/upper" "$tmp/overlay/work"
 mount -t overlay overlay -o "lowerdir=/etc,upperdir=$tmp/overlay/upper,workdir=$tmp/overlay/work" /etc
 mount -t tmpfs tmpfs /run
+# The data root is given below; should it ever not be, not the machine's.
+if [ -d /var/lib/docker ]; then mount -t tmpfs tmpfs /var/lib/docker; fi
 # For the paths of sockets, which are short.
 mkdir -p /run/containerd /run/data
 
@@ -71,7 +73,8 @@ if timeout 60 sh -c "$packaged" >"$tmp/packaged.log" 2>&1; then echo "the packag
 grep -q 'specified both as a flag and in the configuration file' "$tmp/packaged.log" || { cat "$tmp/packaged.log"; exit 1; }
 
 # ---- and with it: systemd's socket first, whose first caller wakes the daemon
-systemd-socket-activate --listen=/run/docker.sock sh -c "exec $command" >"$tmp/dockerd.log" 2>&1 &
+# (systemd-socket-activate hands on no more of the environment than it is told to.)
+systemd-socket-activate --setenv=DOCKER_OPTS --setenv=HOME --listen=/run/docker.sock sh -c "exec $command" >"$tmp/dockerd.log" 2>&1 &
 for _ in $(seq 200); do [ -S /run/docker.sock ] && break; sleep 0.05; done
 fail() { echo "$1"; grep -v 'level=info' "$tmp/dockerd.log" | tail -n 20; exit 1; }
 DOCKER_HOST=unix:///run/docker.sock timeout 60 docker version >"$tmp/docker.log" 2>&1 || { cat "$tmp/docker.log"; fail "the socket does not answer"; }
@@ -79,6 +82,7 @@ DOCKER_HOST=unix:///run/docker.sock timeout 60 docker version >"$tmp/docker.log"
 "$busybox" tail -n 1 "$commands" >"$tmp/last"
 timeout 60 sh "$tmp/last" >"$tmp/docker.log" 2>&1 || { cat "$tmp/last" "$tmp/docker.log"; fail "the last command printed does not work"; }
 grep -q '^Server' "$tmp/docker.log" || { cat "$tmp/docker.log"; exit 1; }
+[ -z "$(ls -A /var/lib/docker 2>/dev/null)" ] || fail "the daemon did not use its own data root"
 for client in "$host"/clients/*; do
     for name in "$@"; do
         DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH="$client" DOCKER_HOST="tcp://$name:2376" timeout 60 docker info >"$tmp/docker.log" 2>&1 ||
