@@ -155,6 +155,9 @@ impl Judge<'_> {
             Gate::ClientAcceptsDaemon,
             effective_mode,
             |judge| match &read {
+                _ if matches!(client_trust, Trust::Unusable) => {
+                    Status::Skipped("the client's CA file is of no use")
+                }
                 Some(certificates) => {
                     let host = hostname::as_dialled(&judge.scenario.host);
                     let options = Options {
@@ -184,6 +187,9 @@ impl Judge<'_> {
             Gate::DaemonAcceptsClient,
             effective_mode,
             |judge| match client_chain.as_ref().filter(|_| offered) {
+                _ if matches!(daemon_trust, Trust::Unusable) => {
+                    Status::Skipped("the daemon's CA file is of no use")
+                }
                 Some(chain) => judge.daemon_accepts(chain, daemon_anchors.as_ref(), dockerd_go),
                 None => Status::Skipped("the client sends no certificate"),
             },
