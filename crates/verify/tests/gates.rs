@@ -374,3 +374,20 @@ fn generations_can_differ() {
             .contains("docker 28 with dockerd 20.10: accepted")
     }));
 }
+
+#[test]
+fn docker_looks_at_the_first_block_of_the_key_file_whatever_it_is() {
+    let foreign = "-----BEGIN X-----\nDEK-Info: a\n\nAA==\n-----END X-----\n";
+    let behind = |key: &MaterialFile| {
+        let bytes = [foreign.as_bytes(), key.bytes().unwrap_or_default()].concat();
+        MaterialFile::from_bytes("k", Designation::Named, bytes)
+    };
+    let mut site = Site::new();
+    site.daemon.key = behind(&site.daemon.key);
+    assert!(site.mutual().is_accepted());
+    site.client.key = behind(&site.client.key);
+    assert_eq!(
+        refused(&site.mutual()),
+        Some((Gate::ClientLoads, Check::KeyEncrypted))
+    );
+}
