@@ -293,6 +293,14 @@ fn what_does_not_parse() {
         client(&negative, &Recipe::root()),
         [None, None, Some(Check::ChainUnreadable)]
     );
+    let differing = Recipe {
+        algorithms_differ: true,
+        ..Recipe::server("Root")
+    };
+    assert_eq!(
+        server(&differing, &Recipe::root()),
+        all(Check::ChainUnreadable)
+    );
     let version_4 = Recipe {
         version: 4,
         ..Recipe::server("Root")

@@ -121,6 +121,8 @@ pub(crate) struct Recipe {
     pub(crate) not_after: &'static str,
     pub(crate) extensions: Vec<Vec<u8>>,
     pub(crate) spoils_signature: bool,
+    /// Whether the certificate names another algorithm than its signed part.
+    pub(crate) algorithms_differ: bool,
 }
 
 impl Recipe {
@@ -134,6 +136,7 @@ impl Recipe {
             not_after: "350101000000Z",
             extensions,
             spoils_signature: false,
+            algorithms_differ: false,
         }
     }
 
@@ -194,9 +197,14 @@ impl Recipe {
         if self.spoils_signature {
             *signature.last_mut().unwrap() ^= 1;
         }
+        let outer = if self.algorithms_differ {
+            sequence(&[&[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3]])
+        } else {
+            algorithm
+        };
         pem(
             "CERTIFICATE",
-            &sequence(&[&to_be_signed, &algorithm, &tlv(3, &[&[0], &signature])]),
+            &sequence(&[&to_be_signed, &outer, &tlv(3, &[&[0], &signature])]),
         )
     }
 }
