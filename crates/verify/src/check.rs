@@ -82,8 +82,8 @@ checks! {
         "Put the leaf certificate first, and use the key that it was issued for.",
         "Go src/crypto/tls/tls.go (X509KeyPair)";
     ClientPanics, "client-panics", Refusal,
-        "docker 20.10 crashes on an empty --tlscacert.",
-        "Name the CA file.",
+        "docker 20.10 crashes on an empty --tlscacert, --tlscert or --tlskey.",
+        "Name the file, or leave the flag out.",
         "docker/cli v20.10.24 opts/quotedstring.go (trimQuotes)";
     ProtocolsDiffer, "protocols-differ", Refusal,
         "One side speaks TLS and the other plain HTTP.",
@@ -205,6 +205,10 @@ checks! {
         "Nothing is encrypted and nobody is authenticated: whoever reaches the port is root on the host.",
         "Use --tlsverify on both sides.",
         "moby daemon/listeners";
+    VersionDependent, "version-dependent", Warning,
+        "Other generations of docker or dockerd answer otherwise, because their Go has other rules.",
+        "Issue certificates that every generation takes, or keep the versions that you have.",
+        "Go 1.19, 1.24 and 1.26 src/crypto/x509";
     ExpiresSoon, "expires-soon", Advice,
         "A certificate expires within thirty days.",
         "Renew it.",

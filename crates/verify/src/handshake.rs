@@ -54,3 +54,21 @@ pub(crate) fn certificate_request_fits(anchors: &Pool<'_>) -> bool {
         .fold(0_usize, |size, (name, count)| size.saturating_add((name.len() + 2).saturating_mul(count)));
     names + OTHER_EXTENSIONS <= 65_535
 }
+
+#[cfg(test)]
+mod tests {
+    use dockseal_docker::version::Version;
+
+    use super::*;
+
+    #[test]
+    fn rsa_sizes() {
+        assert!(takes_rsa_size(9216, Go::V1_19));
+        assert!(!takes_rsa_size(9216, Version::V28.docker_go()));
+        assert!(takes_rsa_size(8192, Version::V28.docker_go()));
+        let rsa = |bytes: usize| PublicKey::Rsa { modulus: vec![0xff; bytes].into(), exponent: 65537 };
+        assert!(!can_sign(&rsa(64), Go::V1_19), "too small for PSS");
+        assert!(can_sign(&rsa(96), Version::V29.docker_go()));
+        assert!(!can_sign(&rsa(96), Version::V29.dockerd_go()));
+    }
+}

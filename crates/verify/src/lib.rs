@@ -7,6 +7,7 @@
 //! judge_daemon(&material, &["host", "10.0.0.5"], now)           -> Verdict           a daemon's bundle alone, every generation
 //! judge_client(&material, now)                                  -> Verdict           a client's bundle alone, every generation
 //! judge_chain(chain, anchors, purpose, host, now, version)      -> Verdict           a bare chain, no keys, no modes
+//! judge_generations(&daemon, &client, &scenario, now)           -> [(docker, dockerd, Verdict)]; differences(..) -> Option<Finding>
 //! Verdict   : outcome() -> Accepted | Refused(Gate) | Undetermined(Gate), is_accepted(), gates(), findings(), refusals(),
 //!             is_encrypted(), authenticates_daemon(), authenticates_client()
 //! Finding   = { check: Check, severity, gate, place, text }     Check: id(), explanation(), remedy(), source(), ALL
@@ -31,6 +32,7 @@ mod asn1;
 mod base64;
 mod check;
 mod der;
+mod generations;
 mod handshake;
 mod judge;
 mod key;
@@ -46,6 +48,7 @@ mod verdict;
 mod x509;
 
 pub use check::Check;
+pub use generations::{differences, judge_generations};
 pub use judge::judge;
 pub use material::{Content, Designation, FileKind, Material, MaterialFile, Provenance, Side};
 pub use path::Purpose;

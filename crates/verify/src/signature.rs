@@ -259,3 +259,18 @@ fn without_leading_zeros(bytes: &[u8]) -> &[u8] {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     bytes.get(zeros..).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use dockseal_docker::version::Version;
+
+    use super::*;
+
+    #[test]
+    fn small_rsa_keys_are_not_computed_with_by_dockerd_29() {
+        let key = PublicKey::Rsa { modulus: vec![0xff; 96].into(), exponent: 65537 };
+        let ask = |go| verify(SignatureAlgorithm::RsaPkcs1(Digest::Sha256), &key, b"", &[1; 96], go);
+        assert_eq!(ask(Version::V29.dockerd_go()), Err(SignatureError::SmallKey { bits: 768 }));
+        assert_eq!(ask(Version::V29.docker_go()), Err(SignatureError::Invalid));
+    }
+}

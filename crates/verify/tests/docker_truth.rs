@@ -68,3 +68,14 @@ fn agrees_with_every_recorded_outcome() {
     assert_eq!(judged, 1550);
     assert!(disagreements.is_empty(), "{} of {judged} disagree:\n{}", disagreements.len(), disagreements.join("\n"));
 }
+
+#[test]
+fn an_rsa_key_must_be_the_one_of_the_certificate() {
+    let files = recorded::materials();
+    let mut daemon = side(&files, "key-rsa4096", "daemon", Designation::Named);
+    let client = side(&files, "key-rsa4096", "client", Designation::Named);
+    daemon.key = client.key.clone();
+    let question = Scenario::mutual("127.0.0.1");
+    let verdict = judge(&daemon, &client, &question, recorded::AT);
+    assert_eq!(recorded::word(&verdict), "daemon-start");
+}

@@ -4,7 +4,8 @@ use dockseal_docker::gate::Gate;
 use dockseal_docker::mode::{ClientMode, DaemonMode};
 use dockseal_docker::version::Version;
 use dockseal_verify::{
-    Check, Designation, Material, MaterialFile, Outcome, Scenario, Status, Verdict, judge, judge_client, judge_daemon,
+    Check, Designation, Material, MaterialFile, Outcome, Scenario, Status, Verdict, differences, judge, judge_client,
+    judge_daemon, judge_generations,
 };
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -207,4 +208,34 @@ fn advice_never_changes_the_verdict() {
     assert!(verdict.is_accepted());
     let checks: Vec<Check> = verdict.findings().iter().map(|finding| finding.check).collect();
     assert_eq!(checks, [Check::ExpiresSoon, Check::BothUsages]);
+}
+
+#[test]
+fn generations_can_differ() {
+    let mut site = Site::new();
+    let scenario = Scenario::mutual("a.test");
+    let verdicts = judge_generations(&site.daemon, &site.client, &scenario, NOW);
+    assert_eq!(verdicts.len(), 9);
+    assert_eq!(differences(&verdicts, &scenario), None);
+    let key = Key::new();
+    let negative = Recipe { serial: vec![0x80], ..Recipe::new("c", "Root", vec![usage(2)]) };
+    site.client.cert = MaterialFile::from_bytes("c", Designation::Named, negative.issue(&key, &site.ca_key));
+    site.client.key = MaterialFile::from_bytes("k", Designation::Named, key.pem());
+    let verdicts = judge_generations(&site.daemon, &site.client, &scenario, NOW);
+    let finding = differences(&verdicts, &scenario);
+    assert!(finding.is_some_and(|finding| { finding.text.contains("docker 28 with dockerd 20.10: accepted") }));
+}
+
+#[test]
+fn docker_looks_at_the_first_block_of_the_key_file_whatever_it_is() {
+    let foreign = "-----BEGIN X-----\nDEK-Info: a\n\nAA==\n-----END X-----\n";
+    let behind = |key: &MaterialFile| {
+        let bytes = [foreign.as_bytes(), key.bytes().unwrap_or_default()].concat();
+        MaterialFile::from_bytes("k", Designation::Named, bytes)
+    };
+    let mut site = Site::new();
+    site.daemon.key = behind(&site.daemon.key);
+    assert!(site.mutual().is_accepted());
+    site.client.key = behind(&site.client.key);
+    assert_eq!(refused(&site.mutual()), Some((Gate::ClientLoads, Check::KeyEncrypted)));
 }

@@ -176,6 +176,8 @@ fn what_does_not_parse() {
     assert_eq!(server(&negative, &Recipe::root()), ACCEPTED, "by every client");
     let negative = Recipe { serial: vec![0x80], ..client_recipe() };
     assert_eq!(client(&negative, &Recipe::root()), [None, None, Some(Check::ChainUnreadable)]);
+    let differing = Recipe { algorithms_differ: true, ..Recipe::server("Root") };
+    assert_eq!(server(&differing, &Recipe::root()), all(Check::ChainUnreadable));
     let version_4 = Recipe { version: 4, ..Recipe::server("Root") };
     assert_eq!(server(&version_4, &Recipe::root()), all(Check::ChainUnreadable));
     let no_seconds = Recipe { not_before: "2501010000Z", ..Recipe::server("Root") };

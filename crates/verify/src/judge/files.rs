@@ -33,7 +33,7 @@ impl Trust {
     }
 }
 
-impl Judge<'_> {
+impl<'j> Judge<'j> {
     /// `--tlscacert=` without certificate and key leaves no TLS data at all (docker/cli load.go `tlsConfig`).
     pub(super) fn client_drops_tls(&self) -> bool {
         let mode = self.scenario.client_mode;
@@ -43,6 +43,18 @@ impl Judge<'_> {
             && self.scenario.docker != Version::V20_10
             && !has_file(&self.client.cert)
             && !has_file(&self.client.key)
+    }
+
+    /// A file of the client whose path was given as empty.
+    fn empty_client_path(&self) -> Option<(FileKind, &'j MaterialFile)> {
+        let kinds: &[FileKind] = if self.scenario.client_mode.has_certificate() {
+            &[FileKind::Ca, FileKind::Cert, FileKind::Key]
+        } else {
+            &[FileKind::Ca]
+        };
+        let client = self.client;
+        let files = kinds.iter().map(|kind| (*kind, client.file(*kind)));
+        files.into_iter().find(|(_, file)| file.content == Content::NotNamed)
     }
 
     pub(super) fn daemon_starts(&mut self, go: Go) -> (Status, Option<Chain>, Trust) {
@@ -141,12 +153,14 @@ impl Judge<'_> {
         const GATE: Gate = Gate::ClientLoads;
         let client = self.client;
         let mut status = Status::Passed;
-        if client.ca.content == Content::NotNamed && self.scenario.docker == Version::V20_10 {
+        if self.scenario.docker == Version::V20_10
+            && let Some((kind, file)) = self.empty_client_path()
+        {
             status = self.report.refuse(
                 GATE,
                 Check::ClientPanics,
-                place(Side::Client, &client.ca, FileKind::Ca, None),
-                "docker 20.10 crashes on an empty --tlscacert",
+                place(Side::Client, file, kind, None),
+                "docker 20.10 crashes on the empty value of a file flag",
             );
             return (status, None, Trust::Unusable);
         }

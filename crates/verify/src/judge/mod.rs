@@ -100,6 +100,7 @@ impl Judge<'_> {
             None => Status::Skipped("the daemon sends no certificate"),
         });
         self.gate(Gate::ClientAcceptsDaemon, effective_mode, |judge| match &read {
+            _ if matches!(client_trust, Trust::Unusable) => Status::Skipped("the client's CA file is of no use"),
             Some(certificates) => {
                 let host = hostname::as_dialled(&judge.scenario.host);
                 let options = Options {
@@ -125,6 +126,7 @@ impl Judge<'_> {
             status
         });
         self.gate(Gate::DaemonAcceptsClient, effective_mode, |judge| match client_chain.as_ref().filter(|_| offered) {
+            _ if matches!(daemon_trust, Trust::Unusable) => Status::Skipped("the daemon's CA file is of no use"),
             Some(chain) => judge.daemon_accepts(chain, daemon_anchors.as_ref(), dockerd_go),
             None => Status::Skipped("the client sends no certificate"),
         });

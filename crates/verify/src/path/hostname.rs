@@ -107,6 +107,7 @@ mod tests {
         assert!(!check("*.example.test", "example.test"));
         assert!(!check("d*.example.test", "d1.example.test"));
         assert!(!check("a.*.test", "a.b.test"));
+        assert!(!matches_pattern(b"a.*.test", b"a.b.test"));
         assert!(!check("*", "localhost"));
         assert!(is_valid_hostname(b"*", true, Go::V1_19));
         assert!(check("a_b.test", "a_b.test"));

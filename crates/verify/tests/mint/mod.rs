@@ -98,6 +98,8 @@ pub(crate) struct Recipe {
     pub(crate) not_after: &'static str,
     pub(crate) extensions: Vec<Vec<u8>>,
     pub(crate) spoils_signature: bool,
+    /// Whether the certificate names another algorithm than its signed part.
+    pub(crate) algorithms_differ: bool,
 }
 
 impl Recipe {
@@ -111,6 +113,7 @@ impl Recipe {
             not_after: "350101000000Z",
             extensions,
             spoils_signature: false,
+            algorithms_differ: false,
         }
     }
 
@@ -149,7 +152,12 @@ impl Recipe {
         if self.spoils_signature {
             *signature.last_mut().unwrap() ^= 1;
         }
-        pem("CERTIFICATE", &sequence(&[&to_be_signed, &algorithm, &tlv(3, &[&[0], &signature])]))
+        let outer = if self.algorithms_differ {
+            sequence(&[&[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3]])
+        } else {
+            algorithm
+        };
+        pem("CERTIFICATE", &sequence(&[&to_be_signed, &outer, &tlv(3, &[&[0], &signature])]))
     }
 }
 
