@@ -97,6 +97,14 @@ pub struct Attempt {
     pub took: Duration,
 }
 
+impl Attempt {
+    /// Whether what came begins as TLS does.
+    #[must_use]
+    pub fn is_answered_in_tls(&self) -> bool {
+        is_tls(&self.banner)
+    }
+}
+
 /// An attempt to be made.
 #[derive(Clone, Copy)]
 pub(crate) struct Course<'p> {
@@ -160,8 +168,8 @@ impl Course<'_> {
         if self.offer == Offer::Plain {
             return self.converse(&mut Channel::Plain(wire), attempt);
         }
-        let mut session = Session::new(self.offer, self.target, self.identity)
-            .map_err(|error| Trouble::Local(error.to_string()))?;
+        let mut session =
+            Session::new(self.offer, self.target, self.identity).map_err(|error| Trouble::Local(error.to_string()))?;
         let shaken = session.shake_hands(wire);
         attempt.handshake = Some(session.seen());
         shaken.map_err(|failed| trouble_of(failed, Phase::Handshake, wire))?;

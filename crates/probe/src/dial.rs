@@ -58,8 +58,8 @@ pub(crate) fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<Diall
     let mut answers: Vec<Option<io::Result<TcpStream>>> = addresses.iter().map(|_| None).collect();
     for (position, address) in addresses.iter().copied().enumerate() {
         let sender = sender.clone();
-        let spawned = thread::Builder::new()
-            .spawn(move || sender.send((position, TcpStream::connect_timeout(&address, limit))));
+        let spawned =
+            thread::Builder::new().spawn(move || sender.send((position, TcpStream::connect_timeout(&address, limit))));
         if let Err(error) = spawned {
             answers[position] = Some(Err(error));
         }

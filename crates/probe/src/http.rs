@@ -147,7 +147,9 @@ impl Conversation {
         loop {
             let (line, size) = loop {
                 match httparse::parse_chunk_size(&self.rest).map_err(|_| NotHttp)? {
-                    httparse::Status::Complete((line, size)) => break (line, usize::try_from(size).unwrap_or(usize::MAX)),
+                    httparse::Status::Complete((line, size)) => {
+                        break (line, usize::try_from(size).unwrap_or(usize::MAX));
+                    }
                     httparse::Status::Partial if self.rest.len() > MOST_HEAD => return Err(Trouble::TooMuch),
                     httparse::Status::Partial => self.more_of_body(channel)?,
                 }
