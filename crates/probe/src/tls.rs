@@ -122,13 +122,23 @@ impl Session {
     /// Goes through the handshake.
     pub(crate) fn shake_hands(&mut self, wire: &mut Wire) -> Result<(), Failed> {
         while self.connection.is_handshaking() {
-            self.write(wire)?;
+            self.write(wire).map_err(|failed| self.reason(wire, failed))?;
             if !self.connection.is_handshaking() {
                 break;
             }
             self.read(wire)?;
         }
-        self.write(wire)
+        self.write(wire).map_err(|failed| self.reason(wire, failed))
+    }
+
+    /// Why the peer stopped listening: it may have sent an alert before, which is still to be read.
+    fn reason(&mut self, wire: &mut Wire, failed: Failed) -> Failed {
+        while self.connection.read_tls(wire).is_ok_and(|count| count > 0) {
+            if let Err(error) = self.connection.process_new_packets() {
+                return Failed::Tls(error);
+            }
+        }
+        failed
     }
 
     /// Sends a request. When the peer has stopped listening, why is still to be read.

@@ -34,10 +34,9 @@ pub(super) struct Diagnosis {
 }
 
 /// TLS files are read at start only; SIGHUP does not read them again (moby daemon/reload.go Reload).
-const RESTART: &str = "restart dockerd on the daemon's host, since a reload does not read certificates: \
-                       systemctl restart docker";
+const RESTART: &str = "restart dockerd, which reads certificates only when it starts: systemctl restart docker";
 
-/// The first two lines that Go's and nginx's servers answer with when they are asked in plain HTTP.
+/// What Go's and nginx's servers answer with when they are asked in plain HTTP.
 const PLAIN_ON_TLS: [&str; 2] =
     ["Client sent an HTTP request to an HTTPS server", "The plain HTTP request was sent to HTTPS port"];
 
@@ -534,7 +533,9 @@ fn mode_answer(picture: &Picture<'_>, mode: ClientMode) -> ModeAnswer {
             let seen = attempt.handshake.as_ref().map(|seen| seen.client_certificate);
             ModeAnswer::Refused(match seen {
                 Some(ClientCertificate::NothingToSend) => format!("a client certificate is demanded ({name})"),
-                Some(ClientCertificate::Withheld) => format!("the certificate is not sent, see below ({name})"),
+                Some(ClientCertificate::Withheld) => format!(
+                    "the certificate is of an authority that the daemon does not ask for, so it is not sent ({name})"
+                ),
                 Some(ClientCertificate::Sent) => format!("the client's certificate is refused ({name})"),
                 _ => format!("it ends the handshake ({name})"),
             })
@@ -662,7 +663,7 @@ fn reissue_daemon(picture: &Picture<'_>, leaf: Option<&Certificate>) -> String {
         names.push(picture.target.host.clone());
     }
     let names: Vec<String> = names.iter().map(|name| word(name)).collect();
-    format!("dockseal issue daemon {} --out DIR --replace, put it on the daemon's host, and {RESTART}", names.join(" "))
+    format!("dockseal issue daemon {} --out DIR --replace, put it in place and {RESTART}", names.join(" "))
 }
 
 /// The PEM text of a certificate that was served.
