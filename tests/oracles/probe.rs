@@ -176,13 +176,13 @@ fn dockerd_refuses_for_one_cause() {
     assert_eq!(probed.json["client_certificate"], "none-to-send");
     // A daemon's certificate in the client's place is sent and refused.
     let dir = mixed(&sandbox, "usage", ours, Some(&pki.daemon));
-    let probed = probe(&sandbox, &url, &["--client", &dir]).is(1, "daemon-accepts-client", "usage");
+    let probed = probe(&sandbox, &url, &["--client", &dir]).is(1, "daemon-accepts-client", "extendedKeyUsage");
     assert_eq!(probed.json["client_certificate"], "sent");
     agrees_with_docker(&daemon, &Bundle(dir.into()), &probed);
     // The key of another.
     let dir = mixed(&sandbox, "mismatch", ours, Some(&pki.client));
     fs::copy(stranger.client.key(), Path::new(&dir).join("key.pem")).unwrap();
-    let probed = probe(&sandbox, &url, &["--client", &dir]).is(1, "client-loads", "does not match");
+    let probed = probe(&sandbox, &url, &["--client", &dir]).is(1, "client-loads", "is not the one for");
     agrees_with_docker(&daemon, &Bundle(dir.into()), &probed);
     // No ca.pem, which docker does not do without.
     let dir = mixed(&sandbox, "no-ca", ours, Some(&pki.client));
@@ -402,10 +402,9 @@ fn other_tls_servers() {
     let server = Server::openssl_with(&pki.client, &["-www"]);
     let _ = probe(&sandbox, &server.url(), &client).is(1, "client-accepts-daemon", "");
     drop(server);
-    let forward = Fake::on("127.0.0.2", {
-        let server = Server::openssl(&["-www"]);
-        move |client| forward(client, server.port, None)
-    });
+    let server = Server::openssl(&["-www"]);
+    let port = server.port;
+    let forward = Fake::on("127.0.0.2", move |client| forward(client, port, None));
     let probed = probe(&sandbox, &forward.url(), &client).is(1, "client-accepts-daemon", "not for 127.0.0.2, but for");
     assert!(
         probed.text("/verdict/hint").contains("issue daemon localhost 127.0.0.1 ::1 127.0.0.2"),
@@ -770,5 +769,35 @@ fn a_name_with_several_addresses() {
     for other in probed.json["addresses"].as_array().unwrap() {
         let expected = if other["address"] == probed.json["address"] { "connected" } else { "failed" };
         assert_eq!(other["state"], expected, "{}", probed.human);
+    }
+}
+
+/// The proof of the peer's key is checked for every kind of key that docker takes, in both versions.
+#[test]
+fn keys_of_every_kind() {
+    require!("openssl");
+    let sandbox = Sandbox::new();
+    for kind in [
+        "ec -pkeyopt ec_paramgen_curve:P-256",
+        "ec -pkeyopt ec_paramgen_curve:P-384",
+        "ec -pkeyopt ec_paramgen_curve:P-521",
+        "ed25519",
+        "rsa:2048",
+        "rsa:4096",
+    ] {
+        let dir = kind.rsplit([':', ' ']).next().unwrap();
+        fs::create_dir(sandbox.path(dir)).unwrap();
+        let line = format!(
+            "req -x509 -newkey {kind} -nodes -keyout {dir}/key.pem -out {dir}/cert.pem -days 30 -subj /CN={dir} \
+             -addext subjectAltName=IP:127.0.0.1"
+        );
+        sandbox.openssl(line.split_whitespace());
+        fs::copy(sandbox.path(dir).join("cert.pem"), sandbox.path(dir).join("ca.pem")).unwrap();
+        for version in ["-tls1_3", "-tls1_2"] {
+            let server = Server::openssl_with(&Bundle(sandbox.path(dir)), &["-www", version]);
+            let probed = probe(&sandbox, &server.url(), &[]).is(2, "", "no Docker");
+            assert_eq!(probed.json["key_proof"], "verified", "{kind} {version}\n{}", probed.human);
+            assert_eq!(probed.json["chain"][0]["subject"], format!("CN={dir}"));
+        }
     }
 }

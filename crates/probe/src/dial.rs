@@ -108,3 +108,50 @@ pub(crate) fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<Diall
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    /// A port that one loopback address listens on and another does not.
+    fn half_open() -> (TcpListener, SocketAddr, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        (listener, open, SocketAddr::new([127, 0, 0, 2].into(), open.port()))
+    }
+
+    #[test]
+    fn the_address_that_answers_is_taken() {
+        let (_listener, open, closed) = half_open();
+        for order in [[open, closed], [closed, open]] {
+            let (all, dialled, _) = connect(&order, LIMIT).unwrap();
+            assert_eq!(dialled, open);
+            for (address, connecting) in all {
+                assert_eq!(address == open, matches!(connecting, Connecting::Connected), "{address}: {connecting:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_earlier_of_two_is_taken() {
+        let (_listener, open, other) = half_open();
+        let _other = TcpListener::bind(other).unwrap();
+        for order in [[open, other], [other, open]] {
+            assert_eq!(connect(&order, LIMIT).unwrap().1, order[0]);
+        }
+    }
+
+    #[test]
+    fn every_address_has_its_reason() {
+        let (listener, open, closed) = half_open();
+        drop(listener);
+        let Err(ProbeError::Unreachable { addresses }) = connect(&[open, closed], LIMIT) else {
+            panic!("it connected")
+        };
+        assert_eq!(addresses.len(), 2);
+        assert!(addresses.iter().all(|(_, error)| error.kind() == io::ErrorKind::ConnectionRefused), "{addresses:?}");
+    }
+}

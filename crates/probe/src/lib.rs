@@ -14,6 +14,7 @@ mod attempt;
 mod dial;
 mod http;
 mod identity;
+mod proof;
 mod tls;
 mod wire;
 

@@ -6,19 +6,19 @@ use std::{
 };
 
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error as TlsError, ProtocolVersion,
-    SignatureScheme, SupportedProtocolVersion,
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error as TlsError, PeerMisbehaved,
+    ProtocolVersion, SignatureScheme, SupportedProtocolVersion,
     client::{
         ResolvesClientCert, Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    crypto::ring,
     pki_types::{CertificateDer, ServerName, UnixTime},
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
 
-use crate::{Identity, Offer, Target, wire::Wire};
+use crate::{Identity, Offer, Target, proof, wire::Wire};
 
 /// A version of TLS that Docker speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,11 +104,7 @@ impl Session {
             Offer::Plain | Offer::WithCertificate => &[&TLS13, &TLS12],
         };
         let provider = Arc::new(ring::default_provider());
-        let observer = Arc::new(Observer {
-            provider: Arc::clone(&provider),
-            identity: identity.cloned(),
-            notes: Mutex::default(),
-        });
+        let observer = Arc::new(Observer { identity: identity.cloned(), notes: Mutex::default() });
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)?
             .dangerous()
@@ -230,7 +226,6 @@ fn server_name(target: &Target) -> ServerName<'static> {
 
 /// rustls asks it everything, and it takes notes.
 struct Observer {
-    provider: Arc<CryptoProvider>,
     identity: Option<Identity>,
     notes: Mutex<Handshake>,
 }
@@ -247,16 +242,16 @@ impl Observer {
     }
 
     /// A wrong proof ends the handshake, as it does in Go; one that cannot be checked is noted.
-    fn proven(&self, checked: Result<HandshakeSignatureValid, TlsError>) -> Result<HandshakeSignatureValid, TlsError> {
-        let wrong = matches!(checked, Err(TlsError::InvalidCertificate(CertificateError::BadSignature)));
-        self.note(|seen| {
-            seen.proof = match &checked {
-                Ok(_) => Proof::Verified,
-                Err(_) if wrong => Proof::Wrong,
-                Err(error) => Proof::NotChecked(error.to_string()),
-            };
-        });
-        if wrong { checked } else { Ok(HandshakeSignatureValid::assertion()) }
+    fn proven(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let proof = proof::check(message, certificate, signed);
+        let is_wrong = proof == Proof::Wrong;
+        self.note(|seen| seen.proof = proof);
+        if is_wrong { Err(CertificateError::BadSignature.into()) } else { Ok(HandshakeSignatureValid::assertion()) }
     }
 }
 
@@ -280,8 +275,7 @@ impl ServerCertVerifier for Observer {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        self.proven(verify_tls12_signature(message, certificate, signed, algorithms))
+        self.proven(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -290,8 +284,14 @@ impl ServerCertVerifier for Observer {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        self.proven(verify_tls13_signature(message, certificate, signed, algorithms))
+        // PKCS#1 is for TLS 1.2 only (RFC 8446 section 4.2.3).
+        if matches!(
+            signed.scheme,
+            SignatureScheme::RSA_PKCS1_SHA256 | SignatureScheme::RSA_PKCS1_SHA384 | SignatureScheme::RSA_PKCS1_SHA512
+        ) {
+            return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
+        }
+        self.proven(message, certificate, signed)
     }
 
     /// Go's (crypto/tls defaults.go `defaultSupportedSignatureAlgorithms`), in its order.

@@ -3,7 +3,7 @@
 use dockseal_docker::{env::Shell, env::word_of_command, gate::Gate, mode::ClientMode};
 use dockseal_pki::{Certificate, GeneralName, moment, pem::encode};
 use dockseal_probe::{Attempt, ClientCertificate, Offer, Phase, Proof, Reply, Trouble};
-use dockseal_verify::{Check, Finding, Outcome as Judged, Purpose, judge_chain};
+use dockseal_verify::{Check, FileKind, Finding, Outcome as Judged, Purpose, judge_chain};
 
 use super::picture::{ClientSide, OnDisk, Picture, certificates, is_docker, refusal, shortened};
 
@@ -510,6 +510,8 @@ fn mode_answer(picture: &Picture<'_>, mode: ClientMode) -> ModeAnswer {
     };
     if mode.uses_tls()
         && let Some(finding) = picture.client.and_then(|client| client.not_loaded.as_ref())
+        // Without a certificate docker reads the CA file only.
+        && (mode.has_certificate() || finding.place.as_ref().is_none_or(|place| place.file == FileKind::Ca))
     {
         return ModeAnswer::Refused(finding.text.clone());
     }
