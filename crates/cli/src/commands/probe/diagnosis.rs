@@ -151,7 +151,7 @@ fn client_loads(picture: &Picture<'_>) -> Option<Diagnosis> {
         ),
         _ => reissue_client(picture),
     };
-    refused(Gate::ClientLoads, format!("docker does not load {}: {}", client.dir, finding.text), hint)
+    refused(Gate::ClientLoads, format!("docker does not load {}: {}", client.dir, located(finding)), hint)
 }
 
 fn handshake(picture: &Picture<'_>) -> Option<Diagnosis> {
@@ -174,7 +174,8 @@ fn handshake(picture: &Picture<'_>) -> Option<Diagnosis> {
     });
     let alerts: Vec<&str> = alerts.collect();
     if !alerts.is_empty() {
-        return if alerts.contains(&"protocol_version") {
+        let other = alerts.iter().find(|alert| **alert != "protocol_version");
+        return if other.is_none() {
             refused(
                 Gate::Handshake,
                 "it speaks neither TLS 1.3 nor TLS 1.2, the only versions that docker takes",
@@ -183,7 +184,7 @@ fn handshake(picture: &Picture<'_>) -> Option<Diagnosis> {
         } else {
             refused(
                 Gate::Handshake,
-                format!("it ends the handshake before it shows a certificate, with the alert {}", alerts[0]),
+                format!("it ends the handshake before it shows a certificate, with the alert {}", other.unwrap_or(&alerts[0])),
                 "see its own log for the reason; a server that demands ALPN or an older cipher suite is no dockerd",
             )
         };
@@ -513,7 +514,7 @@ fn mode_answer(picture: &Picture<'_>, mode: ClientMode) -> ModeAnswer {
         // Without a certificate docker reads the CA file only.
         && (mode.has_certificate() || finding.place.as_ref().is_none_or(|place| place.file == FileKind::Ca))
     {
-        return ModeAnswer::Refused(finding.text.clone());
+        return ModeAnswer::Refused(located(finding));
     }
     let Some(attempt) = attempt else { return ModeAnswer::NotTold("the key cannot be used here".to_owned()) };
     if mode.verifies_daemon() {
@@ -666,6 +667,14 @@ fn reissue_daemon(picture: &Picture<'_>, leaf: Option<&Certificate>) -> String {
     }
     let names: Vec<String> = names.iter().map(|name| word(name)).collect();
     format!("dockseal issue daemon {} --out DIR --replace, put it in place and {RESTART}", names.join(" "))
+}
+
+/// What was found, and in which file.
+fn located(finding: &Finding) -> String {
+    match &finding.place {
+        Some(place) => format!("{}: {}", place.file.default_name(), finding.text),
+        None => finding.text.clone(),
+    }
 }
 
 /// The PEM text of a certificate that was served.
