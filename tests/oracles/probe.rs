@@ -805,3 +805,22 @@ fn keys_of_every_kind() {
         }
     }
 }
+
+/// A reset after the client's certificate gives no reason: neither yes nor no.
+#[test]
+fn resets_after_the_certificate() {
+    require!("openssl");
+    let pki = pki("p256", "p256");
+    let server = Server::openssl(&["-www", "-Verify", "1", "-verify_return_error", "-num_tickets", "0"]);
+    let port = server.port;
+    let sandbox = Sandbox::new();
+    // The server's flight is longer with a request for certificates; beyond it there is only the answer.
+    let mut phases = std::collections::BTreeSet::new();
+    for most in [100, 600, 1000, 1100, 1150, 1200, 1300, 1500] {
+        let fake = Fake::new(move |client| forward(client, port, Some(most)));
+        let probed = probe(&sandbox, &fake.url(), &["--client", utf8(&pki.client.0), "--timeout", "6s"]);
+        assert_eq!(probed.human.code, Some(2), "{most}: {}", probed.human);
+        phases.insert(probed.text("/client_certificate").to_owned());
+    }
+    assert!(phases.contains("sent"), "{phases:?}");
+}

@@ -184,7 +184,10 @@ fn handshake(picture: &Picture<'_>) -> Option<Diagnosis> {
         } else {
             refused(
                 Gate::Handshake,
-                format!("it ends the handshake before it shows a certificate, with the alert {}", other.unwrap_or(&alerts[0])),
+                format!(
+                    "it ends the handshake before it shows a certificate, with the alert {}",
+                    other.unwrap_or(&alerts[0])
+                ),
                 "see its own log for the reason; a server that demands ALPN or an older cipher suite is no dockerd",
             )
         };
@@ -391,6 +394,17 @@ fn client_is_accepted(picture: &Picture<'_>, client: &ClientSide, attempt: &Atte
             );
         }
         None => {}
+    }
+    if alert.is_none() && attempt.ping.is_none() {
+        // Go says goodbye with an alert; who does not may have another reason, or be no Docker.
+        return unknown(
+            format!(
+                "after the client's certificate, with which nothing is wrong here, {} and no reason is given",
+                described(attempt)
+            ),
+            "see the daemon's log: journalctl -u docker | grep 'TLS handshake error'; if it has nothing, something between \
+             ends the connection",
+        );
     }
     if alert == Some("certificate_expired") {
         let until = leaf(client).map_or_else(String::new, |leaf| {
