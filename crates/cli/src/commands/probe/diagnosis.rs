@@ -1,7 +1,7 @@
 //! The one cause: the first gate, in Docker's order, that is not passed; and the command that mends it.
 
 use dockseal_docker::{env::Shell, env::word_of_command, gate::Gate, mode::ClientMode};
-use dockseal_pki::{Certificate, GeneralName, moment, pem::encode};
+use dockseal_pki::{Certificate, GeneralName, SubjectAltName, moment, pem::encode};
 use dockseal_probe::{Attempt, ClientCertificate, Offer, Phase, Proof, Reply, Trouble};
 use dockseal_verify::{Check, FileKind, Finding, Outcome as Judged, Purpose, judge_chain};
 
@@ -674,6 +674,8 @@ fn reissue_daemon(picture: &Picture<'_>, leaf: Option<&Certificate>) -> String {
             GeneralName::Ip(address) => Some(address.to_string()),
             _ => None,
         })
+        // A foreign certificate may say anything; what could not be issued is left out.
+        .filter(|name| SubjectAltName::parse(name).is_ok())
         .take(20)
         .collect();
     if !names.contains(&picture.target.host) {
