@@ -40,17 +40,38 @@ impl Dockerd {
     /// When it does not come up within a minute.
     #[must_use]
     pub fn start(options: &DockerdOptions) -> Self {
+        let mut flags = vec!["--tlsverify".to_owned()];
+        flags.extend(Self::file_flags(&options.material));
+        Self::start_in_mode(&flags, options.ipv6)
+    }
+
+    /// The flags that name the three files.
+    #[must_use]
+    pub fn file_flags(material: &Bundle) -> [String; 3] {
+        [
+            format!("--tlscacert={}", material.ca().display()),
+            format!("--tlscert={}", material.cert().display()),
+            format!("--tlskey={}", material.key().display()),
+        ]
+    }
+
+    /// Starts one with these flags for TLS, or none, and waits until it serves.
+    ///
+    /// # Panics
+    /// When it does not come up within a minute.
+    #[must_use]
+    pub fn start_in_mode(tls: &[String], ipv6: bool) -> Self {
         // A port can be taken between choosing it and dockerd's bind: then dockerd
         // says so and ends, and another port is tried.
         for _ in 0..8 {
-            if let Some(daemon) = Self::try_start(options, free_port()) {
+            if let Some(daemon) = Self::try_start(tls, ipv6, free_port()) {
                 return daemon;
             }
         }
         panic!("no free port for dockerd in eight tries");
     }
 
-    fn try_start(options: &DockerdOptions, port: u16) -> Option<Self> {
+    fn try_start(tls: &[String], ipv6: bool, port: u16) -> Option<Self> {
         let sandbox = Sandbox::new();
         let root = sandbox.root().to_path_buf();
         let config = serde_json::json!({ "deprecated-key-path": root.join("trust.json") });
@@ -66,13 +87,7 @@ impl Dockerd {
             .current_dir(&root)
             .arg("--config-file")
             .arg(root.join("daemon.json"))
-            .arg("--tlsverify")
-            .arg("--tlscacert")
-            .arg(options.material.ca())
-            .arg("--tlscert")
-            .arg(options.material.cert())
-            .arg("--tlskey")
-            .arg(options.material.key())
+            .args(tls)
             .arg(format!("--host=tcp://127.0.0.1:{port}"))
             .args(["--iptables=false", "--bridge=none", "--storage-driver=vfs"])
             .arg("--data-root")
@@ -81,7 +96,7 @@ impl Dockerd {
             .arg(root.join("e"))
             .arg("--pidfile")
             .arg(root.join("pid"));
-        if options.ipv6 {
+        if ipv6 {
             command.arg(format!("--host=tcp://[::1]:{port}"));
         }
         let child = command
@@ -91,7 +106,7 @@ impl Dockerd {
             .spawn()
             .expect("dockerd starts");
         let mut daemon = Self { child, sandbox, port };
-        let wanted = if options.ipv6 { 2 } else { 1 };
+        let wanted = if ipv6 { 2 } else { 1 };
         let started = Instant::now();
         loop {
             let log = daemon.log();

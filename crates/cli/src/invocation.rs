@@ -40,6 +40,11 @@ impl Invocation {
         Ok(Self { now: now.replace_nanosecond(0).unwrap_or(now), authority })
     }
 
+    /// This machine's clock, whatever `--at` says.
+    pub(crate) fn clock(&self) -> OffsetDateTime {
+        OffsetDateTime::now_utc()
+    }
+
     /// The authority's home: `--authority`, `DOCKSEAL_AUTHORITY`, `$XDG_DATA_HOME/dockseal`, `~/.local/share/dockseal`.
     pub(crate) fn home(&self) -> Result<Home, Failure> {
         let path = self.authority.as_deref().ok_or_else(|| {

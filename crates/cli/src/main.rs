@@ -47,6 +47,7 @@ fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result
         Command::Issue(args) => commands::issue::run(&args, invocation, output),
         Command::Request(args) => commands::request::run(&args, invocation, output),
         Command::Env(args) => commands::env::run(&args, invocation, output),
+        Command::Probe(args) => commands::probe::run(&args, invocation, output),
         Command::Inspect(args) => commands::inspect::run(&args, invocation, output),
         Command::Bootstrap(args) => commands::bootstrap::run(&args, invocation, output),
     }

@@ -6,6 +6,7 @@ pub(crate) mod env;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod issue;
+pub(crate) mod probe;
 pub(crate) mod request;
 
 use clap::{Parser, Subcommand};
@@ -44,4 +45,6 @@ pub(crate) enum Command {
     Env(env::Args),
     /// Show certificates, keys, requests and revocation lists
     Inspect(inspect::Args),
+    /// Dial a daemon as docker would, and say what it serves, asks for and accepts
+    Probe(probe::Args),
 }
