@@ -339,15 +339,16 @@ mod tests {
 
     #[test]
     fn what_turns_tls_on() {
-        let verify = [("DOCKER_TLS_VERIFY", "0")];
-        let cases: [(&str, &[(&str, &str)], ClientMode); 10] = [
+        type Variables = &'static [(&'static str, &'static str)];
+        const VERIFY: Variables = &[("DOCKER_TLS_VERIFY", "0")];
+        let cases: [(&str, Variables, ClientMode); 10] = [
             ("", &[], ClientMode::None),
             ("--tls", &[], ClientMode::TlsCert),
             ("--tlsverify=false", &[], ClientMode::TlsCert),
             ("--tls=false --tlsverify", &[], ClientMode::TlsVerifyCert),
-            ("", &verify, ClientMode::TlsVerifyCert),
-            ("--tls=false", &verify, ClientMode::TlsVerifyCert),
-            ("--tlsverify=false", &verify, ClientMode::TlsCert),
+            ("", VERIFY, ClientMode::TlsVerifyCert),
+            ("--tls=false", VERIFY, ClientMode::TlsVerifyCert),
+            ("--tlsverify=false", VERIFY, ClientMode::TlsCert),
             ("", &[("DOCKER_TLS_VERIFY", "")], ClientMode::None),
             ("--tls=false", &[("DOCKER_TLS", "1")], ClientMode::None),
             ("--tlscacert=x", &[("DOCKER_CERT_PATH", "/x")], ClientMode::None),

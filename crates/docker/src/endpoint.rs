@@ -94,11 +94,8 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { host, port } => {
-                if host.contains(':') {
-                    write!(f, "tcp://[{host}]")?
-                } else {
-                    write!(f, "tcp://{host}")?
-                }
+                let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
+                write!(f, "tcp://{open}{host}{close}")?;
                 port.map_or(Ok(()), |port| write!(f, ":{port}"))
             }
             Self::Local { path } => write!(f, "unix://{path}"),

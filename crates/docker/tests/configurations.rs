@@ -3,6 +3,8 @@
 //! Only what settings decide is predicted here: which files are read, which protocol is spoken, who verifies. The
 //! certificates of the recording were all good, and `other-ca.pem` was the only CA that had issued none of them.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
 use std::{collections::HashMap, path::Path};
 
 use dockseal_docker::{
@@ -118,7 +120,7 @@ fn client(given: &Value, version: &str, daemon: DaemonMode, daemon_trust: &Trust
         }
         let (Ok(cert), Ok(key)) = (present(&files.cert), present(&files.key)) else { return "client-config" };
         // An empty CA without certificate and key leaves no TLS (cli/context/docker/load.go).
-        uses_tls = !(*verify && files.ca == FileSetting::Empty && !cert && !key);
+        uses_tls = !*verify || files.ca != FileSetting::Empty || cert || key;
         offers = cert && key;
         accepts = !verify || trust(&files.ca, &variables) == Trust::Right;
     }

@@ -3,10 +3,12 @@
 pub(crate) mod adopt;
 pub(crate) mod bootstrap;
 pub(crate) mod env;
+pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod issue;
 pub(crate) mod request;
+pub(crate) mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -44,4 +46,8 @@ pub(crate) enum Command {
     Env(env::Args),
     /// Show certificates, keys, requests and revocation lists
     Inspect(inspect::Args),
+    /// Tell what docker and dockerd will do with certificates, and why
+    Verify(verify::Args),
+    /// Explain a check of verify, or list them all
+    Explain(explain::Args),
 }
