@@ -313,6 +313,38 @@ fn a_daemons_own_configuration() {
     let flags = "--tlsverify --tlscacert='DIR/ca.pem' --tlscert DIR/cert.pem --tlskey \"DIR/key.pem\"";
     let _ = ask(None, Some(flags)).exits(0);
     let _ = ask(None, Some("--tls --tlscacert 'open")).exits(2).says("has no end");
+    // What bootstrap wrote for /etc/docker, before it is there.
+    let _ = sandbox
+        .dockseal(["verify", "--host", "localhost", "--client", client, "--daemon", directory, "--daemon-json"])
+        .arg(pki.daemon.0.join("daemon.json"))
+        .run()
+        .exits(0);
+    // The daemon alone, without a CA: what it does with clients is said, what clients do with it cannot be.
+    let alone = sandbox.dockseal(["verify", "--format", "json", "--daemon-json"]).arg(&no_ca).run().exits(0);
+    assert!(checks(&json(&alone)).contains(&"system-roots-trusted"), "{alone}");
+}
+
+/// What people read, looked at by a person and kept.
+#[test]
+fn what_people_read() {
+    crate::snapshots::story(
+        "verify",
+        &[
+            "bootstrap build.example.com 10.0.0.5 --client alice --no-passphrase",
+            "verify --daemon build.example.com/daemon --client build.example.com/clients/alice",
+            "verify --daemon build.example.com/daemon --client build.example.com/clients/alice --host h.test --client-mode tlsverify",
+            "verify --daemon build.example.com/daemon --client build.example.com/clients/alice --daemon-mode tls",
+            "verify --daemon build.example.com/daemon --host 10.0.0.6",
+            "verify --client build.example.com/daemon",
+            "verify build.example.com",
+            "verify",
+            "verify --docker-flags --tlsverify",
+            "verify --daemon-json build.example.com/daemon/daemon.json --dockerd-flags --tlsverify",
+            "verify --chain build.example.com/daemon/cert.pem --ca build.example.com/daemon/ca.pem --purpose client",
+            "verify --daemon nowhere",
+            "explain daemon-not-verified",
+        ],
+    );
 }
 
 #[test]

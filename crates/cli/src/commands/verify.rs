@@ -80,14 +80,11 @@ struct DaemonArgs {
     /// What dockerd was told about TLS
     #[arg(long, value_name = "MODE", value_enum)]
     daemon_mode: Option<DaemonWord>,
-    /// The daemon's own daemon.json
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["daemon", "daemon_ca", "daemon_cert", "daemon_key", "daemon_mode"])]
+    /// The daemon's own daemon.json; with --daemon the files it names are looked for there
+    #[arg(long, value_name = "FILE", conflicts_with = "daemon_mode")]
     daemon_json: Option<PathBuf>,
     /// The daemon's own command line, with NAME=value before it for its environment
-    #[arg(
-        long, value_name = "FLAGS", allow_hyphen_values = true,
-        conflicts_with_all = ["daemon", "daemon_ca", "daemon_cert", "daemon_key", "daemon_mode"],
-    )]
+    #[arg(long, value_name = "FLAGS", allow_hyphen_values = true, conflicts_with = "daemon_mode")]
     dockerd_flags: Option<String>,
 }
 

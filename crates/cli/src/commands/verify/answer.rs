@@ -207,15 +207,15 @@ pub(super) const DAEMONS_GATES: [Gate; 5] =
 
 impl Question<'_> {
     pub(super) fn ask(&self) -> Answer {
-        let scenario = Scenario {
-            client_mode: self.client_mode,
-            daemon_mode: self.daemon_mode,
-            host: self.host.to_owned(),
-            docker: self.docker,
-            dockerd: self.dockerd,
-            system_roots: self.roots.clone(),
-        };
-        let put = |daemon: &Held, client: &Held| {
+        let put = |daemon: &Held, client: &Held, client_mode: ClientMode| {
+            let scenario = Scenario {
+                client_mode,
+                daemon_mode: self.daemon_mode,
+                host: self.host.to_owned(),
+                docker: self.docker,
+                dockerd: self.dockerd,
+                system_roots: self.roots.clone(),
+            };
             let mut answer = Answer::of(&judge(&daemon.material, &client.material, &scenario, self.now));
             if !daemon.unknown.is_empty() || !client.unknown.is_empty() {
                 answer.admit(&daemon.unknown);
@@ -224,9 +224,13 @@ impl Question<'_> {
             answer
         };
         let mut answer = match (self.daemon, self.client) {
-            (Some(daemon), Some(client)) => put(daemon, client),
+            (Some(daemon), Some(client)) => put(daemon, client, self.client_mode),
             (Some(daemon), None) => {
-                let mut answer = put(daemon, &Held::stand_in(&daemon.material.ca));
+                // The client is taken to trust what the daemon trusts. Where that is no file, it verifies nobody.
+                let knows_ca = daemon.material.ca.bytes().is_some();
+                let mode = if knows_ca { ClientMode::TlsVerify } else { ClientMode::Tls };
+                let mut answer = put(daemon, &Held::stand_in(&daemon.material.ca), mode);
+                answer.findings.retain(|finding| finding.id != Check::DaemonNotVerified.id());
                 answer.without(&CLIENTS_GATES, "the daemon is judged alone");
                 if !self.daemon_mode.uses_tls() {
                     answer.without(&[Gate::SameProtocol], "the daemon is judged alone");
@@ -234,16 +238,19 @@ impl Question<'_> {
                 answer
             }
             (None, Some(client)) => {
-                let mut answer = put(&Held::stand_in(&client.material.ca), client);
+                let mut answer = put(&Held::stand_in(&client.material.ca), client, self.client_mode);
                 answer.without(&DAEMONS_GATES, "the client is judged alone");
                 if self.client_mode == ClientMode::None {
                     answer.without(&CLIENTS_GATES, "there is no TLS handshake");
+                } else if client.trusts_the_system() {
+                    let unknown = "the client is judged alone, and names no CA that its daemon may trust as well";
+                    answer.without(&[Gate::ClientOffersCertificate, Gate::DaemonAcceptsClient], unknown);
                 }
                 answer
             }
             (None, None) => {
                 let absent = Held::stand_in(&dockseal_verify::MaterialFile::not_named());
-                put(&absent, &absent)
+                put(&absent, &absent, self.client_mode)
             }
         };
         for held in [self.daemon, self.client].into_iter().flatten() {

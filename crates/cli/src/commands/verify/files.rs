@@ -12,27 +12,16 @@ use dockseal_docker::{
 use dockseal_pki::{Certificate, ExtendedKeyUsage, GeneralName};
 use dockseal_store::ReadError;
 use dockseal_verify::{Content, Designation, Material, MaterialFile, SystemRoots};
-use zeroize::Zeroize;
 
 use crate::invocation::Invocation;
 
-/// One side's files, zeroed when dropped, since any of them may hold a key.
+/// One side's files; the judge's material zeroes their bytes when dropped.
 pub(super) struct Held {
     pub(super) material: Material,
     /// The key, if others than its owner may read it.
     pub(super) loose_key: Option<(PathBuf, u32)>,
     /// Files that Docker might read although this program could not.
     pub(super) unknown: Vec<PathBuf>,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        for file in [&mut self.material.ca, &mut self.material.cert, &mut self.material.key] {
-            if let Content::Bytes(bytes) = &mut file.content {
-                bytes.zeroize();
-            }
-        }
-    }
 }
 
 /// Whose files they are: docker runs as whoever asks, dockerd as root.
@@ -123,6 +112,11 @@ impl Held {
     /// Whether every file was read.
     pub(super) fn is_read(&self) -> bool {
         [&self.material.ca, &self.material.cert, &self.material.key].iter().all(|file| file.bytes().is_some())
+    }
+
+    /// Whether a copy of these files in a context would trust the system's roots.
+    pub(super) fn has_no_ca(&self) -> bool {
+        matches!(self.material.ca.content, Content::NotNamed | Content::Missing)
     }
 
     /// Whether the answer depends on the system's roots.

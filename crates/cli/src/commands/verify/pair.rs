@@ -42,11 +42,12 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         modes_need_their_side(args, daemon.is_some(), client.is_some())?;
     }
     let (host, assumed) = host(args, daemon.as_ref(), client.as_ref());
-    let system = [daemon.as_ref().map(|side| &side.held), client.as_ref().map(|side| &side.held)];
-    let roots = if system.into_iter().flatten().any(files::Held::trusts_the_system) {
+    let held = [daemon.as_ref().map(|side| &side.held), client.as_ref().map(|side| &side.held)];
+    // The table copies the client's files into a context as well, which without ca.pem trusts the system's roots.
+    let copied = client.as_ref().is_some_and(|side| side.mode.is_none() && side.held.has_no_ca());
+    let roots = if copied || held.into_iter().flatten().any(files::Held::trusts_the_system) {
         files::system_roots(invocation)
     } else {
-        // A context without ca.pem trusts them as well; only the table asks.
         SystemRoots::Unknown
     };
     let client_asked = client.as_ref().and_then(|side| side.mode);

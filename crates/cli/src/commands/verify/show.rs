@@ -97,9 +97,22 @@ pub(super) fn findings(findings: &[Shown]) -> String {
 }
 
 fn place(finding: &Shown) -> String {
-    let Some(file) = &finding.path else { return String::new() };
+    let Some(file) = &finding.path else {
+        // The empty path: say at least which file it would have been.
+        return match (finding.side, finding.file) {
+            (Some(side), Some(file)) => format!("    file: the {}'s {}\n", side_word(side), file.default_name()),
+            _ => String::new(),
+        };
+    };
     let offset = finding.offset.filter(|offset| *offset > 0).map(|offset| format!(", byte {offset}"));
     format!("    file: {}{}\n", path(file), offset.unwrap_or_default())
+}
+
+const fn side_word(side: Side) -> &'static str {
+    match side {
+        Side::Daemon => "daemon",
+        Side::Client => "client",
+    }
 }
 
 /// Which settings decide.
@@ -173,7 +186,7 @@ fn finding_wire(finding: &Shown) -> Value {
         "status": if finding.severity == Severity::Refusal { "failed" } else { "passed" },
         "severity": finding.severity.name(),
         "gate": finding.gate.map(Gate::name),
-        "side": finding.side.map(|side| match side { Side::Daemon => "daemon", Side::Client => "client" }),
+        "side": finding.side.map(side_word),
         "file": finding.file.map(|file| match file {
             FileKind::Ca => "ca", FileKind::Cert => "cert", FileKind::Key => "key",
         }),

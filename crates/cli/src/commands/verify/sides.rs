@@ -154,7 +154,18 @@ fn daemon_by_settings(args: &Args) -> Result<Side<DaemonMode>, Failure> {
     Ok(match request.resolve() {
         Ok(settings) => {
             let files = settings.files.clone().unwrap_or_else(nothing);
-            let held = Held::read(&files, Reader::Dockerd);
+            let held = match elsewhere(args)? {
+                None => Held::read(&files, Reader::Dockerd),
+                Some(mut held) => {
+                    let Material { ca, cert, key } = &mut held.material;
+                    for (file, setting) in [(ca, &files.ca), (cert, &files.cert), (key, &files.key)] {
+                        if *setting == FileSetting::Empty {
+                            *file = MaterialFile::not_named();
+                        }
+                    }
+                    held
+                }
+            };
             let mode = Some(settings.mode);
             Side { held, mode, said: Some(said_of_daemon(settings)), fault: None }
         }
@@ -165,6 +176,12 @@ fn daemon_by_settings(args: &Args) -> Result<Side<DaemonMode>, Failure> {
             fault: Some(Shown::note(Note::SettingsRefused, Some(Gate::DaemonStarts), stops(&fault))),
         },
     })
+}
+
+/// The files of a configuration that is meant for another place, where `--daemon` says they are now.
+fn elsewhere(args: &Args) -> Result<Option<Held>, Failure> {
+    let given = &args.daemon;
+    named(given.daemon.as_deref(), [&given.daemon_ca, &given.daemon_cert, &given.daemon_key], Reader::Dockerd)
 }
 
 fn stops(fault: &DaemonFault) -> String {
