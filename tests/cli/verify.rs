@@ -324,6 +324,57 @@ fn a_daemons_own_configuration() {
     assert!(checks(&json(&alone)).contains(&"system-roots-trusted"), "{alone}");
 }
 
+#[test]
+fn an_answer_that_depends_on_the_release_says_so() {
+    let sandbox = Sandbox::new();
+    let pki = Pki::by_openssl();
+    let daemon = copy(&sandbox, "daemon", &pki.daemon.0);
+    let authority = pki.ca.parent().unwrap();
+    let mut args: Vec<String> = "req -x509 -days 30 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=any \
+        -addext extendedKeyUsage=serverAuth -addext basicConstraints=CA:FALSE -addext subjectAltName=DNS:*"
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
+    for (option, file) in [
+        ("-CA", pki.ca.clone()),
+        ("-CAkey", authority.join("ca-key.pem")),
+        ("-keyout", daemon.join("key.pem")),
+        ("-out", daemon.join("cert.pem")),
+    ] {
+        args.extend([option.to_owned(), file.to_str().unwrap().to_owned()]);
+    }
+    let _ = sandbox.openssl(args);
+    // A bare star fits any name for the Go of docker 20.10, and none for later ones.
+    let ask = |docker: &str| {
+        let args = ["--host", "single", "--format", "json", "--docker", docker, "--client-mode", "tlsverify"];
+        json(&verify(&sandbox, &daemon, &pki.client.0, &args))
+    };
+    let (old, new) = (ask("20.10.24"), ask("29.7.2"));
+    assert_eq!((old["outcome"].as_str(), new["outcome"].as_str()), (Some("accepted"), Some("refused")));
+    for (answer, others) in [(&old, &["28", "29"][..]), (&new, &["20.10"])] {
+        assert!(checks(answer).contains(&"version-dependent"), "{answer}");
+        let versions: Vec<&str> =
+            answer["versions"].as_array().unwrap().iter().map(|other| other["docker"].as_str().unwrap()).collect();
+        assert_eq!(versions, others);
+    }
+}
+
+#[test]
+fn hostile_names_stay_text() {
+    let sandbox = Sandbox::new();
+    let pki = pki("p256", "p256");
+    let client = copy(&sandbox, "\u{1b}[31mred\u{202e}", &pki.client.0);
+    fs::write(client.join("cert.pem"), "-----BEGIN \u{1b}]0;x\u{7}-----\n-----END \u{1b}]0;x\u{7}-----\n").unwrap();
+    for ran in [
+        verify(&sandbox, &pki.daemon.0, &client, &[]).exits(1),
+        sandbox.dockseal(["verify"]).arg(&client).run().exits(1),
+        sandbox.dockseal(["verify"]).env("DOCKER_HOST", "tcp://\u{1b}[31m").env("DOCKER_TLS", "1").run().exits(1),
+        sandbox.dockseal(["verify", "--daemon", "\u{1b}[31m"]).run().exits(2),
+    ] {
+        assert!(!format!("{}{}", ran.stdout, ran.stderr).contains(['\u{1b}', '\u{202e}', '\u{7}']), "{ran}");
+    }
+}
+
 /// What people read, looked at by a person and kept.
 #[test]
 fn what_people_read() {
