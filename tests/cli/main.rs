@@ -18,6 +18,7 @@ mod places;
 mod races;
 mod secrets;
 mod snapshots;
+mod verify;
 
 use dockseal_tests::{Ran, Sandbox};
 

@@ -7,7 +7,7 @@ use std::fs;
 
 use dockseal_tests::{Sandbox, tree};
 
-fn story(name: &str, lines: &[&str]) {
+pub(crate) fn story(name: &str, lines: &[&str]) {
     let sandbox = Sandbox::new();
     let mut shown = String::new();
     for line in lines {

@@ -3,13 +3,19 @@
 //! The files that it looks for, their names and modes, its configuration, its environment. Pure: nothing is read or written
 //! here. Every fact names the file in moby, docker/cli or go-connections that makes it true.
 
+pub mod client_settings;
+pub mod context;
 pub mod daemon_json;
+pub mod daemon_settings;
+pub mod endpoint;
 pub mod env;
+pub mod flags;
 pub mod gate;
 pub mod layout;
 pub mod mode;
 mod plan;
 mod role;
+pub mod settings;
 pub mod unit;
 pub mod version;
 

@@ -3,11 +3,13 @@
 pub(crate) mod adopt;
 pub(crate) mod bootstrap;
 pub(crate) mod env;
+pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod issue;
 pub(crate) mod probe;
 pub(crate) mod request;
+pub(crate) mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -47,4 +49,8 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     /// Dial a daemon as docker would, and say what it serves, asks for and accepts
     Probe(probe::Args),
+    /// Tell what docker and dockerd will do with certificates, and why
+    Verify(verify::Args),
+    /// Explain a check of verify, or list them all
+    Explain(explain::Args),
 }

@@ -1,0 +1,299 @@
+//! One question to the judge, and the answer as it is shown: the verdict, plus what only the command line knows.
+
+use std::path::PathBuf;
+
+use dockseal_docker::{
+    gate::Gate,
+    mode::{ClientMode, DaemonMode},
+    version::Version,
+};
+use dockseal_verify::{
+    Check, FileKind, Finding, Outcome, Scenario, Severity, Side, Status, SystemRoots, Verdict, judge,
+};
+use time::OffsetDateTime;
+
+use super::{files::Held, notes::Note, show};
+
+/// What is asked: two sides, or one with the other taken as good.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'q> {
+    pub(super) daemon: Option<&'q Held>,
+    pub(super) client: Option<&'q Held>,
+    pub(super) client_mode: ClientMode,
+    pub(super) daemon_mode: DaemonMode,
+    pub(super) host: &'q str,
+    pub(super) docker: Version,
+    pub(super) dockerd: Version,
+    pub(super) roots: &'q SystemRoots,
+    pub(super) now: OffsetDateTime,
+}
+
+/// A finding as it is shown.
+#[derive(Clone)]
+pub(super) struct Shown {
+    pub(super) id: &'static str,
+    pub(super) severity: Severity,
+    pub(super) gate: Option<Gate>,
+    pub(super) side: Option<Side>,
+    pub(super) file: Option<FileKind>,
+    pub(super) path: Option<PathBuf>,
+    pub(super) offset: Option<usize>,
+    pub(super) text: String,
+    pub(super) remedy: &'static str,
+}
+
+impl From<&Finding> for Shown {
+    fn from(finding: &Finding) -> Self {
+        let place = finding.place.as_ref();
+        Self {
+            id: finding.check.id(),
+            severity: finding.severity,
+            gate: finding.gate,
+            side: place.map(|place| place.side),
+            file: place.map(|place| place.file),
+            path: place.map(|place| place.path.clone()).filter(|path| !path.as_os_str().is_empty()),
+            offset: place.and_then(|place| place.offset),
+            text: finding.text.clone(),
+            remedy: finding.check.remedy(),
+        }
+    }
+}
+
+impl Shown {
+    pub(super) fn note(note: Note, gate: Option<Gate>, text: impl Into<String>) -> Self {
+        Self {
+            id: note.id(),
+            severity: note.severity(),
+            gate,
+            side: None,
+            file: None,
+            path: None,
+            offset: None,
+            text: text.into(),
+            remedy: note.remedy(),
+        }
+    }
+
+    /// Of a check of the judge's, where the command line knew before the judge.
+    pub(super) fn check(check: Check, gate: Gate, text: impl Into<String>) -> Self {
+        Self {
+            id: check.id(),
+            severity: check.severity(),
+            gate: Some(gate),
+            side: None,
+            file: None,
+            path: None,
+            offset: None,
+            text: text.into(),
+            remedy: check.remedy(),
+        }
+    }
+}
+
+/// What Docker will do.
+#[derive(Clone)]
+pub(super) struct Answer {
+    pub(super) gates: Vec<(Gate, Status)>,
+    pub(super) findings: Vec<Shown>,
+    encrypted: bool,
+    daemon_authenticated: bool,
+    client_authenticated: bool,
+}
+
+impl Answer {
+    /// A side stops before it reads a file.
+    pub(super) fn stopped(gate: Gate, finding: Shown) -> Self {
+        Self {
+            gates: vec![(gate, Status::Failed)],
+            findings: vec![finding],
+            encrypted: false,
+            daemon_authenticated: false,
+            client_authenticated: false,
+        }
+    }
+
+    fn of(verdict: &Verdict) -> Self {
+        Self {
+            gates: verdict.gates().to_vec(),
+            findings: verdict.findings().iter().map(Shown::from).collect(),
+            encrypted: verdict.is_encrypted(),
+            daemon_authenticated: verdict.authenticates_daemon(),
+            client_authenticated: verdict.authenticates_client(),
+        }
+    }
+
+    /// The bare chain's.
+    pub(super) fn of_chain(verdict: &Verdict) -> Self {
+        Self::of(verdict)
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        let decisive = self.gates.iter().find_map(|(gate, status)| match status {
+            Status::Failed => Some(Outcome::Refused(*gate)),
+            Status::Skipped(_) => Some(Outcome::Undetermined(*gate)),
+            Status::Passed | Status::NotApplicable(_) => None,
+        });
+        decisive.unwrap_or(Outcome::Accepted)
+    }
+
+    pub(super) fn is_accepted(&self) -> bool {
+        self.outcome() == Outcome::Accepted
+    }
+
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.encrypted && self.is_accepted()
+    }
+
+    pub(super) fn authenticates_daemon(&self) -> bool {
+        self.daemon_authenticated && self.is_accepted()
+    }
+
+    pub(super) fn authenticates_client(&self) -> bool {
+        self.client_authenticated && self.is_accepted()
+    }
+
+    /// The findings of the gate that decides, or every refusal where none does.
+    pub(super) fn refusals(&self) -> impl Iterator<Item = &Shown> {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Refusal)
+    }
+
+    /// The ids of the findings at the gate that refuses.
+    pub(super) fn deciding_checks(&self) -> Vec<&'static str> {
+        let (Outcome::Refused(gate) | Outcome::Undetermined(gate)) = self.outcome() else { return Vec::new() };
+        self.refusals().filter(|finding| finding.gate == Some(gate)).map(|finding| finding.id).collect()
+    }
+
+    /// 0 accepted, 1 refused, 2 could not tell.
+    pub(super) fn code(&self) -> u8 {
+        match self.outcome() {
+            Outcome::Accepted => 0,
+            Outcome::Refused(_) => 1,
+            Outcome::Undetermined(_) => 2,
+        }
+    }
+
+    /// Sets the gates of a side that nobody asked about aside.
+    pub(super) fn without(&mut self, gates: &[Gate], reason: &'static str) {
+        for (gate, status) in &mut self.gates {
+            if gates.contains(gate) {
+                *status = Status::NotApplicable(reason);
+            }
+        }
+        self.findings.retain(|finding| finding.gate.is_none_or(|gate| !gates.contains(&gate)));
+    }
+
+    /// A file that this program could not read is no file that Docker cannot.
+    fn admit(&mut self, unknown: &[PathBuf]) {
+        for finding in &self.findings {
+            let ours = finding.id == Check::FileUnavailable.id()
+                && finding.path.as_ref().is_some_and(|path| unknown.contains(path));
+            if !ours {
+                continue;
+            }
+            for (gate, status) in &mut self.gates {
+                if Some(*gate) == finding.gate && *status == Status::Failed {
+                    *status = Status::Skipped("the file could not be read here, and Docker may be able to");
+                }
+            }
+        }
+    }
+}
+
+/// The gates that depend on the client's own files, and on the daemon's.
+pub(super) const CLIENTS_GATES: [Gate; 3] =
+    [Gate::ClientLoads, Gate::ClientOffersCertificate, Gate::DaemonAcceptsClient];
+pub(super) const DAEMONS_GATES: [Gate; 5] =
+    [Gate::DaemonStarts, Gate::SameProtocol, Gate::Handshake, Gate::ClientReadsDaemon, Gate::ClientAcceptsDaemon];
+
+impl Question<'_> {
+    pub(super) fn ask(&self) -> Answer {
+        let put = |daemon: &Held, client: &Held, client_mode: ClientMode| {
+            let scenario = Scenario {
+                client_mode,
+                daemon_mode: self.daemon_mode,
+                host: self.host.to_owned(),
+                docker: self.docker,
+                dockerd: self.dockerd,
+                system_roots: self.roots.clone(),
+            };
+            let mut answer = Answer::of(&judge(&daemon.material, &client.material, &scenario, self.now));
+            if !daemon.unknown.is_empty() || !client.unknown.is_empty() {
+                answer.admit(&daemon.unknown);
+                answer.admit(&client.unknown);
+            }
+            answer
+        };
+        let mut answer = match (self.daemon, self.client) {
+            (Some(daemon), Some(client)) => put(daemon, client, self.client_mode),
+            (Some(daemon), None) => {
+                // The client is taken to trust what the daemon trusts. Where that is no file, it verifies nobody.
+                let knows_ca = daemon.material.ca.bytes().is_some();
+                let mode = if knows_ca { ClientMode::TlsVerify } else { ClientMode::Tls };
+                let mut answer = put(daemon, &Held::stand_in(&daemon.material.ca), mode);
+                answer.findings.retain(|finding| finding.id != Check::DaemonNotVerified.id());
+                answer.without(&CLIENTS_GATES, "the daemon is judged alone");
+                if !self.daemon_mode.uses_tls() {
+                    answer.without(&[Gate::SameProtocol], "the daemon is judged alone");
+                }
+                answer
+            }
+            (None, Some(client)) => {
+                let mut answer = put(&Held::stand_in(&client.material.ca), client, self.client_mode);
+                answer.without(&DAEMONS_GATES, "the client is judged alone");
+                if self.client_mode == ClientMode::None {
+                    answer.without(&CLIENTS_GATES, "there is no TLS handshake");
+                } else if client.trusts_the_system() {
+                    let unknown = "the client is judged alone, and names no CA that its daemon may trust as well";
+                    answer.without(&[Gate::ClientOffersCertificate, Gate::DaemonAcceptsClient], unknown);
+                }
+                answer
+            }
+            (None, None) => {
+                let absent = Held::stand_in(&dockseal_verify::MaterialFile::not_named());
+                put(&absent, &absent, self.client_mode)
+            }
+        };
+        for held in [self.daemon, self.client].into_iter().flatten() {
+            if let Some((path, mode)) = &held.loose_key {
+                let text = format!("{} has mode {mode:04o}: others than its owner may read it", path.display());
+                let mut shown = Shown::note(Note::KeyReadable, None, text);
+                shown.path = Some(path.clone());
+                shown.file = Some(FileKind::Key);
+                answer.findings.push(shown);
+            }
+        }
+        answer
+    }
+
+    /// Other versions whose answer differs, and that answer: each side's varies by itself.
+    pub(super) fn other_versions(&self, answer: &Answer) -> Vec<(Version, Version, Answer)> {
+        let mut others = Vec::new();
+        for version in Version::ALL {
+            for (docker, dockerd) in [(version, self.dockerd), (self.docker, version)] {
+                if (docker, dockerd) == (self.docker, self.dockerd) {
+                    continue;
+                }
+                let other = Self { docker, dockerd, ..*self }.ask();
+                if other.outcome() != answer.outcome() {
+                    others.push((docker, dockerd, other));
+                }
+            }
+        }
+        others
+    }
+
+    /// Adds a finding for every release whose answer is another; those answers come back.
+    pub(super) fn note_other_versions(&self, answer: &mut Answer) -> Vec<(Version, Version, Answer)> {
+        let others = self.other_versions(answer);
+        for (docker, dockerd, other) in &others {
+            let program =
+                if *docker == self.docker { format!("dockerd {dockerd}") } else { format!("docker {docker}") };
+            let checks = other.deciding_checks();
+            let because = if checks.is_empty() { String::new() } else { format!(" ({})", checks.join(", ")) };
+            let text =
+                format!("with {program} the answer is another: {}{because}", show::outcome_words(other.outcome()));
+            answer.findings.push(Shown::note(Note::VersionDependent, None, text));
+        }
+        others
+    }
+}

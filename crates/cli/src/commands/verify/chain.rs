@@ -1,0 +1,41 @@
+//! `--chain FILE --ca FILE --purpose server|client`: Go's path rules alone.
+
+use std::{path::Path, process::ExitCode};
+
+use dockseal_store::OpenedFile;
+use dockseal_verify::{Purpose, judge_chain};
+use serde_json::json;
+
+use super::{Args, PurposeWord, answer::Answer, show};
+use crate::{failure::Failure, invocation::Invocation, output::Output, report::SCHEMA};
+
+pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    let (Some(chain), Some(ca), Some(purpose)) = (&args.chain.chain, &args.chain.ca, args.chain.purpose) else {
+        return Err(Failure::trouble("cannot judge a chain").hint("give --chain, --ca and --purpose together"));
+    };
+    let (chain, ca) = (read(chain)?, read(ca)?);
+    let (purpose, version, verifier) = match purpose {
+        PurposeWord::Server => (Purpose::Server, args.docker, "docker"),
+        PurposeWord::Client => (Purpose::Client, args.dockerd, "dockerd"),
+    };
+    let host = args.host.as_deref().filter(|_| purpose == Purpose::Server);
+    let verdict = judge_chain(&chain.bytes, &ca.bytes, purpose, host, invocation.now, version);
+    let answer = Answer::of_chain(&verdict);
+    let mut human = format!("{verifier} {version}: {}\n", show::outcome_words(answer.outcome()));
+    human.push_str(&show::findings(&answer.findings));
+    let mut wire = show::answer_wire(&answer);
+    wire["schema"] = json!(SCHEMA);
+    wire["verifier"] = json!({ "program": verifier, "version": version.to_string() });
+    wire["host"] = json!(host);
+    wire["at"] = json!(crate::report::rfc3339(invocation.now));
+    output.result(&human, &wire);
+    Ok(ExitCode::from(answer.code()))
+}
+
+fn read(path: &Path) -> Result<OpenedFile, Failure> {
+    dockseal_store::read(path).map_err(|error| {
+        Failure::trouble(format!("cannot read {}", show::path(path)))
+            .cause(dockseal_pki::printable(&error.to_string()))
+            .hint("give a PEM file of at most 16 MiB")
+    })
+}

@@ -1,0 +1,221 @@
+//! Reading what Docker would read. Trouble with a file is part of the material, never the end of the program.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use dockseal_docker::{
+    layout,
+    settings::{FileSetting, TlsFiles},
+};
+use dockseal_pki::{Certificate, ExtendedKeyUsage, GeneralName};
+use dockseal_store::ReadError;
+use dockseal_verify::{Content, Designation, Material, MaterialFile, SystemRoots};
+
+use crate::invocation::Invocation;
+
+/// One side's files; the judge's material zeroes their bytes when dropped.
+pub(super) struct Held {
+    pub(super) material: Material,
+    /// The key, if others than its owner may read it.
+    pub(super) loose_key: Option<(PathBuf, u32)>,
+    /// Files that Docker might read although this program could not.
+    pub(super) unknown: Vec<PathBuf>,
+}
+
+/// Whose files they are: docker runs as whoever asks, dockerd as root.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    Docker,
+    Dockerd,
+}
+
+impl Held {
+    /// Docker's three names in a directory.
+    pub(super) fn directory(directory: &Path, reader: Reader) -> Self {
+        Self::read(&TlsFiles::in_directory(directory), reader)
+    }
+
+    /// The files that settings name.
+    pub(super) fn read(files: &TlsFiles, reader: Reader) -> Self {
+        let mut unknown = Vec::new();
+        let mut loose_key = None;
+        let mut open = |setting: &FileSetting| {
+            let (path, designation) = match setting {
+                FileSetting::Empty => return (MaterialFile::not_named(), None),
+                FileSetting::Default(path) => (path, Designation::Default),
+                FileSetting::Named(path) => (path, Designation::Named),
+            };
+            match dockseal_store::read(path) {
+                Ok(mut opened) => {
+                    let loose = opened.is_readable_by_others().then_some((path.clone(), opened.mode));
+                    let bytes = std::mem::take(&mut *opened.bytes);
+                    (MaterialFile::from_bytes(path, designation, bytes), loose)
+                }
+                Err(error) => {
+                    if is_only_ours(&error, reader) {
+                        unknown.push(path.clone());
+                    }
+                    (unreadable(&error, path, designation), None)
+                }
+            }
+        };
+        let (ca, cert) = (open(&files.ca).0, open(&files.cert).0);
+        let (key, loose) = open(&files.key);
+        if files.key != files.cert {
+            loose_key = loose;
+        }
+        Self { material: Material { ca, cert, key }, loose_key, unknown }
+    }
+
+    /// A side of which nothing is known but what it trusts.
+    pub(super) fn stand_in(trusts: &MaterialFile) -> Self {
+        let absent = || MaterialFile::missing("", Designation::Default);
+        Self {
+            material: Material { ca: trusts.clone(), cert: absent(), key: absent() },
+            loose_key: None,
+            unknown: Vec::new(),
+        }
+    }
+
+    /// The same files named one by one, or found under Docker's names.
+    pub(super) fn designated(&self, designation: Designation) -> Self {
+        let mut material = self.material.clone();
+        for file in [&mut material.ca, &mut material.cert, &mut material.key] {
+            file.provenance.designation = designation;
+        }
+        self.with(material)
+    }
+
+    /// The same files copied into a context: what is missing was not given.
+    pub(super) fn in_context(&self) -> Self {
+        let mut material = self.material.clone();
+        for file in [&mut material.ca, &mut material.cert, &mut material.key] {
+            file.provenance.designation = Designation::Named;
+            if file.content == Content::Missing {
+                *file = MaterialFile::not_named();
+            }
+        }
+        self.with(material)
+    }
+
+    fn with(&self, material: Material) -> Self {
+        Self { material, loose_key: self.loose_key.clone(), unknown: self.unknown.clone() }
+    }
+
+    /// Whether neither certificate nor key was given.
+    pub(super) fn has_no_certificate(&self) -> bool {
+        self.material.cert.is_passed_over() && self.material.key.is_passed_over()
+    }
+
+    /// Whether every file was read.
+    pub(super) fn is_read(&self) -> bool {
+        [&self.material.ca, &self.material.cert, &self.material.key].iter().all(|file| file.bytes().is_some())
+    }
+
+    /// Whether a copy of these files in a context would trust the system's roots.
+    pub(super) fn has_no_ca(&self) -> bool {
+        matches!(self.material.ca.content, Content::NotNamed | Content::Missing)
+    }
+
+    /// Whether the answer depends on the system's roots.
+    pub(super) fn trusts_the_system(&self) -> bool {
+        self.material.ca.content == Content::NotNamed
+    }
+
+    /// The leaf, as far as it can be read at all.
+    pub(super) fn leaf(&self) -> Option<Certificate> {
+        leaf(self.material.cert.bytes()?)
+    }
+}
+
+/// Trouble that is this program's and need not be Docker's.
+fn is_only_ours(error: &ReadError, reader: Reader) -> bool {
+    match error {
+        ReadError::TooLarge { .. } => true,
+        ReadError::Io { source, .. } => reader == Reader::Dockerd && source.kind() == io::ErrorKind::PermissionDenied,
+        ReadError::NotAFile { .. } => false,
+    }
+}
+
+fn unreadable(error: &ReadError, path: &Path, designation: Designation) -> MaterialFile {
+    match error {
+        ReadError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            MaterialFile::missing(path, designation)
+        }
+        ReadError::Io { source, .. } => MaterialFile::unreadable(path, designation, source.to_string()),
+        ReadError::NotAFile { kind, .. } => {
+            MaterialFile::unreadable(path, designation, format!("it is a {kind}, not a file"))
+        }
+        ReadError::TooLarge { limit, .. } => {
+            MaterialFile::unreadable(path, designation, format!("it is larger than {} MiB", limit >> 20))
+        }
+    }
+}
+
+fn leaf(pem: &[u8]) -> Option<Certificate> {
+    let blocks = dockseal_pki::pem::decode_all(pem).ok()?;
+    let first = blocks.iter().find(|block| block.tag() == "CERTIFICATE")?;
+    Certificate::from_der(first.contents()).ok()
+}
+
+/// The first name of a daemon's certificate as a client would dial it.
+pub(super) fn first_name(leaf: &Certificate) -> Option<String> {
+    leaf.names.iter().find_map(|name| match name {
+        GeneralName::Dns(name) => Some(name.replacen('*', "any", 1)),
+        GeneralName::Ip(address) => Some(address.to_string()),
+        _ => None,
+    })
+}
+
+/// Whose certificate it is, by its extendedKeyUsage, else by whether it names hosts.
+pub(super) fn reader_of(directory: &Path, leaf: Option<&Certificate>) -> Reader {
+    let by_place = || {
+        let named = directory.file_name().is_some_and(|name| name == "daemon" || name == "server");
+        if named || directory.join(layout::DAEMON_JSON_FILE).exists() { Reader::Dockerd } else { Reader::Docker }
+    };
+    let Some(leaf) = leaf else { return by_place() };
+    let usages = leaf.extended_key_usage.as_deref().unwrap_or_default();
+    let has = |wanted: fn(&ExtendedKeyUsage) -> bool| usages.iter().any(wanted);
+    match (
+        has(|usage| matches!(usage, ExtendedKeyUsage::ServerAuth)),
+        has(|usage| matches!(usage, ExtendedKeyUsage::ClientAuth)),
+    ) {
+        (true, false) => Reader::Dockerd,
+        (false, true) => Reader::Docker,
+        _ if first_name(leaf).is_some() => Reader::Dockerd,
+        _ => by_place(),
+    }
+}
+
+/// The system's roots as Go looks for them (crypto/x509 root_linux.go, root_unix.go `loadSystemRoots`).
+pub(super) fn system_roots(invocation: &Invocation) -> SystemRoots {
+    const FILES: [&str; 6] = [
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/pki/tls/cacert.pem",
+        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+        "/etc/ssl/cert.pem",
+    ];
+    let files: Vec<PathBuf> = match invocation.variable("SSL_CERT_FILE") {
+        Some(file) => vec![file.into()],
+        None => FILES.iter().map(PathBuf::from).collect(),
+    };
+    let mut roots = Vec::new();
+    if let Some(opened) = files.iter().find_map(|file| dockseal_store::read(file).ok()) {
+        roots.extend_from_slice(&opened.bytes);
+    }
+    if let Some(directories) = invocation.variable("SSL_CERT_DIR") {
+        for directory in std::env::split_paths(&directories) {
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                if let Ok(opened) = dockseal_store::read(&entry.path()) {
+                    roots.push(b'\n');
+                    roots.extend_from_slice(&opened.bytes);
+                }
+            }
+        }
+    }
+    SystemRoots::Pem(roots)
+}

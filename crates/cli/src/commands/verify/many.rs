@@ -1,0 +1,204 @@
+//! `dockseal verify DIR…`: each directory by itself, or all of them against one other side.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use dockseal_docker::mode::{ClientMode, DaemonMode};
+use dockseal_verify::{Outcome, SystemRoots};
+use serde_json::{Value, json};
+
+use super::{
+    Args,
+    answer::{Answer, Question},
+    files::{Held, Reader, first_name, reader_of},
+    show,
+    sides::{self, must_be_directory},
+};
+use crate::{
+    failure::Failure,
+    invocation::Invocation,
+    output::{Format, Output},
+    report::{SCHEMA, rfc3339},
+};
+
+/// What came of one directory.
+struct Judged {
+    role: Reader,
+    host: Option<String>,
+    answer: Answer,
+}
+
+pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    let mut directories = Vec::new();
+    for directory in &args.directories {
+        must_be_directory(directory)?;
+        directories.extend(opened(directory));
+    }
+    let daemon = sides::daemon(args)?;
+    let client = sides::client(args, invocation)?;
+    let others = Others {
+        client_mode: client.as_ref().and_then(|side| side.mode),
+        daemon_mode: daemon.as_ref().and_then(|side| side.mode),
+        daemon: daemon.map(|side| side.held),
+        client: client.map(|side| side.held),
+    };
+    let judged = in_parallel(&directories, |directory| judge_one(directory, args, &others, invocation));
+
+    let count = |wanted: u8| judged.iter().filter(|judged| judged.answer.code() == wanted).count();
+    let (accepted, refused, unknown) = (count(0), count(1), count(2));
+    match output.format() {
+        Format::Human => {
+            let mut text: String =
+                directories.iter().zip(&judged).map(|(directory, judged)| line(directory, judged)).collect();
+            text.push_str(&format!("\n{accepted} accepted, {refused} refused, {unknown} unknown\n"));
+            output.raw(text);
+        }
+        Format::Json => {
+            let each: Vec<Value> =
+                directories.iter().zip(&judged).map(|(directory, judged)| wire(directory, judged)).collect();
+            let result = json!({
+                "schema": SCHEMA,
+                "at": rfc3339(invocation.now),
+                "docker": args.docker.to_string(),
+                "dockerd": args.dockerd.to_string(),
+                "accepted": accepted,
+                "refused": refused,
+                "unknown": unknown,
+                "directories": each,
+            });
+            output.result("", &result);
+        }
+    }
+    Ok(ExitCode::from(match (refused, unknown) {
+        (0, 0) => 0,
+        (0, _) => 2,
+        _ => 1,
+    }))
+}
+
+/// The sides that every directory is held against.
+struct Others {
+    daemon: Option<Held>,
+    client: Option<Held>,
+    client_mode: Option<ClientMode>,
+    daemon_mode: Option<DaemonMode>,
+}
+
+const fn role_word(role: Reader) -> &'static str {
+    match role {
+        Reader::Dockerd => "daemon",
+        Reader::Docker => "client",
+    }
+}
+
+/// What bootstrap made is opened: its daemon and its clients. Anything else is a directory of its own.
+fn opened(directory: &Path) -> Vec<PathBuf> {
+    let (daemon, clients) = (directory.join("daemon"), directory.join("clients"));
+    if !daemon.is_dir() || directory.join(dockseal_docker::layout::CERT_FILE).exists() {
+        return vec![directory.to_owned()];
+    }
+    let mut found = vec![daemon];
+    let mut of_clients: Vec<PathBuf> = fs::read_dir(clients)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    of_clients.sort();
+    found.extend(of_clients);
+    found
+}
+
+fn judge_one(directory: &Path, args: &Args, others: &Others, invocation: &Invocation) -> Judged {
+    let held = Held::directory(directory, Reader::Docker);
+    let leaf = held.leaf();
+    let role = reader_of(directory, leaf.as_ref());
+    // dockerd may read what docker may not.
+    let held = if role == Reader::Dockerd && !held.is_read() { Held::directory(directory, role) } else { held };
+    let roots = SystemRoots::Unknown;
+    let name = || first_name(leaf.as_ref()?);
+    let (daemon, client) = match role {
+        Reader::Dockerd => (Some(&held), others.client.as_ref()),
+        Reader::Docker => (others.daemon.as_ref(), Some(&held)),
+    };
+    let host = match role {
+        Reader::Dockerd => args.host.clone().or_else(name),
+        Reader::Docker => args.host.clone().or_else(|| first_name(&others.daemon.as_ref()?.leaf()?)),
+    };
+    let question = Question {
+        daemon,
+        client,
+        client_mode: others.client_mode.unwrap_or(ClientMode::TlsVerifyCert),
+        daemon_mode: others.daemon_mode.unwrap_or(DaemonMode::TlsVerify),
+        host: host.as_deref().unwrap_or("localhost"),
+        docker: args.docker,
+        dockerd: args.dockerd,
+        roots: &roots,
+        now: invocation.now,
+    };
+    let mut answer = question.ask();
+    question.note_other_versions(&mut answer);
+    Judged { role, host, answer }
+}
+
+/// `work` on each item, over the cores, the results in the order of the items.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    if workers < 2 {
+        return items.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut done = Vec::new();
+                    loop {
+                        let place = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(item) = items.get(place) else { return done };
+                        done.push((place, work(item)));
+                    }
+                })
+            })
+            .collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn line(directory: &Path, judged: &Judged) -> String {
+    let word = match judged.answer.outcome() {
+        Outcome::Accepted => "accepted",
+        Outcome::Refused(_) => "refused",
+        Outcome::Undetermined(_) => "unknown",
+    };
+    let mut text = format!("{word:8}  {}  {}\n", role_word(judged.role), show::path(directory));
+    for finding in &judged.answer.findings {
+        let id = finding.id;
+        let file = finding.file.map(|file| format!(" ({})", file.default_name())).unwrap_or_default();
+        text.push_str(&format!(
+            "          {} {id}{file}: {}\n",
+            finding.severity.name(),
+            dockseal_pki::printable(&finding.text)
+        ));
+    }
+    text
+}
+
+fn wire(directory: &Path, judged: &Judged) -> Value {
+    let mut fields = show::answer_wire(&judged.answer);
+    fields["directory"] = json!(directory.to_string_lossy());
+    fields["role"] = json!(role_word(judged.role));
+    fields["host"] = json!(judged.host);
+    fields
+}

@@ -1,0 +1,298 @@
+//! Where the two sides come from: directories and files, or what Docker's own settings say.
+
+use std::path::{Path, PathBuf};
+
+use dockseal_docker::{
+    client_settings::{Choice, ClientRequest, ClientSettings, ClientTls},
+    context::{self, ContextEndpoint},
+    daemon_settings::{DaemonFault, DaemonRequest, DaemonSettings},
+    endpoint::Endpoint,
+    flags::{Program, TlsFlags, take_assignments, words},
+    gate::Gate,
+    layout,
+    mode::{ClientMode, DaemonMode},
+    settings::{Environment, FileSetting, Setting, TlsFiles},
+};
+use dockseal_store::ReadError;
+use dockseal_verify::{Check, Designation, Material, MaterialFile};
+
+use super::{
+    Args,
+    answer::Shown,
+    files::{Held, Reader},
+    notes::Note,
+    show,
+};
+use crate::{failure::Failure, invocation::Invocation};
+
+/// One side as it is known.
+pub(super) struct Side<M> {
+    pub(super) held: Held,
+    /// The mode that was asked for, or that settings came to.
+    pub(super) mode: Option<M>,
+    /// What settings said, where they did.
+    pub(super) said: Option<Said>,
+    /// The side stops before it reads a file.
+    pub(super) fault: Option<Shown>,
+}
+
+/// What settings came to.
+#[derive(Default)]
+pub(super) struct Said {
+    /// `docker dials …`, `dockerd listens on …`.
+    pub(super) headline: String,
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) decided: Vec<Setting>,
+    pub(super) ignored: Vec<Setting>,
+    /// Files of configuration that could not be read, and were passed over as docker does.
+    pub(super) trouble: Vec<String>,
+}
+
+pub(super) fn daemon(args: &Args) -> Result<Option<Side<DaemonMode>>, Failure> {
+    let given = &args.daemon;
+    if given.daemon_json.is_some() || given.dockerd_flags.is_some() {
+        return daemon_by_settings(args).map(Some);
+    }
+    let files = [&given.daemon_ca, &given.daemon_cert, &given.daemon_key];
+    let Some(held) = named(given.daemon.as_deref(), files, Reader::Dockerd)? else { return Ok(None) };
+    let mode = given.daemon_mode.map(DaemonMode::from);
+    Ok(Some(Side { held, mode, said: None, fault: None }))
+}
+
+pub(super) fn client(args: &Args, invocation: &Invocation) -> Result<Option<Side<ClientMode>>, Failure> {
+    let given = &args.client;
+    if given.docker_flags.is_some() {
+        return client_by_settings(args, invocation).map(Some);
+    }
+    let files = [&given.client_ca, &given.client_cert, &given.client_key];
+    let Some(held) = named(given.client.as_deref(), files, Reader::Docker)? else { return Ok(None) };
+    let mode = given.client_mode.map(|word| word.mode(!held.has_no_certificate()));
+    Ok(Some(Side { held, mode, said: None, fault: None }))
+}
+
+/// A directory's three files, single ones in their place. Without a directory nobody's default one is meant: what is not
+/// named is not there.
+fn named(directory: Option<&Path>, given: [&Option<PathBuf>; 3], reader: Reader) -> Result<Option<Held>, Failure> {
+    if directory.is_none() && given.iter().all(|file| file.is_none()) {
+        return Ok(None);
+    }
+    if let Some(directory) = directory {
+        must_be_directory(directory)?;
+    }
+    let file = |given: &Option<PathBuf>, name: &str| match (given, directory) {
+        (Some(path), _) if path.as_os_str().is_empty() => FileSetting::Empty,
+        (Some(path), _) => FileSetting::Named(path.clone()),
+        (None, Some(directory)) => FileSetting::Default(directory.join(name)),
+        (None, None) => FileSetting::Empty,
+    };
+    let [ca, cert, key] = given;
+    let files = TlsFiles {
+        ca: file(ca, layout::CA_FILE),
+        cert: file(cert, layout::CERT_FILE),
+        key: file(key, layout::KEY_FILE),
+    };
+    let mut held = Held::read(&files, reader);
+    if directory.is_none() {
+        let Material { ca: of_ca, cert: of_cert, key: of_key } = &mut held.material;
+        for (file, given, name) in
+            [(of_ca, ca, layout::CA_FILE), (of_cert, cert, layout::CERT_FILE), (of_key, key, layout::KEY_FILE)]
+        {
+            if given.is_none() {
+                *file = MaterialFile::missing(name, Designation::Default);
+            }
+        }
+    }
+    Ok(Some(held))
+}
+
+pub(super) fn must_be_directory(directory: &Path) -> Result<(), Failure> {
+    let failure = || Failure::trouble(format!("cannot look into {}", show::path(directory)));
+    match std::fs::metadata(directory) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(failure()
+            .cause("it is not a directory")
+            .hint("name the directory with ca.pem, cert.pem and key.pem, or single files, e.g. with --client-cert")),
+        Err(error) => Err(failure().cause(error).hint("name the directory that holds ca.pem, cert.pem and key.pem")),
+    }
+}
+
+/// A command line given as one argument: its variables, then its flags.
+fn command_line(text: &str, option: &str, program: Program) -> Result<(Vec<(String, String)>, TlsFlags), Failure> {
+    let failure = || Failure::trouble(format!("cannot read the command line in {option}"));
+    let mut words = words(text).map_err(|error| failure().cause(error).hint("quote it as for a shell"))?;
+    let variables = take_assignments(&mut words);
+    if words.first().is_some_and(|word| ["docker", "dockerd"].iter().any(|name| word.rsplit('/').next() == Some(*name)))
+    {
+        words.remove(0);
+    }
+    let flags = TlsFlags::parse(program, &words)
+        .map_err(|error| failure().cause(error).hint("give the flags as Docker takes them"))?;
+    Ok((variables, flags))
+}
+
+fn unreadable(what: &str, error: &ReadError) -> Failure {
+    Failure::trouble(format!("cannot read the {what}"))
+        .cause(dockseal_pki::printable(&error.to_string()))
+        .hint("name a file that can be read here")
+}
+
+fn daemon_by_settings(args: &Args) -> Result<Side<DaemonMode>, Failure> {
+    let (variables, flags) =
+        command_line(args.daemon.dockerd_flags.as_deref().unwrap_or_default(), "--dockerd-flags", Program::Dockerd)?;
+    let find = |name: &str| variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.into());
+    let mut environment = Environment::read(find);
+    // systemd starts it as root, without HOME; Go then asks the passwd file.
+    environment.home.get_or_insert_with(|| "/root".into());
+    let json = match args.daemon.daemon_json.as_deref().or(flags.config_file.as_deref().map(Path::new)) {
+        Some(path) => {
+            let mut opened = dockseal_store::read(path).map_err(|error| unreadable("daemon.json", &error))?;
+            Some(std::mem::take(&mut *opened.bytes))
+        }
+        None => None,
+    };
+    let request = DaemonRequest { flags, environment, daemon_json: json, version: args.dockerd };
+    Ok(match request.resolve() {
+        Ok(settings) => {
+            let files = settings.files.clone().unwrap_or_else(nothing);
+            let held = match elsewhere(args)? {
+                None => Held::read(&files, Reader::Dockerd),
+                Some(mut held) => {
+                    let Material { ca, cert, key } = &mut held.material;
+                    for (file, setting) in [(ca, &files.ca), (cert, &files.cert), (key, &files.key)] {
+                        if *setting == FileSetting::Empty {
+                            *file = MaterialFile::not_named();
+                        }
+                    }
+                    held
+                }
+            };
+            let mode = Some(settings.mode);
+            Side { held, mode, said: Some(said_of_daemon(settings)), fault: None }
+        }
+        Err(fault) => Side {
+            held: Held::read(&nothing(), Reader::Dockerd),
+            mode: Some(DaemonMode::TlsVerify),
+            said: None,
+            fault: Some(Shown::note(Note::SettingsRefused, Some(Gate::DaemonStarts), stops(&fault))),
+        },
+    })
+}
+
+/// The files of a configuration that is meant for another place, where `--daemon` says they are now.
+fn elsewhere(args: &Args) -> Result<Option<Held>, Failure> {
+    let given = &args.daemon;
+    named(given.daemon.as_deref(), [&given.daemon_ca, &given.daemon_cert, &given.daemon_key], Reader::Dockerd)
+}
+
+fn stops(fault: &DaemonFault) -> String {
+    match fault {
+        DaemonFault::Json(_) | DaemonFault::UnknownKeys { .. } | DaemonFault::Conflict { .. } => {
+            format!("unable to configure the Docker daemon with file daemon.json: {fault}")
+        }
+        DaemonFault::EmptyFlagPanics { .. } | DaemonFault::Endpoint(_) => fault.to_string(),
+    }
+}
+
+fn said_of_daemon(settings: DaemonSettings) -> Said {
+    let listeners: Vec<String> = settings.listeners.iter().map(ToString::to_string).collect();
+    Said {
+        headline: format!("dockerd listens on {}", listeners.join(", ")),
+        endpoints: settings.listeners,
+        decided: settings.decided,
+        ignored: settings.ignored,
+        trouble: Vec::new(),
+    }
+}
+
+fn nothing() -> TlsFiles {
+    TlsFiles { ca: FileSetting::Empty, cert: FileSetting::Empty, key: FileSetting::Empty }
+}
+
+/// What the docker command would use: flags given here, the environment, config.json, the context store.
+pub(super) fn client_by_settings(args: &Args, invocation: &Invocation) -> Result<Side<ClientMode>, Failure> {
+    let (variables, flags) =
+        command_line(args.client.docker_flags.as_deref().unwrap_or_default(), "--docker-flags", Program::Docker)?;
+    let find = |name: &str| {
+        variables
+            .iter()
+            .find(|(key, _)| key == name)
+            .map_or_else(|| invocation.variable(name), |(_, value)| Some(value.into()))
+    };
+    let request = ClientRequest { flags, environment: Environment::read(find), version: args.docker };
+    let mut trouble = Vec::new();
+    let current = current_context(&request.config_directory().join("config.json"), &mut trouble);
+    let resolved = match request.choose(current.as_deref()) {
+        Ok((Choice::Default, ranking)) => request.resolve_default(ranking),
+        Ok((Choice::Named { name, files }, ranking)) => match stored_context(&name, &files.meta) {
+            Ok(endpoint) => {
+                let there =
+                    [layout::CA_FILE, layout::CERT_FILE, layout::KEY_FILE].map(|file| files.tls.join(file).exists());
+                request.resolve_context(&endpoint, &files, there, ranking)
+            }
+            Err(text) => return Ok(stopped(Shown::note(Note::SettingsRefused, Some(Gate::ClientLoads), text))),
+        },
+        Err(fault) => Err(fault),
+    };
+    Ok(match resolved {
+        Ok(settings) => {
+            let files = match &settings.tls {
+                ClientTls::On { files, .. } => files.clone(),
+                ClientTls::Off => nothing(),
+            };
+            let held = Held::read(&files, Reader::Docker);
+            Side { held, mode: Some(settings.tls.mode()), said: Some(said_of_client(settings, trouble)), fault: None }
+        }
+        Err(fault) => {
+            use dockseal_docker::client_settings::ClientFault;
+            stopped(match &fault {
+                ClientFault::EmptyFlagPanics { .. } => {
+                    Shown::check(Check::ClientPanics, Gate::ClientLoads, fault.to_string())
+                }
+                _ => Shown::note(Note::SettingsRefused, Some(Gate::ClientLoads), fault.to_string()),
+            })
+        }
+    })
+}
+
+fn stopped(fault: Shown) -> Side<ClientMode> {
+    let mut held = Held::stand_in(&MaterialFile::not_named());
+    held.material.ca = MaterialFile::missing("", Designation::Default);
+    Side { held, mode: Some(ClientMode::TlsVerifyCert), said: None, fault: Some(fault) }
+}
+
+fn said_of_client(settings: ClientSettings, trouble: Vec<String>) -> Said {
+    Said {
+        headline: format!("docker dials {}", settings.endpoint),
+        endpoints: vec![settings.endpoint],
+        decided: settings.decided,
+        ignored: settings.ignored,
+        trouble,
+    }
+}
+
+/// docker warns of a config.json that it cannot read, and goes on.
+fn current_context(path: &Path, trouble: &mut Vec<String>) -> Option<String> {
+    let opened = match dockseal_store::read(path) {
+        Ok(opened) => opened,
+        Err(ReadError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            trouble.push(error.to_string());
+            return None;
+        }
+    };
+    context::current_context(&opened.bytes).unwrap_or_else(|error| {
+        trouble.push(format!("{}: {error}", path.display()));
+        None
+    })
+}
+
+fn stored_context(name: &str, meta: &Path) -> Result<ContextEndpoint, String> {
+    match dockseal_store::read(meta) {
+        Ok(opened) => ContextEndpoint::from_meta(&opened.bytes)
+            .map_err(|error| format!("context {name:?} cannot be used: {}: {error}", meta.display())),
+        Err(ReadError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            Err(format!("context {name:?}: context not found: {} does not exist", meta.display()))
+        }
+        Err(error) => Err(format!("context {name:?} cannot be used: {error}")),
+    }
+}
