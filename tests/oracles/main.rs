@@ -19,6 +19,7 @@ mod detect;
 mod docker;
 mod inspect;
 mod lint;
+mod matrix;
 mod request;
 mod shells;
 mod stacks;
