@@ -136,6 +136,7 @@ impl Matrix {
         let words = |value: &serde_json::Value| -> Vec<String> {
             value.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
         };
+        // For a look at a part, which fails at the count in the end.
         let only = std::env::var("DOCKSEAL_MATRIX").unwrap_or_default();
         let mut groups: BTreeMap<(String, Vec<Option<Vec<u8>>>), Vec<Group>> = BTreeMap::new();
         for entry in list.as_array().unwrap() {
@@ -442,13 +443,16 @@ impl Daemon {
         if ran.code == Some(0) && !ran.stdout.trim().is_empty() {
             return (Did::Connected, String::new());
         }
-        let log = self.settled_log(before);
+        let lost = ["remote error: tls: ", "broken pipe", "connection reset by peer", "readLoopPeekFailLocked", "EOF"];
+        let log = self.settled_log(before, lost.iter().any(|text| ran.stderr.contains(text)));
         let said = |texts: &[&str]| texts.iter().any(|text| ran.stderr.contains(text));
         let wrote = |texts: &[&str]| texts.iter().any(|text| log.contains(text));
         let gate = if said(&[
             "failed to retrieve context tls info",
             "unable to resolve docker endpoint",
             "could not get passphrase",
+            "private key is encrypted",
+            "no valid private key found",
         ]) {
             Gate::ClientLoads
         } else if said(&["Client sent an HTTP request to an HTTPS server", "server gave HTTP response to HTTPS client"])
@@ -476,14 +480,17 @@ impl Daemon {
         (Did::Refused(gate), log)
     }
 
-    /// What the daemon wrote since `before`, once it writes no more: it may be slower than the client.
-    fn settled_log(&self, before: usize) -> String {
+    /// What the daemon wrote since `before`, once it writes no more: it may be slower than the client. One that has
+    /// `refused` is given time to say so, in a line of its own and not in one about the client's alert.
+    fn settled_log(&self, before: usize, refused: bool) -> String {
         let since = || self.log().get(before..).unwrap_or_default().to_owned();
+        let says_why = |log: &str| {
+            log.lines().any(|line| line.contains("TLS handshake error") && !line.contains("remote error: tls: "))
+        };
         let mut log = since();
         let started = Instant::now();
         let mut quiet = 0;
-        // A refusal by the client's own files never reaches the daemon, so silence has an end too.
-        while quiet < 3 && started.elapsed() < Duration::from_secs(5) {
+        while (quiet < 3 || refused && !says_why(&log)) && started.elapsed() < Duration::from_secs(5) {
             thread::sleep(Duration::from_millis(8));
             let later = since();
             quiet = if later == log { quiet + 1 } else { 0 };
