@@ -192,10 +192,7 @@ impl Matrix {
     fn ask(&self, daemon: &Daemon, docker: &Docker, case: &Case, mode: &str, home: &Sandbox) -> Ran {
         let folder = self.material.join(&case.scenario).join("client");
         let file = |flag: &str, name: &str| format!("{flag}={}", folder.join(name).display());
-        let (ca, pair) = (
-            file("--tlscacert", "ca.pem"),
-            [file("--tlscert", "cert.pem"), file("--tlskey", "key.pem")],
-        );
+        let (ca, pair) = (file("--tlscacert", "ca.pem"), [file("--tlscert", "cert.pem"), file("--tlskey", "key.pem")]);
         let address = if case.host.contains(':') { format!("[{}]", case.host) } else { case.host.clone() };
         let mut run = home.program(&docker.program).arg("-H").arg(format!("tcp://{address}:{}", daemon.port));
         if !is_loopback(&case.host) {
@@ -242,8 +239,7 @@ impl Matrix {
             };
             Material { ca: file(FileKind::Ca), cert: file(FileKind::Cert), key: file(FileKind::Key) }
         };
-        let scenario =
-            Scenario::mutual(&case.host).in_modes(client_mode, daemon_mode).between(docker, self.dockerd);
+        let scenario = Scenario::mutual(&case.host).in_modes(client_mode, daemon_mode).between(docker, self.dockerd);
         let now = time::OffsetDateTime::now_utc();
         judge(&side("daemon", Designation::Named), &side("client", designation), &scenario, now)
     }
@@ -284,10 +280,11 @@ impl Matrix {
         let scenarios = self.scenarios.lock().unwrap().len();
         let disagreements = self.disagreements.lock().unwrap();
         let is_listed = |scenario: &str, docker: Option<Version>| {
-            LISTED.iter().any(|(known, version, _)| *known == scenario && docker.is_none_or(|docker| docker == *version))
+            LISTED
+                .iter()
+                .any(|(known, version, _)| *known == scenario && docker.is_none_or(|docker| docker == *version))
         };
-        let new: Vec<_> =
-            disagreements.iter().filter(|(scenario, docker, _)| !is_listed(scenario, *docker)).collect();
+        let new: Vec<_> = disagreements.iter().filter(|(scenario, docker, _)| !is_listed(scenario, *docker)).collect();
         println!(
             "{scenarios} scenarios on {} daemons, {} comparisons, {} disagreements, {} of them listed",
             groups.len(),
@@ -301,9 +298,9 @@ impl Matrix {
         let shown: Vec<&str> = new.iter().map(|(_, _, text)| text.as_str()).collect();
         assert!(new.is_empty(), "{} new disagreements:\n{}", new.len(), shown.join("\n"));
         for (known, version, reason) in LISTED {
-            let stands = disagreements.iter().any(|(scenario, docker, _)| {
-                scenario == known && docker.is_none_or(|docker| docker == version)
-            });
+            let stands = disagreements
+                .iter()
+                .any(|(scenario, docker, _)| scenario == known && docker.is_none_or(|docker| docker == version));
             assert!(stands, "{known} on {version} is listed ({reason}) and has vanished");
         }
         assert!(scenarios >= LEAST, "only {scenarios} scenarios");
