@@ -141,7 +141,7 @@ impl Matrix {
         let mut groups: BTreeMap<(String, Vec<Option<Vec<u8>>>), Vec<Group>> = BTreeMap::new();
         for entry in list.as_array().unwrap() {
             let scenario = entry["name"].as_str().unwrap().to_owned();
-            if !scenario.contains(&only) {
+            if !only.split(',').any(|part| scenario.contains(part)) {
                 continue;
             }
             let daemon = self.material.join(&scenario).join("daemon");

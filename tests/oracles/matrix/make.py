@@ -487,6 +487,131 @@ for role in ROLES:
              clients=[*EVERY, "env-verify", "env-tls"] if role == "client" else ["verify+cert"],
              daemons=["verify", "noverify"])
 
+# ---- encodings that parsers differ on ------------------------------------------------------------------
+def rdn(tag, body, kind="2.5.4.3"):
+    return seq(tlv(0x31, seq(oid(kind), tlv(tag, body))))
+
+
+for what, subject in {
+    "t61": rdn(0x14, b"leaf"), "bmp": rdn(0x1E, "leaf".encode("utf-16-be")), "bmp-odd": rdn(0x1E, b"lea"),
+    "universal": rdn(0x1C, "leaf".encode("utf-32-be")), "printable-with-at": rdn(0x13, b"a@b"),
+    "printable-with-star": rdn(0x13, b"*.test"), "utf8-broken": rdn(0x0C, b"\xff\xfe"), "ia5-broken": rdn(0x16, b"\xfc"),
+    "integer": rdn(0x02, b"\x05"), "numeric": rdn(0x12, b"12 3"), "numeric-broken": rdn(0x12, b"x"),
+    "empty-set": seq(tlv(0x31)), "two-in-a-set": seq(tlv(0x31, seq(oid("2.5.4.3"), tlv(0x0C, b"a")), seq(
+        oid("2.5.4.10"), tlv(0x0C, b"b")))), "empty-value": rdn(0x0C, b""), "trailing": seq(
+        tlv(0x31, seq(oid("2.5.4.3"), tlv(0x0C, b"a"), tlv(0x05)))),
+}.items():
+    either(f"subject-{what}", lambda role: leaf(role, ROOT, subject=subject))
+for what, moments_ in {
+    "generalized-before-2050": (tlv(0x18, b"20260101000000Z"), moment(NOW + DAY)),
+    "utc-of-2049": (tlv(0x17, b"260101000000Z"), tlv(0x17, b"491231235959Z")),
+    "utc-of-1950-as-end": (tlv(0x17, b"260101000000Z"), tlv(0x17, b"500101000000Z")),
+    "leap-day-that-is-none": (tlv(0x17, b"250229000000Z"), moment(NOW + DAY)),
+    "second-60": (tlv(0x17, b"260101000060Z"), moment(NOW + DAY)),
+    "hour-24": (tlv(0x17, b"260101240000Z"), moment(NOW + DAY)),
+    "generalized-with-offset": (tlv(0x18, b"20260101000000+0000"), moment(NOW + DAY)),
+    "utc-with-zero-offset": (tlv(0x17, b"260101000000+0000"), moment(NOW + DAY)),
+    "year-0": (tlv(0x18, b"00000101000000Z"), moment(NOW + DAY)),
+}.items():
+    either(f"time-{what}", lambda role: leaf(role, ROOT, moments=moments_))
+for what, value in {
+    "eku-garbage": ext("2.5.29.37", b"\x30\x01"), "eku-trailing": ext("2.5.29.37", eku("server", "client")[2] + b"\0"),
+    "ku-empty": ext("2.5.29.15", b"\x03\x01\x00"), "ku-two-octets": ext("2.5.29.15", b"\x03\x03\x07\x00\x80"),
+    "ku-unused-bits-9": ext("2.5.29.15", b"\x03\x02\x09\x00"), "ku-dirty-padding": ext("2.5.29.15", b"\x03\x02\x07\xff"),
+    "bc-boolean-1": ext("2.5.29.19", seq(tlv(0x01, b"\x01"))), "bc-path-negative": ext(
+        "2.5.29.19", seq(tlv(0x01, b"\xff"), integer(-1))), "bc-path-huge": ext("2.5.29.19", seq(tlv(0x01, b"\xff"), integer(2**70))),
+    "bc-trailing": ext("2.5.29.19", seq() + b"\0"), "policies-garbage": ext("2.5.29.32", b"\x30\x02\x30\x05"),
+    "aia-garbage": ext("1.3.6.1.5.5.7.1.1", b"\x04\x00"), "crl-points-garbage": ext("2.5.29.31", b"\x30\x02\xa0\x05"),
+    "nc-in-a-leaf": nc(["DNS:elsewhere.test"], critical=True), "nc-in-a-leaf-garbage": ext("2.5.29.30", b"\x04\x00"),
+    "of-no-bytes": ext(UNKNOWN, b""),
+}.items():
+    either(f"ext-leaf-{what}", lambda role: leaf(role, ROOT, exts=[
+        *([] if value[0] == "2.5.29.37" else [eku(PURPOSE[role])]), san(*NAMES), value], surgery=True))
+
+
+def rebuilt(made, signer, change):
+    """The certificate with its TBS's members changed, signed anew."""
+    def member(data):
+        size, start = data[1], 2
+        if size & 0x80:
+            start = 2 + (size & 0x7F)
+            size = int.from_bytes(data[2:start], "big")
+        return data[:start + size], data[start + size:], data[start:start + size]
+    tbs, _, _ = member(member(made.der)[2])
+    parts, rest = [], member(tbs)[2]
+    while rest:
+        part, rest, _ = member(rest)
+        parts.append(part)
+    body, unused = change(parts)
+    signature, algorithm = sign(signer.key, "sha256", body)
+    return Made(seq(body, algorithm, tlv(0x03, bytes([unused]) + signature)), made.key, made.subject)
+
+
+def long_form(data):
+    return data[:1] + b"\x81" + data[1:] if data[1] < 0x80 else data[:1] + b"\x83" + b"\0" * (3 - (data[1] & 0x7F)) + data[2:]
+
+
+REBUILT = {
+    "unique-ids": lambda parts: (seq(*parts[:7], tlv(0x81, b"\0ab"), tlv(0x82, b"\0cd"), *parts[7:]), 0),
+    "extensions-empty": lambda parts: (seq(*parts[:7], tlv(0xA3, seq())), 0),
+    "extensions-twice": lambda parts: (seq(*parts, parts[7]), 0),
+    "trailing-in-the-tbs": lambda parts: (seq(*parts, tlv(0x05)), 0),
+    "length-not-minimal": lambda parts: (long_form(seq(*parts)), 0),
+    "serial-length-not-minimal": lambda parts: (seq(parts[0], long_form(parts[1]), *parts[2:]), 0),
+    "signature-with-unused-bits": lambda parts: (seq(*parts), 1),
+    "version-explicit-1-with-extensions": lambda parts: (seq(tlv(0xA0, integer(0)), *parts[1:]), 0),
+    "without-serial": lambda parts: (seq(parts[0], *parts[2:]), 0),
+}
+for what, change in REBUILT.items():
+    either(f"der-{what}", lambda role: rebuilt(leaf(role, ROOT), ROOT, change))
+
+
+# ---- keys nobody has, in certificates that nobody asks about ---------------------------------------------
+def odd_rsa(modulus, exponent=65537):
+    return seq(seq(oid("1.2.840.113549.1.1.1"), tlv(0x05)), bits(seq(integer(modulus), integer(exponent))))
+
+
+def odd_point(point, curve="1.2.840.10045.3.1.7"):
+    return seq(seq(oid("1.2.840.10045.2.1"), oid(curve)), bits(point))
+
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: E402
+
+ODD_KEYS = {
+    "rsa9000": odd_rsa(2**9000 - 1), "rsa8192": odd_rsa(2**8192 - 1), "rsa-exponent-1": odd_rsa(2**2048 - 1, 1),
+    "rsa-exponent-negative": odd_rsa(2**2048 - 1, -3), "rsa-exponent-huge": odd_rsa(2**2048 - 1, 2**40 + 1),
+    "rsa-exponent-64-bits": odd_rsa(2**2048 - 1, 2**65 + 1), "rsa-modulus-negative": odd_rsa(-(2**2048) + 1),
+    "rsa-modulus-even": odd_rsa(2**2048), "point-off-the-curve": odd_point(b"\x04" + b"\x05" * 64),
+    "point-compressed": odd_point(new_key().public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)),
+    "point-at-infinity": odd_point(b"\0"), "point-short": odd_point(b"\x04" + b"\x05" * 60),
+    "curve-unknown": odd_point(b"\x04" + b"\x05" * 64, "1.2.3.4"), "ed25519-short": seq(seq(oid("1.3.101.112")), bits(b"x" * 31)),
+    "ed25519-with-null": seq(seq(oid("1.3.101.112"), tlv(0x05)), bits(b"x" * 32)), "x25519": seq(seq(oid("1.3.101.110")), bits(b"x" * 32)),
+    "dsa": seq(seq(oid("1.2.840.10040.4.1"), seq(integer(23), integer(11), integer(4))), bits(integer(8))),
+    "dsa-of-zero": seq(seq(oid("1.2.840.10040.4.1"), seq(integer(0), integer(11), integer(4))), bits(integer(8))),
+}
+for what, public in ODD_KEYS.items():
+    extra = certificate("superfluous", STRANGER, public=public)
+    either(f"superfluous-key-{what}", lambda role: [leaf(role, ROOT), extra])
+    anchor = certificate("superfluous", STRANGER, public=public)
+    for role in ROLES:
+        tricked(role, "ca.pem", f"odd-key-{what}", lambda _: anchor.pem, clients=["verify+cert"], daemons=["verify"])
+
+# ---- sizes ----------------------------------------------------------------------------------------------
+PADDED = [certificate(f"padding {at}", STRANGER, extra_key := new_key(), [ext(UNKNOWN, bytes(9000))]) for at in range(32)]
+for count in [5, 8, 27, 32]:
+    either(f"chain-of-{count * 9}-kilobytes", lambda role: [leaf(role, ROOT), *PADDED[:count]])
+NAMESAKES = [ca("matrix root") for _ in range(110)]
+either("anchors-of-one-name-right-one-last", lambda role: (leaf(role, ROOT), [*NAMESAKES[:20], ROOT]))
+either("anchors-of-one-name-over-the-budget", lambda role: (leaf(role, ROOT), [*NAMESAKES, ROOT]))
+MANY = [ca(name("O=" + "m" * 60, "OU=" + "n" * 60, f"many {at}")) for at in range(400)]
+either("anchors-many", lambda role: (leaf(role, ROOT), [*MANY[:300], ROOT]))
+either("anchors-more-than-fit-in-a-request", lambda role: (leaf(role, ROOT), [*MANY, ROOT]))
+
+# ---- hosts that only look like addresses -------------------------------------------------------------------
+made = leaf("daemon", ROOT, names=[*NAMES, "DNS:127.1", "DNS:0x7f.0.0.1", "DNS:127.0.0.01", "DNS:2130706433"])
+for host in ["127.1", "0x7f.0.0.1", "127.0.0.01", "127.0.0.1.", "2130706433"]:
+    of_daemon(f"names-address-spelled-{host}", made, key_pem(made.key), host=host, clients=["verify+cert"])
+
 # ---- openssl alone, as Docker's documentation has it ---------------------------------------------------------
 DOCUMENTED = r"""set -e
 openssl genrsa -out ca-key.pem 2048
