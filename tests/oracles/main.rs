@@ -19,6 +19,7 @@ mod detect;
 mod docker;
 mod inspect;
 mod lint;
+mod matrix;
 mod probe;
 mod request;
 mod shells;
