@@ -138,7 +138,8 @@ impl Matrix {
         };
         // For a look at a part, which fails at the count in the end.
         let only = std::env::var("DOCKSEAL_MATRIX").unwrap_or_default();
-        let mut groups: BTreeMap<(String, Vec<Option<Vec<u8>>>), Vec<Group>> = BTreeMap::new();
+        type Given = (String, Vec<Option<Vec<u8>>>);
+        let mut groups: BTreeMap<Given, Vec<Group>> = BTreeMap::new();
         for entry in list.as_array().unwrap() {
             let scenario = entry["name"].as_str().unwrap().to_owned();
             if !only.split(',').any(|part| scenario.contains(part)) {
