@@ -319,6 +319,11 @@ fn version_of(program: &Path) -> Version {
     words[2].parse().unwrap_or_else(|unknown| panic!("{unknown}: {ran}"))
 }
 
+/// Whether a daemon's log has a refusal of its own, not just the client's alert.
+fn says_why(log: &str) -> bool {
+    log.lines().any(|line| line.contains("TLS handshake error") && !line.contains("remote error: tls: "))
+}
+
 /// Whether a client reaches the host by itself; any other goes through the proxy.
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
@@ -456,10 +461,12 @@ impl Daemon {
             || said(&["first record does not look like a TLS handshake"])
         {
             Gate::SameProtocol
-        } else if said(&["tls: failed to parse certificate from server"]) {
+        } else if said(&["tls: failed to parse certificate from server", "containing RSA key larger than"]) {
             Gate::ClientReadsDaemon
         } else if said(&["x509: "]) {
             Gate::ClientAcceptsDaemon
+        } else if said(&["tls: handshake message of length"]) {
+            Gate::Handshake
         } else if wrote(&["client didn't provide a certificate"]) {
             Gate::ClientOffersCertificate
         } else if wrote(&[
@@ -467,9 +474,11 @@ impl Daemon {
             "failed to parse client certificate",
             "by the client certificate",
             "client certificate contains an unsupported public key",
+            // Nothing else that a client sends is as long as its certificates.
+            "tls: handshake message of length",
         ]) {
             Gate::DaemonAcceptsClient
-        } else if wrote(&["TLS handshake error"]) && said(&["remote error: tls: "]) {
+        } else if says_why(&log) && said(&["remote error: tls: ", "EOF"]) {
             Gate::Handshake
         } else {
             return (Did::Unknown, log);
@@ -481,9 +490,6 @@ impl Daemon {
     /// `refused` is given time to say so, in a line of its own and not in one about the client's alert.
     fn settled_log(&self, before: usize, refused: bool) -> String {
         let since = || self.log().get(before..).unwrap_or_default().to_owned();
-        let says_why = |log: &str| {
-            log.lines().any(|line| line.contains("TLS handshake error") && !line.contains("remote error: tls: "))
-        };
         let mut log = since();
         let started = Instant::now();
         let mut quiet = 0;
