@@ -46,6 +46,9 @@ struct Group {
     cases: Vec<Case>,
 }
 
+/// What is in a daemon's three files.
+type Bytes = Vec<Option<Vec<u8>>>;
+
 /// A docker client and its generation.
 #[derive(Clone, Debug)]
 struct Docker {
@@ -82,7 +85,8 @@ fn the_judge_agrees_with_docker() {
     let groups = matrix.groups();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
+        // Twice as many as processors: a worker also waits, for daemons to come up and to fall silent.
+        for _ in 0..2 * thread::available_parallelism().map_or(2, usize::from) {
             let _ = scope.spawn(|| {
                 let home = Sandbox::new();
                 while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -138,7 +142,7 @@ impl Matrix {
         };
         // For a look at a part, which fails at the count in the end.
         let only = std::env::var("DOCKSEAL_MATRIX").unwrap_or_default();
-        let mut groups: BTreeMap<(String, Vec<Option<Vec<u8>>>), Vec<Group>> = BTreeMap::new();
+        let mut groups: BTreeMap<(String, Bytes), Vec<Group>> = BTreeMap::new();
         for entry in list.as_array().unwrap() {
             let scenario = entry["name"].as_str().unwrap().to_owned();
             if !only.split(',').any(|part| scenario.contains(part)) {
