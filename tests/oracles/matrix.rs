@@ -46,6 +46,9 @@ struct Group {
     cases: Vec<Case>,
 }
 
+/// What is in a daemon's three files.
+type Bytes = Vec<Option<Vec<u8>>>;
+
 /// A docker client and its generation.
 #[derive(Clone, Debug)]
 struct Docker {
@@ -82,7 +85,8 @@ fn the_judge_agrees_with_docker() {
     let groups = matrix.groups();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
+        // Twice as many as processors: a worker also waits, for daemons to come up and to fall silent.
+        for _ in 0..2 * thread::available_parallelism().map_or(2, usize::from) {
             let _ = scope.spawn(|| {
                 let home = Sandbox::new();
                 while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -138,8 +142,7 @@ impl Matrix {
         };
         // For a look at a part, which fails at the count in the end.
         let only = std::env::var("DOCKSEAL_MATRIX").unwrap_or_default();
-        type Given = (String, Vec<Option<Vec<u8>>>);
-        let mut groups: BTreeMap<Given, Vec<Group>> = BTreeMap::new();
+        let mut groups: BTreeMap<(String, Bytes), Vec<Group>> = BTreeMap::new();
         for entry in list.as_array().unwrap() {
             let scenario = entry["name"].as_str().unwrap().to_owned();
             if !only.split(',').any(|part| scenario.contains(part)) {
@@ -320,6 +323,11 @@ fn version_of(program: &Path) -> Version {
     words[2].parse().unwrap_or_else(|unknown| panic!("{unknown}: {ran}"))
 }
 
+/// Whether a daemon's log has a refusal of its own, not just the client's alert.
+fn says_why(log: &str) -> bool {
+    log.lines().any(|line| line.contains("TLS handshake error") && !line.contains("remote error: tls: "))
+}
+
 /// Whether a client reaches the host by itself; any other goes through the proxy.
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
@@ -457,10 +465,12 @@ impl Daemon {
             || said(&["first record does not look like a TLS handshake"])
         {
             Gate::SameProtocol
-        } else if said(&["tls: failed to parse certificate from server"]) {
+        } else if said(&["tls: failed to parse certificate from server", "containing RSA key larger than"]) {
             Gate::ClientReadsDaemon
         } else if said(&["x509: "]) {
             Gate::ClientAcceptsDaemon
+        } else if said(&["tls: handshake message of length"]) {
+            Gate::Handshake
         } else if wrote(&["client didn't provide a certificate"]) {
             Gate::ClientOffersCertificate
         } else if wrote(&[
@@ -468,9 +478,11 @@ impl Daemon {
             "failed to parse client certificate",
             "by the client certificate",
             "client certificate contains an unsupported public key",
+            // Nothing else that a client sends is as long as its certificates.
+            "tls: handshake message of length",
         ]) {
             Gate::DaemonAcceptsClient
-        } else if wrote(&["TLS handshake error"]) && said(&["remote error: tls: "]) {
+        } else if says_why(&log) && said(&["remote error: tls: ", "EOF"]) {
             Gate::Handshake
         } else {
             return (Did::Unknown, log);
@@ -482,9 +494,6 @@ impl Daemon {
     /// `refused` is given time to say so, in a line of its own and not in one about the client's alert.
     fn settled_log(&self, before: usize, refused: bool) -> String {
         let since = || self.log().get(before..).unwrap_or_default().to_owned();
-        let says_why = |log: &str| {
-            log.lines().any(|line| line.contains("TLS handshake error") && !line.contains("remote error: tls: "))
-        };
         let mut log = since();
         let started = Instant::now();
         let mut quiet = 0;

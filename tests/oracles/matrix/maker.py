@@ -8,7 +8,6 @@ import datetime
 import ipaddress
 import json
 import os
-import subprocess
 import sys
 import warnings
 
