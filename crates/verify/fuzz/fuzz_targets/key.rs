@@ -7,7 +7,7 @@ use dockseal_verify::{Material, Scenario, judge};
 use dockseal_verify_fuzz::{NOW, pem};
 
 /// P-256 and RSA leaves of the recorded scenarios.
-const CERTIFICATES: [&[u8]; 2] = [include_bytes!("../seeds/p256.pem"), include_bytes!("../seeds/rsa.pem")];
+const CERTIFICATES: [&[u8]; 2] = [include_bytes!("../seeds/certificate-p256"), include_bytes!("../seeds/certificate-rsa")];
 
 libfuzzer_sys::fuzz_target!(|der: &[u8]| {
     let key = pem("PRIVATE KEY", der);
