@@ -544,6 +544,9 @@ def rebuilt(made, signer, change):
         parts.append(part)
     body, unused = change(parts)
     signature, algorithm = sign(signer.key, "sha256", body)
+    # An unused bit must be zero, or the bit string is another case.
+    while unused and signature[-1] & 1:
+        signature, algorithm = sign(signer.key, "sha256", body)
     return Made(seq(body, algorithm, tlv(0x03, bytes([unused]) + signature)), made.key, made.subject)
 
 
