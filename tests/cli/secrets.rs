@@ -74,7 +74,7 @@ fn nothing_says_a_secret() {
         for (path, (_, _, entry)) in &tree(sandbox.root()).0 {
             let Entry::File(bytes) = entry else { continue };
             let holds = String::from_utf8_lossy(bytes).contains(PASSPHRASE);
-            assert_eq!(holds, path.ends_with("work/pass"), "{} holds the passphrase", path.display());
+            assert_eq!(holds, path.ends_with("here/pass"), "{} holds the passphrase", path.display());
         }
         assert!(fs::read_to_string(authority.join("ca-key.pem")).unwrap().contains("BEGIN ENCRYPTED PRIVATE KEY"));
     }
