@@ -1,13 +1,10 @@
 //! The commands that a person runs next, ready to copy.
 
-use std::{
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use dockseal_docker::{
     daemon_json::{INSTALL_DIRECTORY, TLS_PORT},
-    env::{Shell, word_of_command},
+    env::{Shell, host_url, word_of_command},
 };
 use dockseal_pki::SubjectAltName;
 
@@ -77,11 +74,7 @@ fn install(host: Option<&SubjectAltName>, daemon: &str) -> (String, String) {
 }
 
 fn url(host: Option<&SubjectAltName>) -> String {
-    match host {
-        Some(SubjectAltName::Ip(IpAddr::V6(address))) => format!("tcp://[{address}]:{TLS_PORT}"),
-        Some(host) => format!("tcp://{host}:{TLS_PORT}"),
-        None => format!("tcp://HOST:{TLS_PORT}"),
-    }
+    host.and_then(|host| host_url(&host.to_string()).ok()).unwrap_or_else(|| format!("tcp://HOST:{TLS_PORT}"))
 }
 
 fn is_here(name: &SubjectAltName) -> bool {

@@ -68,6 +68,13 @@ pub struct Ownership {
     pub key_mode: Option<u32>,
 }
 
+impl FilePlan {
+    /// What it brings at the top of its directory.
+    pub fn names(&self) -> Vec<&str> {
+        self.files.iter().map(|file| file.path.split('/').next().unwrap_or(&file.path)).collect()
+    }
+}
+
 /// The plan for a bundle: `ca.pem`, `cert.pem` and, if the key is there, `key.pem`.
 pub fn plan(bundle: &Bundle, role: Role, ownership: Ownership) -> FilePlan {
     let key_mode = ownership.key_mode.unwrap_or_else(|| layout::key_mode(role));

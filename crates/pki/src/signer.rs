@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{PublicKey, PublicKeyAlgorithm};
+use crate::PublicKey;
 
 /// How a signer signs; decides the signatureAlgorithm of what it issues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,19 +15,6 @@ pub enum SignatureScheme {
     Ed25519,
     /// sha256WithRSAEncryption (RFC 4055 section 5), which every stack reads.
     RsaPkcs1Sha256,
-}
-
-impl SignatureScheme {
-    /// The scheme that a key of this kind signs with. `None` for kinds that cannot sign here.
-    pub fn for_key(algorithm: &PublicKeyAlgorithm) -> Option<Self> {
-        match algorithm {
-            PublicKeyAlgorithm::P256 => Some(Self::EcdsaP256Sha256),
-            PublicKeyAlgorithm::P384 => Some(Self::EcdsaP384Sha384),
-            PublicKeyAlgorithm::Ed25519 => Some(Self::Ed25519),
-            PublicKeyAlgorithm::Rsa { .. } => Some(Self::RsaPkcs1Sha256),
-            PublicKeyAlgorithm::P521 | PublicKeyAlgorithm::Other { .. } => None,
-        }
-    }
 }
 
 /// Signs with one private key, wherever that key lives.

@@ -59,7 +59,7 @@ enum Found {
 pub fn deliver(plan: &FilePlan, destination: &Path, existing: Existing) -> Result<(), WriteError> {
     let (parent, name) = split(destination)?;
     make_parents(parent)?;
-    let found = inspect(plan, destination, existing)?;
+    let found = inspect(&plan.names(), destination, existing)?;
     let stage = Stage::new(parent, name)?;
     let result = stage.fill(plan, destination, &found).and_then(|()| stage.swap(destination, &found));
     // The old bundle after a swap, or a half-written one after a failure.
@@ -68,13 +68,13 @@ pub fn deliver(plan: &FilePlan, destination: &Path, existing: Existing) -> Resul
     sync_directory(parent)
 }
 
-/// Whether [`deliver`] would be let in, without writing anything.
+/// Whether [`deliver`] would be let in with files of these names, without writing anything.
 ///
 /// # Errors
 /// As [`deliver`], as far as can be known before.
-pub fn check_destination(plan: &FilePlan, destination: &Path, existing: Existing) -> Result<(), WriteError> {
+pub fn check_destination(names: &[&str], destination: &Path, existing: Existing) -> Result<(), WriteError> {
     split(destination)?;
-    inspect(plan, destination, existing).map(drop)
+    inspect(names, destination, existing).map(drop)
 }
 
 /// Finishes or removes what killed runs have left beside this destination.
@@ -156,7 +156,7 @@ fn make_directory(path: &Path) -> Result<(), WriteError> {
         .map_err(WriteError::io("set the mode of", path))
 }
 
-fn inspect(plan: &FilePlan, destination: &Path, existing: Existing) -> Result<Found, WriteError> {
+fn inspect(planned: &[&str], destination: &Path, existing: Existing) -> Result<Found, WriteError> {
     let metadata = match fs::symlink_metadata(destination) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return nearest_is_directory(destination),
@@ -181,8 +181,8 @@ fn inspect(plan: &FilePlan, destination: &Path, existing: Existing) -> Result<Fo
     if !foreign.is_empty() {
         return Err(WriteError::ForeignFiles { path: destination.to_owned(), files: foreign });
     }
-    let planned = |name: &str| plan.files.iter().any(|file| top(&file.path) == name);
-    let (present, carried): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| planned(name));
+    let (present, carried): (Vec<String>, Vec<String>) =
+        names.into_iter().partition(|name| planned.contains(&name.as_str()));
     if existing == Existing::Keep && !present.is_empty() {
         return Err(WriteError::AlreadyThere { path: destination.to_owned(), files: present });
     }
@@ -196,11 +196,6 @@ fn nearest_is_directory(destination: &Path) -> Result<Found, WriteError> {
         Some(nearest) if !nearest.is_dir() => Err(WriteError::NotADirectory { path: nearest.to_owned() }),
         _ => Ok(Found::Nothing),
     }
-}
-
-/// The first component of a planned path.
-fn top(path: &str) -> &str {
-    path.split('/').next().unwrap_or(path)
 }
 
 /// A directory beside the destination, locked for as long as this process works on it.

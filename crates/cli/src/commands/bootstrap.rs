@@ -161,7 +161,7 @@ enum Attempt {
 fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut Output) -> Result<Attempt, Failure> {
     let home = invocation.home()?;
     let ownership = args.owner.resolve()?;
-    for directory in wanted.iter().map(|wanted| &wanted.directory).chain([&home.path().to_owned()]) {
+    for directory in wanted.iter().map(|wanted| wanted.directory.as_path()).chain([home.path()]) {
         remove_stale(directory).map_err(|error| write_failure(WHAT, &error))?;
     }
     let existing = if args.replace { Existing::Replace } else { Existing::Keep };
@@ -197,7 +197,7 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
                 if wanted.endpoint.role() == Role::Daemon {
                     plan.files.extend(configuration());
                 }
-                match check_destination(&plan, &wanted.directory, existing) {
+                match check_destination(&plan.names(), &wanted.directory, existing) {
                     Err(error @ WriteError::AlreadyThere { .. }) => {
                         return Ok(Attempt::SomebodyWasFaster(write_failure(WHAT, &error)));
                     }

@@ -238,9 +238,7 @@ fn check_out(
             }
         }
     }
-    let files = names.into_iter().map(|name| dockseal_docker::PlannedFile::public(name, 0, String::new())).collect();
-    let plan = FilePlan { directory_mode: 0, files, ownership: dockseal_docker::Ownership::default() };
-    check_destination(&plan, out, existing).map_err(|error| write_failure(what, &error))
+    check_destination(&names, out, existing).map_err(|error| write_failure(what, &error))
 }
 
 /// The directory in which somebody stands cannot be swapped without leaving them in a removed one.

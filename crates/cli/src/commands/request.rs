@@ -90,12 +90,10 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         }
         (key_out, _) => key_out,
     };
-    let shell = |text: String| PlannedFile::public(layout::REQUEST_FILE, layout::PUBLIC_MODE, text);
     if !to_stdout {
         check_not_here(&common.out, invocation, what)?;
-        let key = PlannedFile::public(layout::KEY_FILE, 0, String::new());
-        let plan = FilePlan { directory_mode: 0, files: vec![key, shell(String::new())], ownership };
-        check_destination(&plan, &common.out, Existing::Keep).map_err(|error| request_failure(&error))?;
+        check_destination(&[layout::KEY_FILE, layout::REQUEST_FILE], &common.out, Existing::Keep)
+            .map_err(|error| request_failure(&error))?;
     }
     let key = new_key(common.key, output)?;
     let request = certificate_request(&endpoint, &key).map_err(|error| Failure::trouble(what).cause(error))?;
@@ -108,7 +106,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         directory_mode: layout::directory_mode(key_mode),
         files: vec![
             PlannedFile { path: layout::KEY_FILE.to_owned(), mode: key_mode, contents: Contents::Secret(key.to_pem()) },
-            shell(request),
+            PlannedFile::public(layout::REQUEST_FILE, layout::PUBLIC_MODE, request),
         ],
         ownership,
     };

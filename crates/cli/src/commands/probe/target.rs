@@ -1,12 +1,13 @@
 //! What to dial, read as docker reads `DOCKER_HOST`.
 
-use dockseal_docker::env::{HostError, host_url};
+use dockseal_docker::{
+    daemon_json::TLS_PORT,
+    endpoint::Endpoint,
+    env::{HostError, host_url},
+};
 use dockseal_probe::Target;
 
 use crate::{failure::Failure, output::Output};
-
-/// The port that docker takes where none is given, with TLS and without (docker/cli opts/hosts.go parseDockerDaemonHost).
-const DEFAULT_PORT: u16 = 2375;
 
 /// The host and port of `text`; where docker would surprise, that is said.
 pub(super) fn parse(text: &str, output: &mut Output) -> Result<Target, Failure> {
@@ -50,10 +51,11 @@ pub(super) fn parse(text: &str, output: &mut Output) -> Result<Target, Failure> 
     if has_port(text) {
         return Ok(Target { host, port: port.parse().map_err(|_| wrong())? });
     }
-    let target = Target { host, port: DEFAULT_PORT };
+    let target = Target { host, port: Endpoint::PLAIN_PORT };
     output.note(&format!(
-        "without a port docker dials {DEFAULT_PORT}, even with TLS; dockerd's port for TLS is 2376: tcp://{}",
-        Target { port: 2376, ..target.clone() }.authority()
+        "without a port docker dials {}, even with TLS; dockerd's port for TLS is {TLS_PORT}: tcp://{}",
+        Endpoint::PLAIN_PORT,
+        Target { port: TLS_PORT, ..target.clone() }.authority()
     ));
     Ok(target)
 }
