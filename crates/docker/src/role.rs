@@ -14,12 +14,24 @@ pub enum Role {
     Client,
 }
 
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Role {
+    /// Its name, in lower case.
+    pub const fn word(self) -> &'static str {
+        match self {
             Self::Authority => "authority",
             Self::Daemon => "daemon",
             Self::Client => "client",
-        })
+        }
+    }
+
+    /// The role of this name.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Authority, Self::Daemon, Self::Client].into_iter().find(|role| role.word() == word)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }

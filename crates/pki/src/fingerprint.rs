@@ -16,6 +16,11 @@ impl Fingerprint {
         Self(bytes)
     }
 
+    /// A fingerprint that was kept as its bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

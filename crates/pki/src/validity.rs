@@ -63,6 +63,20 @@ impl Validity {
         Self { not_before: self.not_before.max(issuer.not_before), not_after: self.not_after.min(issuer.not_after) }
     }
 
+    /// When a certificate is due for renewal: two thirds of its life are gone, rounded up to a second.
+    pub fn due_at(self) -> OffsetDateTime {
+        let life = (self.not_after - self.not_before).whole_seconds().max(0);
+        self.not_before.saturating_add(Duration::seconds(life - life / 3))
+    }
+
+    /// The lifetime that was asked for when it was made by [`starting`](Self::starting): without the backdating.
+    /// `None` when nothing remains.
+    pub fn lifetime(self) -> Option<Lifetime> {
+        let life = self.not_after - self.not_before;
+        let asked = if life > Self::BACKDATE { life - Self::BACKDATE } else { life };
+        (asked.whole_seconds() > 0).then(|| Lifetime(Duration::seconds(asked.whole_seconds())))
+    }
+
     /// Whether it counts at `now` (crypto/x509 verify.go isValid: both ends included).
     pub fn contains(&self, now: OffsetDateTime) -> bool {
         self.not_before <= now && now <= self.not_after
@@ -196,6 +210,24 @@ mod tests {
         assert_eq!(validity.not_before, datetime!(2026-11-23 11:55 UTC));
         assert_eq!(validity.not_after, datetime!(2026-11-24 12:00 UTC));
         assert_eq!(Validity::starting(now, Lifetime::parse("10000y").unwrap()), Err(ValidityError::BeyondYear9999));
+    }
+
+    #[test]
+    fn two_thirds_of_a_life_and_the_lifetime_asked_for() {
+        let now = datetime!(2028-02-28 12:00 UTC);
+        for days in [1, 3, 30, 365, 3650] {
+            let lifetime = Lifetime::days(days).unwrap();
+            let validity = Validity::starting(now, lifetime).unwrap();
+            assert_eq!(validity.lifetime(), Some(lifetime), "{days}");
+            let (before, after) = (validity.due_at() - validity.not_before, validity.not_after - validity.due_at());
+            let off = (before - 2 * after).whole_seconds();
+            assert!((0..=2).contains(&off), "{days}: {before} and {after}");
+        }
+        // 2028 has a 29th of February.
+        let quarter = Validity { not_before: datetime!(2028-01-01 0:00 UTC), not_after: datetime!(2028-03-31 0:00 UTC) };
+        assert_eq!(quarter.due_at(), datetime!(2028-03-01 0:00 UTC));
+        let last = Validity { not_before: datetime!(9999-12-31 23:59:58 UTC), not_after: LAST };
+        assert_eq!(last.due_at(), LAST);
     }
 
     #[test]

@@ -1,0 +1,32 @@
+//! Remembers what was issued, to whom, and where it was delivered: one SQLite file in the authority's home.
+//!
+//! ```text
+//! Inventory::image(run)                                  the bytes of a new, empty inventory
+//! Inventory::open(path, Access)                          checks format and version; migrates forward when writing
+//!   reading : page(Selection, after, limit), find(text, role), similar(text), entry(id), destinations…, tally(now), …
+//!   writing : as_run(&run) -> Recorder
+//!             reserve -> signed -> delivered | taken_back   a serial's way; each call is one durable transaction
+//! ```
+//! Kept: each serial before it is signed with, each certificate as DER, every [`Destination`] of it and what was
+//! delivered there when, revocations, CRL numbers, and a trail of events that nobody changes afterwards. Not kept:
+//! private keys, passphrases, or anything else that is secret.
+//!
+//! It issues nothing, judges nothing, and touches no file but its own. `now` and who asks are arguments.
+//!
+//! Sources: <https://www.sqlite.org/wal.html> (readers never wait for writers), <https://www.sqlite.org/lang_with.html>,
+//! RFC 5280 sections 4.1.2.2 (serials) and 5.2.3 (CRL numbers).
+
+mod entry;
+mod error;
+mod query;
+mod record;
+mod schema;
+
+pub use entry::{
+    CertificateId, Destination, DestinationId, Entry, Event, Generation, GenerationId, KeyHolder, Kind, Place, Run,
+    Revocation, State,
+};
+pub use error::InventoryError;
+pub use query::{Cursor, Matches, Selection, Tally};
+pub use record::{Delivered, Found, Recorder, Reservation, Signed};
+pub use schema::{Access, Inventory};

@@ -1,0 +1,429 @@
+//! Reading. Lists come in pages, the most urgent first, so that memory does not grow with the inventory.
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf};
+
+use dockseal_docker::{Ownership, Role};
+use dockseal_pki::{Certificate, Fingerprint, RevocationReason, SerialNumber};
+use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
+use time::OffsetDateTime;
+
+use crate::{
+    CertificateId, Destination, DestinationId, Entry, Event, Generation, GenerationId, Inventory, InventoryError,
+    KeyHolder, Kind, Place, Revocation, Run, State,
+};
+
+/// Which certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Those that count and of whose life two thirds are gone at this moment.
+    Due(OffsetDateTime),
+    /// Those that count and end no later than this.
+    EndingBy(OffsetDateTime),
+    /// Those that count.
+    Issued,
+    /// Those that count no longer, and those that still do.
+    Everything,
+}
+
+/// Where a page begins: after this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    end: i64,
+    id: i64,
+}
+
+impl Cursor {
+    /// Before the first.
+    pub const START: Self = Self { end: i64::MIN, id: i64::MIN };
+}
+
+/// What a text that a person gave means.
+#[derive(Debug)]
+pub enum Matches {
+    /// These certificates, which count: all of one role and main name, or the one with that serial number.
+    One(Vec<Entry>),
+    /// Several that have nothing to do with each other.
+    Several(Vec<Entry>),
+    /// Known, but none of them counts: superseded or revoked.
+    Past(Vec<Entry>),
+    /// None.
+    None,
+}
+
+/// How many certificates count, and how they stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Those that count and have not ended.
+    pub valid: u64,
+    /// Those of whose life two thirds are gone, ended or not.
+    pub due: u64,
+    /// Those that count and have ended.
+    pub expired: u64,
+    /// The revoked that have not ended.
+    pub revoked: u64,
+}
+
+const ENTRY: &str = "certificate.id, generation, role, certificate.name, state, key_holder, due_at, predecessor, revoked_at, reason, der";
+
+fn damaged(column: usize, what: &'static str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, what.into())
+}
+
+fn moment(row: &Row<'_>, column: usize) -> rusqlite::Result<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp(row.get(column)?).map_err(|_| damaged(column, "not a moment"))
+}
+
+fn role(row: &Row<'_>, column: usize) -> rusqlite::Result<Role> {
+    Role::parse(row.get_ref(column)?.as_str()?).ok_or_else(|| damaged(column, "not a role"))
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    let state = match row.get_ref(4)?.as_str()? {
+        "issued" => State::Issued,
+        "superseded" => State::Superseded,
+        "revoked" => {
+            let reason = RevocationReason::parse(row.get_ref(9)?.as_str()?).ok_or_else(|| damaged(9, "not a reason"))?;
+            State::Revoked(Revocation { at: moment(row, 8)?, reason })
+        }
+        _ => State::Reserved,
+    };
+    let key_holder = match row.get_ref(5)?.as_str()? {
+        "here" => KeyHolder::Here,
+        _ => KeyHolder::Elsewhere,
+    };
+    Ok(Entry {
+        id: CertificateId(row.get(0)?),
+        generation: GenerationId(row.get(1)?),
+        role: role(row, 2)?,
+        name: row.get(3)?,
+        state,
+        certificate: Certificate::from_der(row.get_ref(10)?.as_blob()?).map_err(|_| damaged(10, "not a certificate"))?,
+        key_holder,
+        due_at: moment(row, 6)?,
+        predecessor: row.get::<_, Option<i64>>(7)?.map(CertificateId),
+    })
+}
+
+const DESTINATION: &str = "id, kind, machine, machine_name, place, owner, owner_group, key_mode, certificate, pending, previous, \
+                           delivered_at, command_due";
+
+fn destination(row: &Row<'_>) -> rusqlite::Result<Destination> {
+    let kind = match row.get_ref(1)?.as_str()? {
+        "context" => Kind::Context,
+        "ssh" => Kind::Ssh,
+        _ => Kind::Directory,
+    };
+    let path = PathBuf::from(OsStr::from_bytes(row.get_ref(4)?.as_blob()?));
+    let certificate = |column| row.get::<_, Option<i64>>(column).map(|id| id.map(CertificateId));
+    let delivered_at = match row.get::<_, Option<i64>>(11)? {
+        None => None,
+        Some(_) => Some(moment(row, 11)?),
+    };
+    Ok(Destination {
+        id: DestinationId(row.get(0)?),
+        place: Place { kind, machine: row.get(2)?, machine_name: row.get(3)?, path },
+        ownership: Ownership { user: row.get(5)?, group: row.get(6)?, key_mode: row.get(7)? },
+        certificate: certificate(8)?,
+        pending: certificate(9)?,
+        previous: certificate(10)?,
+        delivered_at,
+        command_due: row.get(12)?,
+    })
+}
+
+pub(crate) fn generation_of(connection: &Connection, issuer: &Certificate) -> rusqlite::Result<Option<GenerationId>> {
+    connection
+        .prepare_cached("SELECT id FROM generation WHERE fingerprint = ?1")?
+        .query_row([issuer.fingerprint().as_bytes()], |row| row.get(0).map(GenerationId))
+        .optional()
+}
+
+impl Inventory {
+    /// At most `limit` certificates of the selection that come after the cursor, the one that ends (for [`Selection::Due`]:
+    /// became due) first in front; and the cursor for the next page, `None` at the end.
+    ///
+    /// # Errors
+    /// As every method here: when the file cannot be read or is damaged.
+    pub fn page(
+        &self,
+        selection: Selection,
+        after: Cursor,
+        limit: u32,
+    ) -> Result<(Vec<Entry>, Option<Cursor>), InventoryError> {
+        let (column, condition, bound) = match selection {
+            Selection::Due(now) => ("due_at", "state = 'issued' AND due_at <= ?3", now.unix_timestamp()),
+            Selection::EndingBy(end) => ("not_after", "state = 'issued' AND not_after <= ?3", end.unix_timestamp()),
+            Selection::Issued => ("not_after", "state = 'issued' AND ?3 = ?3", 0),
+            Selection::Everything => ("not_after", "der IS NOT NULL AND state <> 'reserved' AND ?3 = ?3", 0),
+        };
+        let sql = format!(
+            "SELECT {ENTRY}, {column} FROM certificate
+             WHERE {condition} AND ({column}, id) > (?1, ?2) ORDER BY {column}, id LIMIT ?4"
+        );
+        self.query(&sql, params![after.end, after.id, bound, limit], |row| Ok((entry(row)?, row.get::<_, i64>(11)?))).map(
+            |rows| {
+                let full = rows.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+                let next = rows.last().filter(|_| full).map(|(entry, end)| Cursor { end: *end, id: entry.id.0 });
+                (rows.into_iter().map(|(entry, _)| entry).collect(), next)
+            },
+        )
+    }
+
+    /// How many certificates count at `now`, and how they stand.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn tally(&self, now: OffsetDateTime) -> Result<Tally, InventoryError> {
+        let count = |condition: &str| {
+            let sql = format!("SELECT count(*) FROM certificate WHERE {condition}");
+            let count = |row: &Row<'_>| row.get::<_, i64>(0).map(i64::unsigned_abs);
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            statement.query_row([now.unix_timestamp()], count)
+        };
+        let tally = || -> rusqlite::Result<Tally> {
+            Ok(Tally {
+                valid: count("state = 'issued' AND not_after >= ?1")?,
+                due: count("state = 'issued' AND due_at <= ?1")?,
+                expired: count("state = 'issued' AND not_after < ?1")?,
+                revoked: count("state = 'revoked' AND not_after >= ?1")?,
+            })
+        };
+        tally().map_err(self.report())
+    }
+
+    /// What a name, a serial number in hexadecimal or `ROLE/NAME` means. Only certificates that count are meant, unless
+    /// there are none.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn find(&self, text: &str, role: Option<Role>) -> Result<Matches, InventoryError> {
+        let (text, role) = match text.split_once('/').map(|(word, rest)| (Role::parse(word), rest)) {
+            Some((Some(given), rest)) => (rest, Some(given)),
+            _ => (text, role),
+        };
+        let mut found = self.query(
+            &format!(
+                "SELECT {ENTRY} FROM name JOIN certificate ON certificate.id = name.certificate
+                 WHERE name.name = ?1 AND state <> 'reserved' ORDER BY certificate.id"
+            ),
+            [text],
+            entry,
+        )?;
+        if let Some(serial) = serial_octets(text) {
+            for serial in serial {
+                found.extend(self.query(
+                    &format!("SELECT {ENTRY} FROM certificate WHERE serial = ?1 AND state <> 'reserved'"),
+                    [serial],
+                    entry,
+                )?);
+            }
+        }
+        found.retain(|entry| role.is_none_or(|role| entry.role == role));
+        let mut counting: Vec<Entry> = Vec::new();
+        let mut past = Vec::new();
+        for entry in found {
+            let list = if entry.state == State::Issued { &mut counting } else { &mut past };
+            if !list.iter().any(|other| other.id == entry.id) {
+                list.push(entry);
+            }
+        }
+        // The main name before the other names of somebody else.
+        if counting.iter().any(|entry| entry.name == text) && counting.iter().any(|entry| entry.name != text) {
+            let roles: Vec<Role> = counting.iter().map(|entry| entry.role).collect();
+            if roles.iter().all(|role| Some(role) == roles.first()) {
+                counting.retain(|entry| entry.name == text);
+            }
+        }
+        Ok(match counting.first() {
+            None if past.is_empty() => Matches::None,
+            None => Matches::Past(past),
+            Some(first) if counting.iter().all(|entry| entry.role == first.role && entry.name == first.name) => {
+                Matches::One(counting)
+            }
+            Some(_) => Matches::Several(counting),
+        })
+    }
+
+    /// The names in the inventory, each once, in no order: for suggestions, when a name is unknown.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn names(&self) -> Result<Vec<String>, InventoryError> {
+        self.query(
+            "SELECT DISTINCT name.name FROM name JOIN certificate ON certificate.id = name.certificate
+             WHERE state <> 'reserved'",
+            [],
+            |row| row.get(0),
+        )
+    }
+
+    /// A certificate by its number.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn entry(&self, id: CertificateId) -> Result<Option<Entry>, InventoryError> {
+        let sql = format!("SELECT {ENTRY} FROM certificate WHERE id = ?1 AND der IS NOT NULL");
+        self.query(&sql, [id.0], entry).map(|rows| rows.into_iter().next())
+    }
+
+    /// A certificate by its fingerprint.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn entry_of(&self, fingerprint: Fingerprint) -> Result<Option<Entry>, InventoryError> {
+        let sql = format!("SELECT {ENTRY} FROM certificate WHERE fingerprint = ?1 AND der IS NOT NULL");
+        self.query(&sql, [fingerprint.as_bytes()], entry).map(|rows| rows.into_iter().next())
+    }
+
+    /// The places that hold this certificate.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn destinations_of(&self, id: CertificateId) -> Result<Vec<Destination>, InventoryError> {
+        self.query(&format!("SELECT {DESTINATION} FROM destination WHERE certificate = ?1 ORDER BY id"), [id.0], destination)
+    }
+
+    /// The place of this kind, machine and path.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn destination_at(&self, place: &Place) -> Result<Option<Destination>, InventoryError> {
+        let sql = format!("SELECT {DESTINATION} FROM destination WHERE kind = ?1 AND machine = ?2 AND place = ?3");
+        let octets = OsStr::as_bytes(place.path.as_os_str());
+        self.query(&sql, params![place.kind.word(), place.machine, octets], destination)
+            .map(|rows| rows.into_iter().next())
+    }
+
+    /// At most `limit` places in use with a greater number than `after`, in that order.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn destinations(&self, after: Option<DestinationId>, limit: u32) -> Result<Vec<Destination>, InventoryError> {
+        let sql = format!(
+            "SELECT {DESTINATION} FROM destination WHERE certificate IS NOT NULL AND id > ?1 ORDER BY id LIMIT ?2"
+        );
+        self.query(&sql, params![after.map_or(0, |id| id.0), limit], destination)
+    }
+
+    /// The places to which a killed run was delivering.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn unfinished(&self) -> Result<Vec<Destination>, InventoryError> {
+        self.query(&format!("SELECT {DESTINATION} FROM destination WHERE pending IS NOT NULL ORDER BY id"), [], destination)
+    }
+
+    /// The places whose command after a renewal has yet to succeed.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn commands_due(&self) -> Result<Vec<Destination>, InventoryError> {
+        self.query(&format!("SELECT {DESTINATION} FROM destination WHERE command_due = 1 ORDER BY id"), [], destination)
+    }
+
+    /// Every issuer, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn generations(&self) -> Result<Vec<Generation>, InventoryError> {
+        self.query("SELECT id, der FROM generation ORDER BY id", [], |row| {
+            let certificate =
+                Certificate::from_der(row.get_ref(1)?.as_blob()?).map_err(|_| damaged(1, "not a certificate"))?;
+            Ok(Generation { id: GenerationId(row.get(0)?), certificate })
+        })
+    }
+
+    /// The revoked certificates of an issuer, in the order of revocation, those that ended before `unless_ended_before`
+    /// left out (RFC 5280 section 3.3 lets them go after one more CRL).
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn revoked(
+        &self,
+        generation: GenerationId,
+        unless_ended_before: OffsetDateTime,
+    ) -> Result<Vec<(SerialNumber, Revocation)>, InventoryError> {
+        self.query(
+            "SELECT serial, revoked_at, reason FROM certificate
+             WHERE state = 'revoked' AND generation = ?1 AND not_after >= ?2 ORDER BY revoked_at, id",
+            params![generation.0, unless_ended_before.unix_timestamp()],
+            |row| {
+                let reason = RevocationReason::parse(row.get_ref(2)?.as_str()?).ok_or_else(|| damaged(2, "not a reason"))?;
+                let serial = SerialNumber::from_der_content(row.get_ref(0)?.as_blob()?);
+                Ok((serial, Revocation { at: moment(row, 1)?, reason }))
+            },
+        )
+    }
+
+    /// When this inventory was last written to.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn last_written(&self) -> Result<Option<OffsetDateTime>, InventoryError> {
+        self.query("SELECT at FROM run ORDER BY id DESC LIMIT 1", [], |row| moment(row, 0))
+            .map(|rows| rows.into_iter().next())
+    }
+
+    /// The last `limit` events, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn events(&self, limit: u32) -> Result<Vec<Event>, InventoryError> {
+        let mut events = self.query(
+            "SELECT event.at, what, detail, run.at, user, run.machine, run.machine_name, command, serial, role, name, place
+             FROM event JOIN run ON run.id = event.run
+             LEFT JOIN certificate ON certificate.id = event.certificate
+             LEFT JOIN destination ON destination.id = event.destination
+             ORDER BY event.id DESC LIMIT ?1",
+            [limit],
+            |row| {
+                let endpoint = match row.get::<_, Option<String>>(10)? {
+                    None => None,
+                    Some(name) => Some((role(row, 9)?, name)),
+                };
+                Ok(Event {
+                    at: moment(row, 0)?,
+                    what: row.get(1)?,
+                    detail: row.get(2)?,
+                    run: Run {
+                        at: moment(row, 3)?,
+                        user: row.get(4)?,
+                        machine: row.get(5)?,
+                        machine_name: row.get(6)?,
+                        command: row.get(7)?,
+                    },
+                    serial: row.get_ref(8)?.as_blob_or_null()?.map(SerialNumber::from_der_content),
+                    endpoint,
+                    path: row.get_ref(11)?.as_blob_or_null()?.map(|octets| PathBuf::from(OsStr::from_bytes(octets))),
+                })
+            },
+        )?;
+        events.reverse();
+        Ok(events)
+    }
+
+    fn query<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        each: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, InventoryError> {
+        let all = || self.connection.prepare_cached(sql)?.query_map(params, each)?.collect::<rusqlite::Result<Vec<T>>>();
+        all().map_err(self.report())
+    }
+}
+
+/// What a serial number that people copied from somewhere may be in DER: with or without a leading zero.
+fn serial_octets(text: &str) -> Option<Vec<Vec<u8>>> {
+    let digits: String = text.trim_start_matches("0x").chars().filter(|c| !matches!(c, ':' | ' ')).collect();
+    if digits.len() < 8 || digits.len() > 42 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    let digits = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits };
+    let octets: Option<Vec<u8>> = digits
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect();
+    octets.map(|octets| vec![octets.clone(), [&[0], octets.as_slice()].concat()])
+}
