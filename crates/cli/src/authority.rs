@@ -8,7 +8,14 @@ use dockseal_store::{AuthorityFiles, Home, HomeError, ReadError, WriteError};
 use ring::rand::SystemRandom;
 use zeroize::Zeroizing;
 
-use crate::{failure::Failure, groups::PassphraseArgs, invocation::Invocation, output::Output, passphrase};
+use crate::{
+    failure::Failure,
+    groups::PassphraseArgs,
+    invocation::Invocation,
+    ledger::{Ledger, inventory_failure},
+    output::Output,
+    passphrase,
+};
 
 /// An authority and where it lives.
 pub(crate) struct Opened {
@@ -62,6 +69,18 @@ pub(crate) fn prepare(
     let authority = Authority::create(request, Box::new(signer), &issuance)
         .map_err(|error| authority_failure("cannot make the authority", &error))?;
     Ok((Opened { authority, home }, key_pem))
+}
+
+/// Writes a new authority, with an inventory that knows nothing yet.
+pub(crate) fn create(
+    opened: &Opened,
+    key_pem: Zeroizing<String>,
+    invocation: &Invocation,
+    what: &str,
+) -> Result<(), Failure> {
+    let mut ledger = Ledger::draft(opened.authority.issuer(), invocation)?;
+    let inventory = ledger.inventory.to_bytes().map_err(|error| inventory_failure(what, &error))?;
+    opened.home.create(&opened.authority.chain(), key_pem, inventory).map_err(|error| home_failure(what, &error))
 }
 
 /// The PEM text under which an authority's key is kept.
@@ -191,6 +210,7 @@ pub(crate) fn home_failure(what: &str, error: &HomeError) -> Failure {
         HomeError::NotADirectory { .. } | HomeError::Symlink { .. } => {
             trouble.hint("name a real directory with --authority DIR")
         }
+        HomeError::Locked { .. } => trouble.hint("wait for it to end, or give it longer with --wait DURATION"),
         HomeError::Read(error) => read_hint(trouble, error),
         HomeError::Write(WriteError::ForeignFiles { .. }) => {
             Failure::no(what).cause(error).hint("an authority has a directory of its own; name it with --authority DIR")

@@ -1,20 +1,21 @@
 //! From what was typed to a signed and judged bundle: what `issue` and `bootstrap` share.
 
-use dockseal_ca::{Endpoint, Issuance, Profile, ProfileConfig, Refusal, Request};
+use dockseal_ca::{Authority, Endpoint, Issuance, Profile, ProfileConfig, Refusal, Request};
 use dockseal_docker::Role;
+use dockseal_inventory::CertificateId;
 use dockseal_pki::{
-    Bundle, Certificate, KeyAlgorithm, NameError, PrivateKey, PublicKey, Signer, SubjectAltName, UserName,
-    UserNameError,
+    Bundle, Certificate, GeneralName, KeyAlgorithm, Lifetime, NameError, PrivateKey, PublicKey, SerialNumber, Signer,
+    SubjectAltName, UserName, UserNameError,
 };
 use ring::rand::SystemRandom;
 
 use crate::{
-    authority::{Opened, new_serial},
     detect,
     failure::Failure,
     groups::{LeafArgs, parse_lifetime},
     invocation::Invocation,
     judgement,
+    ledger::Ledger,
     output::Output,
 };
 
@@ -111,6 +112,7 @@ pub(crate) fn new_key(key: KeyAlgorithm, output: &mut Output) -> Result<PrivateK
 
 /// A certificate that was signed and judged, and not yet written anywhere.
 pub(crate) struct Issued {
+    pub(crate) id: CertificateId,
     pub(crate) certificate: Certificate,
     pub(crate) bundle: Bundle,
     pub(crate) notes: Vec<String>,
@@ -122,31 +124,83 @@ pub(crate) enum SubjectKey {
     Elsewhere(PublicKey),
 }
 
-/// Signs for an endpoint and has the result judged.
+/// What is asked for besides who and which key.
+#[derive(Clone, Copy)]
+pub(crate) struct Wish {
+    pub(crate) lifetime: Option<Lifetime>,
+    pub(crate) allow_long_lifetime: bool,
+}
+
+impl LeafArgs {
+    pub(crate) fn wish(&self) -> Result<Wish, Failure> {
+        let lifetime = self.lifetime.as_deref().map(parse_lifetime).transpose()?;
+        Ok(Wish { lifetime, allow_long_lifetime: self.allow_long_lifetime })
+    }
+}
+
+/// The main name that an endpoint goes by.
+pub(crate) fn name_of(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Daemon { names } => names.first().map(ToString::to_string).unwrap_or_default(),
+        Endpoint::Client { user } => user.to_string(),
+    }
+}
+
+/// Signs for an endpoint, with a serial that was taken for it, and has the result judged.
 pub(crate) fn issue(
-    opened: &Opened,
+    authority: &Authority,
+    ledger: &mut Ledger,
     endpoint: &Endpoint,
     key: SubjectKey,
-    args: &LeafArgs,
+    wish: Wish,
     invocation: &Invocation,
 ) -> Result<Issued, Failure> {
+    let (id, serial) = ledger.reserve(endpoint.role(), name_of(endpoint), None)?;
+    let signed = sign(authority, endpoint, key, wish, serial, invocation)?;
+    Ok(Issued { id, certificate: signed.certificate, bundle: signed.bundle, notes: signed.notes })
+}
+
+/// What [`sign`] made.
+pub(crate) struct SignedBundle {
+    pub(crate) certificate: Certificate,
+    pub(crate) bundle: Bundle,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Signs for an endpoint and has the result judged.
+pub(crate) fn sign(
+    authority: &Authority,
+    endpoint: &Endpoint,
+    key: SubjectKey,
+    wish: Wish,
+    serial: SerialNumber,
+    invocation: &Invocation,
+) -> Result<SignedBundle, Failure> {
     let role = endpoint.role();
     let what = format!("cannot issue the {role} certificate");
     let (public_key, key) = match key {
         SubjectKey::Here(key) => (key.public_key().clone(), Some(*key)),
         SubjectKey::Elsewhere(public_key) => (public_key, None),
     };
-    let lifetime = args.lifetime.as_deref().map(parse_lifetime).transpose()?;
-    let request = Request { endpoint: endpoint.clone(), public_key, lifetime };
-    let issuance = Issuance { now: invocation.now, serial: new_serial()? };
-    let template = profile(role, args.allow_long_lifetime)
-        .and_then(|profile| profile.permit(request, opened.authority.issuer(), issuance))
+    let request = Request { endpoint: endpoint.clone(), public_key, lifetime: wish.lifetime };
+    let issuance = Issuance { now: invocation.now, serial };
+    let template = profile(role, wish.allow_long_lifetime)
+        .and_then(|profile| profile.permit(request, authority.issuer(), issuance))
         .map_err(|refusal| refusal_failure(&what, &refusal))?;
     let mut notes: Vec<String> = template.notes.iter().map(ToString::to_string).collect();
-    let certificate = opened.authority.sign(template).map_err(|error| Failure::trouble(what.clone()).cause(error))?;
-    let bundle = opened.authority.bundle(certificate.clone(), key);
+    let certificate = authority.sign(template).map_err(|error| Failure::trouble(what.clone()).cause(error))?;
+    let bundle = authority.bundle(certificate.clone(), key);
     notes.extend(judgement::of_bundle(&bundle, endpoint, invocation.now, &what)?);
-    Ok(Issued { certificate, bundle, notes })
+    Ok(SignedBundle { certificate, bundle, notes })
+}
+
+/// A name without its kind.
+pub(crate) fn plain(name: &GeneralName) -> String {
+    match name {
+        GeneralName::Dns(name) => name.clone(),
+        GeneralName::Ip(address) => address.to_string(),
+        other => other.to_string(),
+    }
 }
 
 fn profile(role: Role, allow_long_lifetime: bool) -> Result<Profile, Refusal> {

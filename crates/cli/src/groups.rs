@@ -26,6 +26,10 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "TIME")]
     pub(crate) at: Option<String>,
 
+    /// How long to wait while another run works on the authority, e.g. 10s or 5m; 0 for not at all [default: 60s]
+    #[arg(long, global = true, value_name = "DURATION")]
+    pub(crate) wait: Option<String>,
+
     /// How results are written: human, or json as one object
     #[arg(long, global = true, value_enum, default_value = "human", hide_possible_values = true)]
     pub(crate) format: Format,

@@ -4,17 +4,28 @@
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use dockseal_inventory::{Kind, Place, Run};
 use dockseal_store::Home;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{failure::Failure, groups::Global};
+use crate::{
+    failure::Failure,
+    groups::{Global, parse_lifetime},
+    ledger::{PATIENCE, resolved},
+};
+
+/// What systemd gives every installation (machine-id(5)).
+const MACHINE_ID: &str = "/etc/machine-id";
 
 /// Everything that a command may know about the world.
 pub(crate) struct Invocation {
     /// The present, or what `--at` says.
     pub(crate) now: OffsetDateTime,
+    /// How long to wait for another run.
+    pub(crate) patience: Duration,
     authority: Option<PathBuf>,
 }
 
@@ -37,7 +48,34 @@ impl Invocation {
             .or_else(|| set("HOME").map(|home| home.join(".local/share/dockseal")));
         // Certificates count in whole seconds.
         let now = now.to_offset(time::UtcOffset::UTC);
-        Ok(Self { now: now.replace_nanosecond(0).unwrap_or(now), authority })
+        let patience = match global.wait.as_deref() {
+            None => PATIENCE,
+            Some("0") => Duration::ZERO,
+            Some(text) => parse_lifetime(text)?.duration().try_into().unwrap_or(PATIENCE),
+        };
+        Ok(Self { now: now.replace_nanosecond(0).unwrap_or(now), patience, authority })
+    }
+
+    /// Who runs what, where and when, for the authority's trail.
+    pub(crate) fn run(&self) -> Run {
+        let (machine, machine_name) = machine();
+        let user = nix::unistd::geteuid();
+        let name = nix::unistd::User::from_uid(user).ok().flatten().map(|user| user.name);
+        // No option takes a secret, so none can be in here.
+        let words: Vec<String> = std::env::args_os().skip(1).map(|word| shown(&word.to_string_lossy())).collect();
+        Run {
+            at: self.now,
+            user: name.unwrap_or_else(|| user.to_string()),
+            machine,
+            machine_name,
+            command: format!("dockseal {}", words.join(" ")),
+        }
+    }
+
+    /// A directory of this machine, by the one name that it has.
+    pub(crate) fn place(&self, path: &Path) -> Result<Place, Failure> {
+        let (machine, machine_name) = machine();
+        Ok(Place { kind: Kind::Directory, machine, machine_name, path: resolved(&self.absolute(path)?) })
     }
 
     /// This machine's clock, whatever `--at` says.
@@ -71,6 +109,24 @@ impl Invocation {
         let same = || Some(std::env::current_dir().ok()?.canonicalize().ok()? == path.canonicalize().ok()?);
         same().unwrap_or(false)
     }
+}
+
+/// What tells this machine from others, and what people call it.
+fn machine() -> (String, String) {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let id = std::fs::read_to_string(MACHINE_ID).map(|id| id.trim().to_owned()).unwrap_or_default();
+    // Containers often have none, or `uninitialized`.
+    let id = if id.len() == 32 { id } else { name.clone() };
+    (id, name)
+}
+
+/// A word of a command line as people would type it again.
+fn shown(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_=./:,@+*%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", dockseal_pki::printable(word).replace('\'', "'\\''"))
 }
 
 /// Whether NO_COLOR and TERM leave room for colour (no-color.org).

@@ -11,6 +11,7 @@ mod failure;
 mod groups;
 mod invocation;
 mod judgement;
+mod ledger;
 mod next;
 mod output;
 mod passphrase;

@@ -33,6 +33,8 @@ pub struct PlannedFile {
 pub enum Contents {
     /// Text that may be shown.
     Public(String),
+    /// Octets that may be shown.
+    Octets(Vec<u8>),
     /// Text that may not: zeroed when dropped, absent from every log.
     Secret(Zeroizing<String>),
 }
@@ -42,6 +44,7 @@ impl Contents {
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Public(text) => text.as_bytes(),
+            Self::Octets(octets) => octets,
             Self::Secret(text) => text.as_bytes(),
         }
     }
@@ -51,6 +54,7 @@ impl fmt::Debug for Contents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Public(text) => write!(f, "Public({} bytes)", text.len()),
+            Self::Octets(octets) => write!(f, "Octets({} bytes)", octets.len()),
             Self::Secret(_) => f.write_str("Secret([elided])"),
         }
     }

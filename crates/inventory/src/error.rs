@@ -102,7 +102,9 @@ impl InventoryError {
                     // A column that does not hold what the schema says.
                     rusqlite::Error::FromSqlConversionFailure(..)
                     | rusqlite::Error::InvalidColumnType(..)
-                    | rusqlite::Error::IntegralValueOutOfRange(..) => Self::Damaged { path, detail: source.to_string() },
+                    | rusqlite::Error::IntegralValueOutOfRange(..) => {
+                        Self::Damaged { path, detail: source.to_string() }
+                    }
                     source => Self::Sqlite { path, source },
                 },
             }

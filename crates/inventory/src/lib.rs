@@ -1,7 +1,7 @@
 //! Remembers what was issued, to whom, and where it was delivered: one SQLite file in the authority's home.
 //!
 //! ```text
-//! Inventory::image(run)                                  the bytes of a new, empty inventory
+//! Inventory::in_memory() … to_bytes()                    a new one, written with the authority's other files
 //! Inventory::open(path, Access)                          checks format and version; migrates forward when writing
 //!   reading : page(Selection, after, limit), find(text, role), similar(text), entry(id), destinations…, tally(now), …
 //!   writing : as_run(&run) -> Recorder
@@ -23,8 +23,8 @@ mod record;
 mod schema;
 
 pub use entry::{
-    CertificateId, Destination, DestinationId, Entry, Event, Generation, GenerationId, KeyHolder, Kind, Place, Run,
-    Revocation, State,
+    CertificateId, Destination, DestinationId, Entry, Event, Generation, GenerationId, KeyHolder, Kind, Place,
+    Revocation, Run, State,
 };
 pub use error::InventoryError;
 pub use query::{Cursor, Matches, Selection, Tally};

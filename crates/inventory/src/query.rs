@@ -82,7 +82,8 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         "issued" => State::Issued,
         "superseded" => State::Superseded,
         "revoked" => {
-            let reason = RevocationReason::parse(row.get_ref(9)?.as_str()?).ok_or_else(|| damaged(9, "not a reason"))?;
+            let reason =
+                RevocationReason::parse(row.get_ref(9)?.as_str()?).ok_or_else(|| damaged(9, "not a reason"))?;
             State::Revoked(Revocation { at: moment(row, 8)?, reason })
         }
         _ => State::Reserved,
@@ -97,7 +98,8 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         role: role(row, 2)?,
         name: row.get(3)?,
         state,
-        certificate: Certificate::from_der(row.get_ref(10)?.as_blob()?).map_err(|_| damaged(10, "not a certificate"))?,
+        certificate: Certificate::from_der(row.get_ref(10)?.as_blob()?)
+            .map_err(|_| damaged(10, "not a certificate"))?,
         key_holder,
         due_at: moment(row, 6)?,
         predecessor: row.get::<_, Option<i64>>(7)?.map(CertificateId),
@@ -160,13 +162,12 @@ impl Inventory {
             "SELECT {ENTRY}, {column} FROM certificate
              WHERE {condition} AND ({column}, id) > (?1, ?2) ORDER BY {column}, id LIMIT ?4"
         );
-        self.query(&sql, params![after.end, after.id, bound, limit], |row| Ok((entry(row)?, row.get::<_, i64>(11)?))).map(
-            |rows| {
+        self.query(&sql, params![after.end, after.id, bound, limit], |row| Ok((entry(row)?, row.get::<_, i64>(11)?)))
+            .map(|rows| {
                 let full = rows.len() == usize::try_from(limit).unwrap_or(usize::MAX);
                 let next = rows.last().filter(|_| full).map(|(entry, end)| Cursor { end: *end, id: entry.id.0 });
                 (rows.into_iter().map(|(entry, _)| entry).collect(), next)
-            },
-        )
+            })
     }
 
     /// How many certificates count at `now`, and how they stand.
@@ -280,7 +281,11 @@ impl Inventory {
     /// # Errors
     /// When the file cannot be read.
     pub fn destinations_of(&self, id: CertificateId) -> Result<Vec<Destination>, InventoryError> {
-        self.query(&format!("SELECT {DESTINATION} FROM destination WHERE certificate = ?1 ORDER BY id"), [id.0], destination)
+        self.query(
+            &format!("SELECT {DESTINATION} FROM destination WHERE certificate = ?1 ORDER BY id"),
+            [id.0],
+            destination,
+        )
     }
 
     /// The place of this kind, machine and path.
@@ -310,7 +315,11 @@ impl Inventory {
     /// # Errors
     /// When the file cannot be read.
     pub fn unfinished(&self) -> Result<Vec<Destination>, InventoryError> {
-        self.query(&format!("SELECT {DESTINATION} FROM destination WHERE pending IS NOT NULL ORDER BY id"), [], destination)
+        self.query(
+            &format!("SELECT {DESTINATION} FROM destination WHERE pending IS NOT NULL ORDER BY id"),
+            [],
+            destination,
+        )
     }
 
     /// The places whose command after a renewal has yet to succeed.
@@ -348,7 +357,8 @@ impl Inventory {
              WHERE state = 'revoked' AND generation = ?1 AND not_after >= ?2 ORDER BY revoked_at, id",
             params![generation.0, unless_ended_before.unix_timestamp()],
             |row| {
-                let reason = RevocationReason::parse(row.get_ref(2)?.as_str()?).ok_or_else(|| damaged(2, "not a reason"))?;
+                let reason =
+                    RevocationReason::parse(row.get_ref(2)?.as_str()?).ok_or_else(|| damaged(2, "not a reason"))?;
                 let serial = SerialNumber::from_der_content(row.get_ref(0)?.as_blob()?);
                 Ok((serial, Revocation { at: moment(row, 1)?, reason }))
             },
@@ -408,7 +418,8 @@ impl Inventory {
         params: impl rusqlite::Params,
         each: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, InventoryError> {
-        let all = || self.connection.prepare_cached(sql)?.query_map(params, each)?.collect::<rusqlite::Result<Vec<T>>>();
+        let all =
+            || self.connection.prepare_cached(sql)?.query_map(params, each)?.collect::<rusqlite::Result<Vec<T>>>();
         all().map_err(self.report())
     }
 }
@@ -420,10 +431,7 @@ fn serial_octets(text: &str) -> Option<Vec<Vec<u8>>> {
         return None;
     }
     let digits = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits };
-    let octets: Option<Vec<u8>> = digits
-        .as_bytes()
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect();
+    let octets: Option<Vec<u8>> =
+        digits.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
     octets.map(|octets| vec![octets.clone(), [&[0], octets.as_slice()].concat()])
 }

@@ -5,7 +5,6 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 use dockseal_docker::{Ownership, Role};
 use dockseal_pki::{Certificate, GeneralName, RevocationReason, SerialNumber};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use time::OffsetDateTime;
 
 use crate::{
     CertificateId, DestinationId, GenerationId, Inventory, InventoryError, KeyHolder, Place, Run, State, query,
@@ -71,18 +70,13 @@ pub struct Found<'f> {
 #[derive(Debug)]
 pub struct Recorder<'i> {
     inventory: &'i mut Inventory,
-    run: i64,
-    at: OffsetDateTime,
+    run: &'i Run,
 }
 
 impl Inventory {
-    /// Writes on behalf of `run`, which is remembered with everything that it changes.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn as_run(&mut self, run: &Run) -> Result<Recorder<'_>, InventoryError> {
-        let id = begin(&self.connection, run).map_err(self.report())?;
-        Ok(Recorder { run: id, at: run.at, inventory: self })
+    /// Writes on behalf of `run`, which is remembered with the first thing that it changes.
+    pub fn as_run<'i>(&'i mut self, run: &'i Run) -> Recorder<'i> {
+        Recorder { inventory: self, run }
     }
 }
 
@@ -105,11 +99,14 @@ impl Recorder<'_> {
     /// One transaction: all of `write`, or none of it.
     fn write<T>(&mut self, write: impl FnOnce(&Writer<'_>) -> rusqlite::Result<T>) -> Result<T, InventoryError> {
         let report = self.inventory.report();
+        let known = self.inventory.run;
         let transaction =
             self.inventory.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&report)?;
-        let writer = Writer { transaction, run: self.run, at: self.at.unix_timestamp() };
+        let run = known.map_or_else(|| begin(&transaction, self.run), Ok).map_err(&report)?;
+        let writer = Writer { transaction, run, at: self.run.at.unix_timestamp() };
         let value = write(&writer).map_err(&report)?;
         writer.transaction.commit().map_err(&report)?;
+        self.inventory.run = Some(run);
         Ok(value)
     }
 
@@ -192,7 +189,13 @@ impl Recorder<'_> {
     /// # Errors
     /// When the file cannot be written.
     pub fn delivered(&mut self, delivered: &[Delivered]) -> Result<(), InventoryError> {
-        self.write(|writer| delivered.iter().try_for_each(|one| writer.deliver(*one)))
+        // Without a wait for the disk: if this is lost with the power, the places still say what they hold, and the next
+        // run looks at them, since they are still announced.
+        let report = self.inventory.report();
+        self.inventory.connection.pragma_update(None, "synchronous", "NORMAL").map_err(&report)?;
+        let written = self.write(|writer| delivered.iter().try_for_each(|one| writer.deliver(*one)));
+        self.inventory.connection.pragma_update(None, "synchronous", "FULL").map_err(&report)?;
+        written
     }
 
     /// What [`signed`](Self::signed) announced did not happen: the serials stay taken, and nobody has the certificates.
@@ -208,12 +211,27 @@ impl Recorder<'_> {
                     .execute([id.0])?;
                 writer.event("not delivered", Some(*id), None, None)?;
             }
-            // A place that never got anything is none.
-            writer.transaction.execute(
-                "DELETE FROM destination WHERE certificate IS NULL AND pending IS NULL
-                 AND NOT EXISTS (SELECT 1 FROM event WHERE event.destination = destination.id)",
-                [],
-            )?;
+            Ok(())
+        })
+    }
+
+    /// These places alone did not get what was announced for them; others of the same certificate did, or will.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn missed(&mut self, places: &[DestinationId]) -> Result<(), InventoryError> {
+        self.write(|writer| {
+            for place in places {
+                let pending: Option<i64> = writer
+                    .transaction
+                    .prepare_cached("SELECT pending FROM destination WHERE id = ?1")?
+                    .query_row([place.0], |row| row.get(0))?;
+                writer
+                    .transaction
+                    .prepare_cached("UPDATE destination SET pending = NULL WHERE id = ?1")?
+                    .execute([place.0])?;
+                writer.event("not delivered", pending.map(CertificateId), Some(*place), None)?;
+            }
             Ok(())
         })
     }
@@ -367,14 +385,15 @@ impl Writer<'_> {
                 certificate.fingerprint().as_bytes(),
                 certificate.der()
             ])?;
-        let mut name = self
-            .transaction
-            .prepare_cached("INSERT OR IGNORE INTO name (name, certificate) SELECT ?2, ?1")?;
+        let mut name =
+            self.transaction.prepare_cached("INSERT OR IGNORE INTO name (name, certificate) SELECT ?2, ?1")?;
         for text in names(certificate) {
             name.execute(params![id.0, text])?;
         }
         self.transaction
-            .prepare_cached("INSERT OR IGNORE INTO name (name, certificate) SELECT name, id FROM certificate WHERE id = ?1")?
+            .prepare_cached(
+                "INSERT OR IGNORE INTO name (name, certificate) SELECT name, id FROM certificate WHERE id = ?1",
+            )?
             .execute([id.0])
             .map(drop)
     }

@@ -1,10 +1,13 @@
 //! The file: its format, its versions, and opening it.
 
-use std::{path::{Path, PathBuf}, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{InventoryError, Run, record};
+use crate::InventoryError;
 
 /// `DSin` in the header's application id (<https://www.sqlite.org/fileformat.html#application_id>).
 const APPLICATION_ID: u32 = 0x4453_696e;
@@ -31,25 +34,33 @@ pub enum Access {
 pub struct Inventory {
     pub(crate) connection: Connection,
     pub(crate) path: PathBuf,
+    /// The run on whose behalf something was written already.
+    pub(crate) run: Option<i64>,
 }
 
 impl Inventory {
     /// The file's name in the authority's home.
     pub const FILE: &'static str = "inventory.db";
 
-    /// The bytes of a new inventory whose trail begins with `run`: they are written with the authority's other files, so
-    /// that an authority is never without one.
+    /// A new inventory in memory, for an authority that is being made: [`to_bytes`](Self::to_bytes) is then written with
+    /// its other files, so that an authority is never without one.
     ///
     /// # Errors
     /// When SQLite cannot work in memory.
-    pub fn image(run: &Run) -> Result<Vec<u8>, InventoryError> {
-        let path = Path::new("(in memory)");
-        let report = InventoryError::sqlite(path);
-        let mut connection = Connection::open_in_memory().map_err(&report)?;
-        migrate(&mut connection, path, 0)?;
-        record::begin(&connection, run).map_err(&report)?;
-        let image = connection.serialize("main").map_err(&report)?;
-        Ok(image.to_vec())
+    pub fn in_memory() -> Result<Self, InventoryError> {
+        let path = PathBuf::from("(in memory)");
+        let mut connection = Connection::open_in_memory().map_err(InventoryError::sqlite(&path))?;
+        migrate(&mut connection, &path, 0)?;
+        Ok(Self { connection, path, run: None })
+    }
+
+    /// What the file of this inventory holds.
+    ///
+    /// # Errors
+    /// When there is not enough memory.
+    pub fn to_bytes(&mut self) -> Result<Vec<u8>, InventoryError> {
+        let report = self.report();
+        Ok(self.connection.serialize("main").map_err(report)?.to_vec())
     }
 
     /// Opens the file.
@@ -78,7 +89,7 @@ impl Inventory {
                 .map_err(&report)?;
             migrate(&mut connection, path, version)?;
         }
-        Ok(Self { connection, path: path.to_owned() })
+        Ok(Self { connection, path: path.to_owned(), run: None })
     }
 
     /// Reads the whole file for damage (`PRAGMA integrity_check`): what is wrong, nothing where all is well.
@@ -109,9 +120,7 @@ fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
                 Ok(()) => connection,
                 // A reader of a write-ahead log makes an index beside it. Where nothing can be made and there is no log,
                 // the file is all there is, and nobody changes it (https://www.sqlite.org/uri.html#uriimmutable).
-                Err(error)
-                    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) && !has_log(path) =>
-                {
+                Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) && !has_log(path) => {
                     let uri = format!("file:{}?immutable=1", percent_encoded(path));
                     let flags = common | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
                     Connection::open_with_flags(uri, flags)?

@@ -224,7 +224,8 @@ mod tests {
             assert!((0..=2).contains(&off), "{days}: {before} and {after}");
         }
         // 2028 has a 29th of February.
-        let quarter = Validity { not_before: datetime!(2028-01-01 0:00 UTC), not_after: datetime!(2028-03-31 0:00 UTC) };
+        let quarter =
+            Validity { not_before: datetime!(2028-01-01 0:00 UTC), not_after: datetime!(2028-03-31 0:00 UTC) };
         assert_eq!(quarter.due_at(), datetime!(2028-03-01 0:00 UTC));
         let last = Validity { not_before: datetime!(9999-12-31 23:59:58 UTC), not_after: LAST };
         assert_eq!(last.due_at(), LAST);

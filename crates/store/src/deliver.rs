@@ -1,12 +1,13 @@
 //! Carrying out a plan: staged, synced, swapped.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Write},
     os::{
         fd::AsRawFd,
-        unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
 };
@@ -39,6 +40,24 @@ pub enum Existing {
     Replace,
 }
 
+/// What becomes of a bundle in whose place another is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Displaced {
+    /// It is removed.
+    Remove,
+    /// It is kept beside the new one, in place of what was kept there before: [`roll_back`] brings it back.
+    Keep,
+}
+
+/// When the files of a bundle are on the disk, and not only on their way there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    /// Each by itself, as it is written.
+    Each,
+    /// All of a batch together, by [`Batch::put_in_place`].
+    Together,
+}
+
 /// What was found at a destination.
 enum Found {
     Nothing,
@@ -57,14 +76,155 @@ enum Found {
 /// # Errors
 /// When something else is in the way, or the system refuses; then nothing has changed.
 pub fn deliver(plan: &FilePlan, destination: &Path, existing: Existing) -> Result<(), WriteError> {
+    stage(plan, destination, existing, Displaced::Remove)?.put_in_place()
+}
+
+/// The first half of [`deliver`]: all files, durable, with their modes and owner, beside the place where they are to be.
+///
+/// # Errors
+/// As [`deliver`].
+pub fn stage(
+    plan: &FilePlan,
+    destination: &Path,
+    existing: Existing,
+    displaced: Displaced,
+) -> Result<Staged, WriteError> {
+    remove_stale(destination)?;
+    prepare(plan, destination, existing, displaced, Sync::Each)
+}
+
+/// A bundle that is complete beside its place. Dropped without being put there, it is removed again.
+#[must_use = "dropped, it is removed again"]
+pub struct Staged {
+    stage: Stage,
+    destination: PathBuf,
+    found: Found,
+    displaced: Displaced,
+}
+
+/// Bundles that are made durable together and put in place one after the other: one wait for the disk instead of one for
+/// each file.
+#[derive(Default)]
+pub struct Batch(Vec<Staged>);
+
+/// Stages a bundle for a [`Batch`]: as [`stage`] does, but nothing waits for the disk yet.
+///
+/// # Errors
+/// As [`deliver`].
+pub fn stage_for_batch(
+    plan: &FilePlan,
+    destination: &Path,
+    existing: Existing,
+    displaced: Displaced,
+) -> Result<Staged, WriteError> {
+    prepare(plan, destination, existing, displaced, Sync::Together)
+}
+
+impl Batch {
+    /// One more bundle.
+    pub fn push(&mut self, staged: Staged) {
+        self.0.push(staged);
+    }
+
+    /// Waits until all are on the disk, then swaps each in; what became of each, in order, comes back.
+    ///
+    /// # Errors
+    /// When the disk does not take them; then none was put in place.
+    pub fn put_in_place(self) -> Result<Vec<Result<(), WriteError>>, WriteError> {
+        let mut parents: BTreeSet<PathBuf> = BTreeSet::new();
+        for staged in &self.0 {
+            parents.insert(split(&staged.destination)?.0.to_owned());
+        }
+        sync_file_systems(&parents)?;
+        let mut outcomes: Vec<Result<(), WriteError>> = self.0.into_iter().map(Staged::swap).collect();
+        for parent in &parents {
+            if let Err(error) = sync_directory(parent)
+                && let Some(last) = outcomes.last_mut()
+            {
+                *last = Err(error);
+            }
+        }
+        Ok(outcomes)
+    }
+}
+
+/// syncfs(2) once for each file system that holds one of these directories.
+fn sync_file_systems(directories: &BTreeSet<PathBuf>) -> Result<(), WriteError> {
+    let mut done = BTreeSet::new();
+    for path in directories {
+        let directory = File::open(path).map_err(WriteError::io("open the directory", path))?;
+        let device = directory.metadata().map_err(WriteError::io("look at", path))?.dev();
+        if done.insert(device) {
+            rustix::fs::syncfs(&directory).map_err(WriteError::errno("sync the file system of", path))?;
+        }
+    }
+    Ok(())
+}
+
+fn prepare(
+    plan: &FilePlan,
+    destination: &Path,
+    existing: Existing,
+    displaced: Displaced,
+    sync: Sync,
+) -> Result<Staged, WriteError> {
     let (parent, name) = split(destination)?;
     make_parents(parent)?;
     let found = inspect(&plan.names(), destination, existing)?;
     let stage = Stage::new(parent, name)?;
-    let result = stage.fill(plan, destination, &found).and_then(|()| stage.swap(destination, &found));
-    // The old bundle after a swap, or a half-written one after a failure.
-    stage.remove();
-    result?;
+    stage.fill(plan, destination, &found, sync)?;
+    Ok(Staged { stage, destination: destination.to_owned(), found, displaced })
+}
+
+impl Staged {
+    /// The second half of [`deliver`].
+    ///
+    /// # Errors
+    /// As [`deliver`]; then nothing has changed.
+    pub fn put_in_place(self) -> Result<(), WriteError> {
+        let parent = split(&self.destination)?.0.to_owned();
+        self.swap()?;
+        sync_directory(&parent)
+    }
+
+    fn swap(mut self) -> Result<(), WriteError> {
+        // What the exchange leaves at the stage's path is not locked: without the parent's lock another process could
+        // sweep it and stage there, and would lose its work to the removal below.
+        let _parent_lock = lock_directory(split(&self.destination)?.0)?;
+        self.stage.swap(&self.destination, &self.found)?;
+        if !matches!(self.found, Found::Bundle { .. }) {
+            self.stage.is_gone = true;
+        } else if self.displaced == Displaced::Keep {
+            let previous = previous_path(&self.destination)?;
+            remove_tree(&previous);
+            fs::rename(&self.stage.path, &previous).map_err(WriteError::io("keep", &previous))?;
+            self.stage.is_gone = true;
+        }
+        // The old bundle goes before the lock does.
+        drop(self.stage);
+        Ok(())
+    }
+}
+
+/// Where the bundle that was replaced with [`Displaced::Keep`] is: beside its place, under a hidden name.
+///
+/// # Errors
+/// When the path has no last name.
+pub fn previous_path(destination: &Path) -> Result<PathBuf, WriteError> {
+    let (parent, name) = split(destination)?;
+    Ok(parent.join(format!(".{}.dockseal.previous", name.to_string_lossy())))
+}
+
+/// Brings back what was kept by [`Displaced::Keep`], and keeps what it takes the place of: doing it twice changes nothing.
+///
+/// # Errors
+/// When nothing was kept, or the system refuses.
+pub fn roll_back(destination: &Path) -> Result<(), WriteError> {
+    let (parent, _) = split(destination)?;
+    let previous = previous_path(destination)?;
+    let _parent_lock = lock_directory(parent)?;
+    fs::symlink_metadata(&previous).map_err(WriteError::io("bring back", &previous))?;
+    exchange(&previous, destination)?;
     sync_directory(parent)
 }
 
@@ -103,7 +263,7 @@ pub fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), WriteError>
     match rustix::fs::open(parent, flags, Mode::from_raw_mode(mode & 0o600)) {
         Ok(handle) => {
             let mut file = File::from(handle);
-            finish_file(&mut file, path, mode, bytes, Ownership::default())?;
+            finish_file(&mut file, path, mode, bytes, Ownership::default(), Sync::Each)?;
             let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
             rustix::fs::linkat(CWD, unnamed, CWD, path, AtFlags::SYMLINK_FOLLOW).map_err(|error| match error {
                 Errno::EXIST => already(),
@@ -112,8 +272,8 @@ pub fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), WriteError>
         }
         // No nameless files on this file system.
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
-            let staged = parent.join(staging_name(name)?);
-            let linked = write_file(&staged, mode, bytes, Ownership::default()).and_then(|()| {
+            let staged = parent.join(unused_name(name)?);
+            let linked = write_file(&staged, mode, bytes, Ownership::default(), Sync::Each).and_then(|()| {
                 fs::hard_link(&staged, path).map_err(|source| match source.kind() {
                     io::ErrorKind::AlreadyExists => already(),
                     _ => WriteError::Io { doing: "write", path: path.to_owned(), source },
@@ -125,6 +285,15 @@ pub fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), WriteError>
         Err(error) => return Err(WriteError::errno("write", path)(error)),
     }
     sync_directory(parent)
+}
+
+fn unused_name(name: &OsStr) -> Result<String, WriteError> {
+    let mut random = [0; 6];
+    SystemRandom::new()
+        .fill(&mut random)
+        .map_err(|_| WriteError::io("name a temporary file for", Path::new(name))(io::Error::other("no randomness")))?;
+    let suffix: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!(".{}.dockseal-{suffix}", name.to_string_lossy()))
 }
 
 fn split(destination: &Path) -> Result<(&Path, &OsStr), WriteError> {
@@ -198,32 +367,46 @@ fn nearest_is_directory(destination: &Path) -> Result<Found, WriteError> {
     }
 }
 
-/// A directory beside the destination, locked for as long as this process works on it.
+/// A directory beside the destination, locked for as long as this process works on it, and removed when that is over:
+/// then it holds the old bundle after a swap, or a half-written one after a failure.
 struct Stage {
     path: PathBuf,
+    /// It was moved away: what may be at its path now is somebody else's.
+    is_gone: bool,
     _lock: File,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !self.is_gone {
+            remove_tree(&self.path);
+        }
+    }
 }
 
 impl Stage {
     fn new(parent: &Path, name: &OsStr) -> Result<Self, WriteError> {
         // Under the parent's lock, so that no other process sweeps the new directory before it is locked itself.
         let _parent_lock = lock_directory(parent)?;
-        sweep(parent, name)?;
-        let path = parent.join(staging_name(name)?);
+        put_displaced_back(parent, name)?;
+        let mut slots = (0..SLOTS).map(|slot| parent.join(staging_name(name, slot)));
+        let path = slots.find(|path| is_free(path)).ok_or_else(|| {
+            WriteError::io("stage a bundle for", &parent.join(name))(io::Error::from(io::ErrorKind::ResourceBusy))
+        })?;
         make_directory(&path)?;
         let lock = lock_directory(&path)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, is_gone: false, _lock: lock })
     }
 
-    fn fill(&self, plan: &FilePlan, destination: &Path, found: &Found) -> Result<(), WriteError> {
+    fn fill(&self, plan: &FilePlan, destination: &Path, found: &Found, sync: Sync) -> Result<(), WriteError> {
         for file in &plan.files {
             let path = self.path.join(&file.path);
             if let Some(parent) = path.parent().filter(|parent| *parent != self.path && !parent.exists()) {
                 make_directory(parent)?;
                 own(parent, plan.ownership, plan.directory_mode)?;
             }
-            write_file(&path, file.mode, file.contents.bytes(), plan.ownership)?;
-            if let Some(parent) = path.parent().filter(|parent| *parent != self.path) {
+            write_file(&path, file.mode, file.contents.bytes(), plan.ownership, sync)?;
+            if let Some(parent) = path.parent().filter(|parent| *parent != self.path && sync == Sync::Each) {
                 sync_directory(parent)?;
             }
         }
@@ -233,12 +416,12 @@ impl Stage {
             }
         }
         own(&self.path, plan.ownership, plan.directory_mode)?;
-        sync_directory(&self.path)
+        if sync == Sync::Each { sync_directory(&self.path) } else { Ok(()) }
     }
 
     fn swap(&self, destination: &Path, found: &Found) -> Result<(), WriteError> {
         if matches!(found, Found::Bundle { .. }) {
-            return self.exchange(destination);
+            return exchange(&self.path, destination);
         }
         // rename(2) replaces an empty directory and nothing else, so whoever was faster keeps their bundle.
         fs::rename(&self.path, destination).map_err(|source| match source.kind() {
@@ -248,26 +431,22 @@ impl Stage {
             _ => WriteError::Io { doing: "put in place", path: destination.to_owned(), source },
         })
     }
+}
 
-    fn exchange(&self, destination: &Path) -> Result<(), WriteError> {
-        match rustix::fs::renameat_with(CWD, &self.path, CWD, destination, RenameFlags::EXCHANGE) {
-            Ok(()) => Ok(()),
-            // NFS and some overlays cannot exchange. For an instant there is no bundle, never a mixed one; a run that is
-            // killed right then is mended by the next one's sweep.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::XDEV) => {
-                let (parent, name) = split(destination)?;
-                let displaced = parent.join(displaced_name(name));
-                fs::rename(destination, &displaced).map_err(WriteError::io("move away", destination))?;
-                fs::rename(&self.path, destination).map_err(WriteError::io("put in place", destination))?;
-                remove_tree(&displaced);
-                Ok(())
-            }
-            Err(error) => Err(WriteError::errno("put in place", destination)(error)),
+/// Swaps two directories that lie beside each other.
+fn exchange(new: &Path, destination: &Path) -> Result<(), WriteError> {
+    match rustix::fs::renameat_with(CWD, new, CWD, destination, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(()),
+        // NFS and some overlays cannot exchange. For an instant there is no bundle, never a mixed one; a run that is
+        // killed right then is mended by the next one's sweep.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::XDEV) => {
+            let (parent, name) = split(destination)?;
+            let displaced = parent.join(displaced_name(name));
+            fs::rename(destination, &displaced).map_err(WriteError::io("move away", destination))?;
+            fs::rename(new, destination).map_err(WriteError::io("put in place", destination))?;
+            fs::rename(&displaced, new).map_err(WriteError::io("move away", new))
         }
-    }
-
-    fn remove(&self) {
-        remove_tree(&self.path);
+        Err(error) => Err(WriteError::errno("put in place", destination)(error)),
     }
 }
 
@@ -276,8 +455,30 @@ fn remove_tree(path: &Path) {
     let _ = fs::remove_dir_all(path);
 }
 
+/// How many processes may stage a bundle for one place at once. Their directories have names that can be tried one by
+/// one, since the parent may hold a hundred thousand others.
+const SLOTS: usize = 64;
+
 /// Removes the staging directories that nobody works on any more, and puts a displaced bundle back.
 fn sweep(parent: &Path, name: &OsStr) -> Result<(), WriteError> {
+    put_displaced_back(parent, name)?;
+    for slot in 0..SLOTS {
+        is_free(&parent.join(staging_name(name, slot)));
+    }
+    Ok(())
+}
+
+/// Whether a staging directory can be made there, after one that nobody works on was removed.
+fn is_free(path: &Path) -> bool {
+    let Ok(directory) = File::open(path) else { return true };
+    if matches!(directory.try_lock(), Err(TryLockError::WouldBlock)) {
+        return false;
+    }
+    remove_tree(path);
+    true
+}
+
+fn put_displaced_back(parent: &Path, name: &OsStr) -> Result<(), WriteError> {
     let displaced = parent.join(displaced_name(name));
     if displaced.exists() {
         let destination = parent.join(name);
@@ -287,35 +488,11 @@ fn sweep(parent: &Path, name: &OsStr) -> Result<(), WriteError> {
             fs::rename(&displaced, &destination).map_err(WriteError::io("put back", &destination))?;
         }
     }
-    let prefix = staging_prefix(name);
-    for entry in fs::read_dir(parent).map_err(WriteError::io("read the directory", parent))? {
-        let entry = entry.map_err(WriteError::io("read the directory", parent))?;
-        if !entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()) {
-            continue;
-        }
-        let path = entry.path();
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            let Ok(directory) = File::open(&path) else { continue };
-            if matches!(directory.try_lock(), Err(TryLockError::WouldBlock)) {
-                continue;
-            }
-            remove_tree(&path);
-        }
-    }
     Ok(())
 }
 
-fn staging_prefix(name: &OsStr) -> String {
-    format!(".{}.dockseal-", name.to_string_lossy())
-}
-
-fn staging_name(name: &OsStr) -> Result<String, WriteError> {
-    let mut random = [0; 6];
-    SystemRandom::new().fill(&mut random).map_err(|_| {
-        WriteError::io("name a staging directory for", Path::new(name))(io::Error::other("no randomness"))
-    })?;
-    let suffix: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{}{suffix}", staging_prefix(name)))
+fn staging_name(name: &OsStr, slot: usize) -> String {
+    format!(".{}.dockseal-{slot}", name.to_string_lossy())
 }
 
 /// Where the fallback without `RENAME_EXCHANGE` puts the old bundle; outside the prefix that is swept.
@@ -329,7 +506,7 @@ fn lock_directory(path: &Path) -> Result<File, WriteError> {
     Ok(directory)
 }
 
-fn write_file(path: &Path, mode: u32, bytes: &[u8], ownership: Ownership) -> Result<(), WriteError> {
+fn write_file(path: &Path, mode: u32, bytes: &[u8], ownership: Ownership, sync: Sync) -> Result<(), WriteError> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -337,18 +514,25 @@ fn write_file(path: &Path, mode: u32, bytes: &[u8], ownership: Ownership) -> Res
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)
         .map_err(WriteError::io("write", path))?;
-    finish_file(&mut file, path, mode, bytes, ownership)
+    finish_file(&mut file, path, mode, bytes, ownership, sync)
 }
 
 /// The owner before the mode, so that a wider mode never counts for the wrong group.
-fn finish_file(file: &mut File, path: &Path, mode: u32, bytes: &[u8], ownership: Ownership) -> Result<(), WriteError> {
+fn finish_file(
+    file: &mut File,
+    path: &Path,
+    mode: u32,
+    bytes: &[u8],
+    ownership: Ownership,
+    sync: Sync,
+) -> Result<(), WriteError> {
     file.write_all(bytes).map_err(WriteError::io("write", path))?;
     if ownership.user.is_some() || ownership.group.is_some() {
         rustix::fs::fchown(&*file, ownership.user.map(Uid::from_raw), ownership.group.map(Gid::from_raw))
             .map_err(WriteError::errno("change the owner of", path))?;
     }
     file.set_permissions(Permissions::from_mode(mode)).map_err(WriteError::io("set the mode of", path))?;
-    file.sync_all().map_err(WriteError::io("write", path))
+    if sync == Sync::Each { file.sync_all().map_err(WriteError::io("write", path)) } else { Ok(()) }
 }
 
 fn own(directory: &Path, ownership: Ownership, mode: u32) -> Result<(), WriteError> {

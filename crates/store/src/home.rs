@@ -1,7 +1,8 @@
-//! Where an authority lives: its certificate, its key, and a copy of every certificate it issued.
+//! Where an authority lives: its certificate, its key, and its inventory.
 //!
 //! `ca.pem` is what endpoints trust; `issuer.pem` is there only when something below that anchor signs; `ca-key.pem` is
-//! the key; `issued/SERIAL.pem` are the certificates, so that none is ever unaccounted for.
+//! the key; `inventory.db` knows what was issued; `lock` says who is at work. An authority that was made before there
+//! were inventories has `issued/SERIAL.pem` instead.
 
 use std::{
     fmt, fs,
@@ -9,7 +10,7 @@ use std::{
 };
 
 use dockseal_docker::{Contents, FilePlan, Ownership, PlannedFile, layout};
-use dockseal_pki::{Certificate, SerialNumber};
+use dockseal_pki::Certificate;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -21,7 +22,11 @@ use crate::{
 const CA_FILE: &str = "ca.pem";
 const ISSUER_FILE: &str = "issuer.pem";
 const KEY_FILE: &str = "ca-key.pem";
+/// The certificates of an authority that was made before there were inventories.
 const ISSUED_DIRECTORY: &str = "issued";
+const INVENTORY_FILE: &str = "inventory.db";
+/// The inventory's mode; what SQLite makes beside it gets the same.
+const INVENTORY_MODE: u32 = 0o600;
 
 /// An authority's directory.
 #[derive(Clone, Debug)]
@@ -69,6 +74,13 @@ pub enum HomeError {
         /// Where.
         path: PathBuf,
     },
+    /// Another process is at work on it, and has been for longer than this one waits.
+    Locked {
+        /// Where.
+        path: PathBuf,
+        /// What that process says of itself.
+        holder: String,
+    },
     /// A file could not be read.
     Read(ReadError),
     /// A file could not be written.
@@ -83,6 +95,9 @@ impl fmt::Display for HomeError {
             Self::Symlink { path } => write!(f, "{} is a symbolic link", path.display()),
             Self::Incomplete { path, file } => write!(f, "the authority in {} has no {file}", path.display()),
             Self::AlreadyThere { path } => write!(f, "there is an authority in {} already", path.display()),
+            Self::Locked { path, holder } => {
+                write!(f, "the authority in {} is locked by {holder}", path.display())
+            }
             Self::Read(error) => error.fmt(f),
             Self::Write(error) => error.fmt(f),
         }
@@ -135,11 +150,17 @@ impl Home {
         Err(HomeError::Write(WriteError::ForeignFiles { path: self.path.clone(), files }))
     }
 
-    /// Creates the authority's directory, whole or not at all. `chain` is the issuer first and the anchor last.
+    /// Creates the authority's directory, whole or not at all. `chain` is the issuer first and the anchor last;
+    /// `inventory` are the bytes of a new inventory.
     ///
     /// # Errors
     /// When an authority or anything else is there, or the system refuses.
-    pub fn create(&self, chain: &[Certificate], key_pem: Zeroizing<String>) -> Result<(), HomeError> {
+    pub fn create(
+        &self,
+        chain: &[Certificate],
+        key_pem: Zeroizing<String>,
+        inventory: Vec<u8>,
+    ) -> Result<(), HomeError> {
         self.check_free()?;
         let Some((anchor, below)) = chain.split_last() else {
             return Err(HomeError::Incomplete { path: self.path.clone(), file: CA_FILE });
@@ -152,8 +173,8 @@ impl Home {
             let issuer = below.iter().map(Certificate::to_pem).collect();
             files.push(PlannedFile::public(ISSUER_FILE, layout::PUBLIC_MODE, issuer));
         }
-        let own = chain.first().unwrap_or(anchor);
-        files.push(PlannedFile::public(&record_path(&own.serial), layout::PUBLIC_MODE, own.to_pem()));
+        let contents = Contents::Octets(inventory);
+        files.push(PlannedFile { path: INVENTORY_FILE.to_owned(), mode: INVENTORY_MODE, contents });
         let plan = FilePlan { directory_mode: layout::DIRECTORY_MODE, files, ownership: Ownership::default() };
         deliver(&plan, &self.path, Existing::Keep).map_err(|error| match error {
             WriteError::AlreadyThere { path, .. } => HomeError::AlreadyThere { path },
@@ -190,13 +211,37 @@ impl Home {
         Ok(AuthorityFiles { chain, key, key_path })
     }
 
-    /// Keeps a copy of a certificate, before it is delivered anywhere.
+    /// Where the inventory is.
+    pub fn inventory_path(&self) -> PathBuf {
+        self.path.join(INVENTORY_FILE)
+    }
+
+    /// Puts an inventory where there is none, whole or not at all.
     ///
     /// # Errors
-    /// When one with this serial number is there already, or the system refuses.
-    pub fn record(&self, certificate: &Certificate) -> Result<(), HomeError> {
-        let path = self.path.join(record_path(&certificate.serial));
-        write_new(&path, layout::PUBLIC_MODE, certificate.to_pem().as_bytes()).map_err(HomeError::Write)
+    /// When one is there, or the system refuses.
+    pub fn add_inventory(&self, bytes: &[u8]) -> Result<(), HomeError> {
+        write_new(&self.inventory_path(), INVENTORY_MODE, bytes).map_err(HomeError::Write)
+    }
+
+    /// The certificates that were kept before there were inventories, each with its path; `None` where there is no place
+    /// for them, so that a missing inventory is a lost one.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn old_records(&self) -> Result<Option<Vec<(PathBuf, OpenedFile)>>, HomeError> {
+        let directory = self.path.join(ISSUED_DIRECTORY);
+        let io = |source| HomeError::Read(ReadError::Io { path: directory.clone(), source });
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(io)?,
+        };
+        let mut records = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(io)?.path();
+            records.push((path.clone(), read(&path).map_err(HomeError::Read)?));
+        }
+        Ok(Some(records))
     }
 
     fn check_directory(&self) -> Result<(), HomeError> {
@@ -209,8 +254,4 @@ impl Home {
             Err(source) => Err(HomeError::Read(ReadError::Io { path, source })),
         }
     }
-}
-
-fn record_path(serial: &SerialNumber) -> String {
-    format!("{ISSUED_DIRECTORY}/{}.pem", serial.to_hex())
 }

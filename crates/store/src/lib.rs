@@ -10,9 +10,14 @@
 mod deliver;
 mod error;
 mod home;
+mod lock;
 mod read;
 
-pub use deliver::{Existing, check_destination, deliver, remove_stale, write_new};
+pub use deliver::{
+    Batch, Displaced, Existing, Staged, check_destination, deliver, previous_path, remove_stale, roll_back, stage,
+    stage_for_batch, write_new,
+};
 pub use error::{ReadError, WriteError};
 pub use home::{AuthorityFiles, Home, HomeError};
+pub use lock::HomeLock;
 pub use read::{OpenedFile, read, read_from};

@@ -13,7 +13,10 @@ use std::{
 };
 
 use dockseal_docker::{Contents, FilePlan, Ownership, PlannedFile};
-use dockseal_store::{Existing, ReadError, WriteError, deliver, read, remove_stale, write_new};
+use dockseal_store::{
+    Batch, Displaced, Existing, ReadError, WriteError, deliver, previous_path, read, remove_stale, roll_back,
+    stage_for_batch, write_new,
+};
 use zeroize::Zeroizing;
 
 /// A bundle whose files all say which one it is.
@@ -100,9 +103,9 @@ fn somebody_elses_things_are_left_alone() {
 fn what_a_killed_run_left_is_removed_unless_it_is_at_work() {
     let root = tempfile::tempdir().unwrap();
     let place = root.path().join("bundle");
-    let left = root.path().join(".bundle.dockseal-0123456789ab");
-    let busy = root.path().join(".bundle.dockseal-ba9876543210");
-    let other = root.path().join(".other.dockseal-0123456789ab");
+    let left = root.path().join(".bundle.dockseal-3");
+    let busy = root.path().join(".bundle.dockseal-0");
+    let other = root.path().join(".other.dockseal-0");
     for directory in [&left, &busy, &other] {
         fs::create_dir(directory).unwrap();
         fs::write(directory.join("key.pem"), "secret").unwrap();
@@ -113,7 +116,7 @@ fn what_a_killed_run_left_is_removed_unless_it_is_at_work() {
     assert_eq!((left.exists(), busy.exists(), other.exists()), (false, true, true));
     drop(lock);
     deliver(&plan("one"), &place, Existing::Keep).unwrap();
-    assert_eq!(names(root.path()), [".other.dockseal-0123456789ab", "bundle"]);
+    assert_eq!(names(root.path()), [".other.dockseal-0", "bundle"]);
 }
 
 #[test]
@@ -149,6 +152,71 @@ fn of_many_at_once_one_wins_and_the_others_are_told() {
         ["ca.pem", "cert.pem", "key.pem"].iter().map(|file| fs::read_to_string(place.join(file)).unwrap()).collect();
     assert!(texts.windows(2).all(|pair| pair[0] == pair[1]));
     assert_eq!(names(root.path()), ["bundle"]);
+}
+
+/// Processes that stage for one place take turns with its slots; none removes what another is working on.
+#[test]
+fn of_many_that_replace_at_once_all_succeed() {
+    let root = tempfile::tempdir().unwrap();
+    let place = root.path().join("bundle");
+    deliver(&plan("first"), &place, Existing::Keep).unwrap();
+    std::thread::scope(|scope| {
+        for n in 0..16 {
+            let place = &place;
+            let _ = scope.spawn(move || {
+                for round in 0..20 {
+                    deliver(&plan(&format!("{n} {round}")), place, Existing::Replace).unwrap();
+                }
+            });
+        }
+    });
+    let texts: Vec<String> =
+        ["ca.pem", "cert.pem", "key.pem"].iter().map(|file| fs::read_to_string(place.join(file)).unwrap()).collect();
+    assert!(texts.windows(2).all(|pair| pair[0] == pair[1]), "{texts:?}");
+    assert_eq!(names(root.path()), ["bundle"]);
+}
+
+#[test]
+fn a_batch_is_put_in_place_one_by_one_and_keeps_what_was_there() {
+    let root = tempfile::tempdir().unwrap();
+    let place = |name: &str| root.path().join("places").join(name);
+    deliver(&plan("old"), &place("a"), Existing::Keep).unwrap();
+    let mut batch = Batch::default();
+    for name in ["a", "b"] {
+        batch.push(stage_for_batch(&plan("new"), &place(name), Existing::Replace, Displaced::Keep).unwrap());
+    }
+    let text = |path: &Path| fs::read_to_string(path.join("key.pem")).unwrap();
+    assert_eq!((text(&place("a")), place("b").exists()), ("old".to_owned(), false));
+    // Somebody else's directory gets in between: one is told, the other goes on.
+    fs::create_dir(place("b")).unwrap();
+    fs::write(place("b").join("notes.txt"), "mine").unwrap();
+    let outcomes = batch.put_in_place().unwrap();
+    assert!(matches!(&outcomes[..], [Ok(()), Err(WriteError::AlreadyThere { .. })]), "{outcomes:?}");
+    assert_eq!(text(&place("a")), "new");
+    assert_eq!(names(&place("")), [".a.dockseal.previous", "a", "b"]);
+    assert_eq!(names(&place("b")), ["notes.txt"]);
+
+    let previous = previous_path(&place("a")).unwrap();
+    assert_eq!((text(&previous), mode(&previous.join("key.pem"))), ("old".to_owned(), 0o400));
+    roll_back(&place("a")).unwrap();
+    assert_eq!((text(&place("a")), text(&previous)), ("old".to_owned(), "new".to_owned()));
+    roll_back(&place("a")).unwrap();
+    assert_eq!(text(&place("a")), "new");
+    assert!(roll_back(&place("b")).is_err());
+    assert_eq!(names(&place("b")), ["notes.txt"]);
+}
+
+#[test]
+fn a_batch_that_is_given_up_leaves_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let place = root.path().join("bundle");
+    deliver(&plan("old"), &place, Existing::Keep).unwrap();
+    let mut batch = Batch::default();
+    batch.push(stage_for_batch(&plan("new"), &place, Existing::Replace, Displaced::Keep).unwrap());
+    assert_eq!(names(root.path()), [".bundle.dockseal-0", "bundle"]);
+    drop(batch);
+    assert_eq!(names(root.path()), ["bundle"]);
+    assert_eq!(fs::read_to_string(place.join("key.pem")).unwrap(), "old");
 }
 
 /// Who holds the directory open sees one bundle, never parts of two.

@@ -7,10 +7,12 @@ use dockseal_pki::{Certificate, KeyAlgorithm, UserName};
 
 use super::init::{describe, wire};
 use crate::{
-    authority::{Opened, authority_failure, home_failure, key_pem, read_certificates, read_hint, read_key},
-    endpoint::{SubjectKey, issue, new_key},
+    authority::{
+        Opened, authority_failure, create, home_failure, key_pem, new_serial, read_certificates, read_hint, read_key,
+    },
+    endpoint::{SubjectKey, Wish, new_key, sign},
     failure::Failure,
-    groups::{LeafArgs, PassphraseArgs},
+    groups::PassphraseArgs,
     invocation::Invocation,
     output::Output,
 };
@@ -59,10 +61,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let opened = Opened { authority, home };
     try_out(&opened, invocation, output)?;
     say_weaknesses(&opened.authority.chain(), invocation, output);
-    opened
-        .home
-        .create(&opened.authority.chain(), text)
-        .map_err(|error| home_failure("cannot adopt the authority", &error))?;
+    create(&opened, text, invocation, "cannot adopt the authority")?;
     let human = format!(
         "Adopted the authority {}\n{}\nThe files it came from were left as they are; the key is now in two places.\n",
         opened.authority.issuer().subject,
@@ -105,8 +104,9 @@ fn try_out(opened: &Opened, invocation: &Invocation, output: &mut Output) -> Res
     let user =
         UserName::parse("nobody").map_err(|error| Failure::trouble("cannot adopt the authority").cause(error))?;
     let key = new_key(KeyAlgorithm::P256, output)?;
-    let args = LeafArgs { lifetime: None, key: KeyAlgorithm::P256, allow_long_lifetime: false };
-    issue(opened, &Endpoint::Client { user }, SubjectKey::Here(Box::new(key)), &args, invocation)
+    let wish = Wish { lifetime: None, allow_long_lifetime: false };
+    let key = SubjectKey::Here(Box::new(key));
+    sign(&opened.authority, &Endpoint::Client { user }, key, wish, new_serial()?, invocation)
         .map(drop)
         .map_err(|failure| Failure { what: "cannot adopt the authority".to_owned(), ..failure })
 }

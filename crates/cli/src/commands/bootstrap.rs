@@ -8,18 +8,20 @@ use std::{
 
 use dockseal_ca::Endpoint;
 use dockseal_docker::{FilePlan, PlannedFile, Role, daemon_json, layout, plan, unit};
-use dockseal_pki::{Bundle, Certificate, GeneralName, KeyAlgorithm, PrivateKey, Signer, SubjectAltName, TrustAnchors};
-use dockseal_store::{Existing, HomeError, WriteError, check_destination, deliver, remove_stale};
+use dockseal_pki::{Bundle, Certificate, KeyAlgorithm, PrivateKey, Signer, SubjectAltName, TrustAnchors};
+use dockseal_store::{Existing, HomeError, WriteError, check_destination, remove_stale};
 use serde::Serialize;
 
 use super::{init::AuthorityArgs, issue::check_not_here};
 use crate::{
     authority::{home_failure, prepare, read, read_certificates, unlock, write_failure},
-    endpoint::{Issued, SubjectKey, issue, new_key, no_names, parse_user},
+    endpoint::{Issued, SubjectKey, issue, new_key, no_names, parse_user, plain},
     failure::Failure,
     groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs, key_word},
     invocation::Invocation,
-    judgement, next,
+    judgement,
+    ledger::{Ledger, Undelivered, inventory_failure},
+    next,
     output::{Output, table},
     passphrase,
     report::{CertificateReport, SCHEMA, until},
@@ -186,13 +188,19 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
         (opened, Some(key_pem), kept)
     };
 
+    let issuer = opened.authority.issuer();
+    let mut ledger = match new_key_pem {
+        Some(_) => Ledger::draft(issuer, invocation)?,
+        None => Ledger::open(&opened.home, issuer, invocation, output)?,
+    };
+    let wish = args.leaf.wish()?;
     let mut outcomes = Vec::new();
     for (wanted, kept) in wanted.iter().zip(kept) {
         outcomes.push(match kept {
             Some(kept) => kept,
             None => {
                 let key = SubjectKey::Here(Box::new(new_key(args.leaf.key, output)?));
-                let issued = issue(&opened, &wanted.endpoint, key, &args.leaf, invocation)?;
+                let issued = issue(&opened.authority, &mut ledger, &wanted.endpoint, key, wish, invocation)?;
                 let mut plan = plan(&issued.bundle, wanted.endpoint.role(), ownership);
                 if wanted.endpoint.role() == Role::Daemon {
                     plan.files.extend(configuration());
@@ -210,21 +218,23 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
 
     let made_authority = new_key_pem.is_some();
     if let Some(key_pem) = new_key_pem {
-        match opened.home.create(&opened.authority.chain(), key_pem) {
+        // The serials are taken in the inventory that is written with the authority, so none was signed with unrecorded.
+        let inventory = ledger.inventory.to_bytes().map_err(|error| inventory_failure(WHAT, &error))?;
+        match opened.home.create(&opened.authority.chain(), key_pem, inventory) {
             Err(error @ HomeError::AlreadyThere { .. }) => {
                 return Ok(Attempt::SomebodyWasFaster(home_failure(WHAT, &error)));
             }
             other => other.map_err(|error| home_failure("cannot make the authority", &error))?,
         }
+        ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
     }
     for (wanted, outcome) in wanted.iter().zip(&outcomes) {
         let Outcome::Made(issued, plan) = outcome else { continue };
-        opened.home.record(&issued.certificate).map_err(|error| home_failure(WHAT, &error))?;
-        match deliver(plan, &wanted.directory, existing) {
-            Err(error @ WriteError::AlreadyThere { .. }) => {
+        match ledger.deliver(issued, plan, &wanted.directory, existing, invocation) {
+            Err(Undelivered::Place(error @ WriteError::AlreadyThere { .. })) => {
                 return Ok(Attempt::SomebodyWasFaster(write_failure(WHAT, &error)));
             }
-            other => other.map_err(|error| write_failure(WHAT, &error))?,
+            other => other.map_err(|error| error.failure(WHAT))?,
         }
     }
     Ok(Attempt::Done(Box::new(Done {
@@ -313,14 +323,6 @@ fn keep_one(
         output.warn(&format!("{} can be read by everybody (mode {:04o}); chmod it", path.display(), key_file.mode));
     }
     Ok(Some(Outcome::Kept(Box::new(leaf), notes)))
-}
-
-fn plain(name: &GeneralName) -> String {
-    match name {
-        GeneralName::Dns(name) => name.clone(),
-        GeneralName::Ip(address) => address.to_string(),
-        other => other.to_string(),
-    }
 }
 
 fn configuration() -> [PlannedFile; 2] {

@@ -8,7 +8,7 @@ use dockseal_pki::KeyAlgorithm;
 use serde::Serialize;
 
 use crate::{
-    authority::{Opened, home_failure, prepare},
+    authority::{Opened, create, home_failure, prepare},
     failure::Failure,
     groups::{PassphraseArgs, key_word, parse_lifetime},
     invocation::Invocation,
@@ -78,10 +78,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     home.check_free().map_err(|error| home_failure("cannot make the authority", &error))?;
     let passphrase = passphrase::for_new_key(&args.passphrase, invocation, output)?;
     let (opened, key_pem) = prepare(&request, args.key, passphrase.as_ref(), home, invocation)?;
-    opened
-        .home
-        .create(&opened.authority.chain(), key_pem)
-        .map_err(|error| home_failure("cannot make the authority", &error))?;
+    create(&opened, key_pem, invocation, "cannot make the authority")?;
     let human = format!(
         "Made the authority {}\n{}\nNext: dockseal issue daemon NAME… --out DIR, or all at once: dockseal bootstrap NAME… --client USER\n",
         opened.authority.issuer().subject,

@@ -9,15 +9,16 @@ use clap::Subcommand;
 use dockseal_ca::Endpoint;
 use dockseal_docker::{FilePlan, Role, layout, plan};
 use dockseal_pki::{CertificateRequest, GeneralName, PrivateKey, Signer, SubjectAltName, pem};
-use dockseal_store::{Existing, check_destination, deliver};
+use dockseal_store::{Existing, check_destination};
 use serde::Serialize;
 
 use crate::{
-    authority::{home_failure, open, read_hint, write_failure},
+    authority::{open, read_hint, write_failure},
     endpoint::{Issued, SubjectKey, issue, new_key, no_names, parse_user},
     failure::Failure,
     groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs},
     invocation::Invocation,
+    ledger::Ledger,
     output::{Output, fields},
     report::{CertificateReport, SCHEMA, until},
 };
@@ -95,6 +96,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
             .hint("give a directory with --out DIR, or sign a request with --csr FILE --out -"));
     }
     let ownership = common.owner.resolve()?;
+    let wish = common.leaf.wish()?;
     let request = common.csr.as_deref().map(|path| read_request(path, &what)).transpose()?;
     let endpoint = match &args.endpoint {
         EndpointArgs::Daemon { names, .. } => daemon(names, request.as_ref(), output)?,
@@ -109,9 +111,10 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         Some(request) => SubjectKey::Elsewhere(request.public_key),
         None => SubjectKey::Here(Box::new(new_key(common.leaf.key, output)?)),
     };
-    let issued = issue(&opened, &endpoint, key, &common.leaf, invocation)?;
-    opened.home.record(&issued.certificate).map_err(|error| home_failure(&what, &error))?;
+    let mut ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
+    let issued = issue(&opened.authority, &mut ledger, &endpoint, key, wish, invocation)?;
     if to_stdout {
+        ledger.hand_out(&issued)?;
         for note in &issued.notes {
             output.note(note);
         }
@@ -119,7 +122,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         return Ok(ExitCode::SUCCESS);
     }
     let plan = plan(&issued.bundle, role, ownership);
-    deliver(&plan, &common.out, existing).map_err(|error| write_failure(&what, &error))?;
+    ledger.deliver(&issued, &plan, &common.out, existing, invocation).map_err(|error| error.failure(&what))?;
+    drop(ledger);
     report(role, &issued, &plan, &invocation.absolute(&common.out)?, invocation, output);
     Ok(ExitCode::SUCCESS)
 }

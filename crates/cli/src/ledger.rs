@@ -1,0 +1,275 @@
+//! An authority's inventory in the hands of one run, which has the authority to itself meanwhile.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use dockseal_docker::{FilePlan, Ownership, Role};
+use dockseal_inventory::{
+    Access, CertificateId, Delivered, Destination, Found, GenerationId, Inventory, InventoryError, KeyHolder, Kind,
+    Place, Recorder, Reservation, Run, Signed,
+};
+use dockseal_pki::{Certificate, ExtendedKeyUsage, Fingerprint, SerialNumber};
+use dockseal_store::{Displaced, Existing, Home, HomeLock, WriteError, previous_path, stage};
+
+use crate::{
+    authority::{home_failure, new_serial, read_certificates, write_failure},
+    endpoint::Issued,
+    failure::Failure,
+    invocation::Invocation,
+    output::Output,
+};
+
+const WHAT: &str = "cannot use the authority's inventory";
+
+/// An inventory that this run writes to.
+pub(crate) struct Ledger {
+    pub(crate) inventory: Inventory,
+    /// The issuer that signs.
+    pub(crate) generation: GenerationId,
+    run: Run,
+    /// Nobody else works on the authority meanwhile. None while there is no authority yet.
+    _lock: Option<HomeLock>,
+}
+
+/// Why a bundle was not delivered.
+pub(crate) enum Undelivered {
+    /// The place: something is in the way, or the system refuses.
+    Place(WriteError),
+    /// The inventory.
+    Inventory(Failure),
+}
+
+impl Undelivered {
+    pub(crate) fn failure(self, what: &str) -> Failure {
+        match self {
+            Self::Place(error) => write_failure(what, &error),
+            Self::Inventory(failure) => failure,
+        }
+    }
+}
+
+impl Ledger {
+    /// That of an authority that is being made, in memory until [`Inventory::to_bytes`] is written with the rest of it.
+    pub(crate) fn draft(issuer: &Certificate, invocation: &Invocation) -> Result<Self, Failure> {
+        let mut inventory = Inventory::in_memory().map_err(|error| inventory_failure(WHAT, &error))?;
+        let run = invocation.run();
+        let generation = inventory.as_run(&run).generation(issuer).map_err(|error| inventory_failure(WHAT, &error))?;
+        Ok(Self { inventory, generation, run, _lock: None })
+    }
+
+    /// That of an authority that is there: waits for other runs, and settles what killed ones left open.
+    pub(crate) fn open(
+        home: &Home,
+        issuer: &Certificate,
+        invocation: &Invocation,
+        output: &mut Output,
+    ) -> Result<Self, Failure> {
+        let run = invocation.run();
+        let lock = lock(home, &run, invocation)?;
+        import_old_records(home, issuer, &run, output)?;
+        let failure = |error| inventory_failure(WHAT, &error);
+        let mut inventory = Inventory::open(&home.inventory_path(), Access::Write).map_err(failure)?;
+        let generation = inventory.as_run(&run).generation(issuer).map_err(failure)?;
+        let mut ledger = Self { inventory, generation, run, _lock: Some(lock) };
+        ledger.settle().map_err(failure)?;
+        Ok(ledger)
+    }
+
+    /// Writes on behalf of this run.
+    pub(crate) fn recorder(&mut self) -> Recorder<'_> {
+        self.inventory.as_run(&self.run)
+    }
+
+    /// Takes a serial for one certificate.
+    pub(crate) fn reserve(
+        &mut self,
+        role: Role,
+        name: String,
+        predecessor: Option<CertificateId>,
+    ) -> Result<(CertificateId, SerialNumber), Failure> {
+        let serial = new_serial()?;
+        let reservation = Reservation { generation: self.generation, serial: serial.clone(), role, name, predecessor };
+        let ids = self.recorder().reserve(&[reservation]).map_err(|error| inventory_failure(WHAT, &error))?;
+        let id = ids.first().copied().ok_or_else(|| Failure::trouble(WHAT))?;
+        Ok((id, serial))
+    }
+
+    /// Puts one bundle into a directory and remembers both.
+    pub(crate) fn deliver(
+        &mut self,
+        issued: &Issued,
+        plan: &FilePlan,
+        directory: &Path,
+        existing: Existing,
+        invocation: &Invocation,
+    ) -> Result<(), Undelivered> {
+        let inventory = |error| Undelivered::Inventory(inventory_failure(WHAT, &error));
+        let staged = stage(plan, directory, existing, Displaced::Remove).map_err(Undelivered::Place)?;
+        let place = invocation.place(directory).map_err(Undelivered::Inventory)?;
+        self.signed(issued, &[(place, plan.ownership)]).map_err(inventory)?;
+        if let Err(error) = staged.put_in_place() {
+            self.recorder().taken_back(&[issued.id]).map_err(inventory)?;
+            return Err(Undelivered::Place(error));
+        }
+        let delivered = Delivered { id: issued.id, keeps_previous: false, command_due: false };
+        self.recorder().delivered(&[delivered]).map_err(inventory)
+    }
+
+    /// Remembers a certificate that goes nowhere that we know of: to standard output.
+    pub(crate) fn hand_out(&mut self, issued: &Issued) -> Result<(), Failure> {
+        let delivered = Delivered { id: issued.id, keeps_previous: false, command_due: false };
+        self.signed(issued, &[])
+            .and_then(|()| self.recorder().delivered(&[delivered]))
+            .map_err(|error| inventory_failure(WHAT, &error))
+    }
+
+    fn signed(&mut self, issued: &Issued, places: &[(Place, Ownership)]) -> Result<(), InventoryError> {
+        let key_holder = if issued.bundle.key.is_some() { KeyHolder::Here } else { KeyHolder::Elsewhere };
+        let signed = Signed { id: issued.id, certificate: &issued.certificate, key_holder, places };
+        self.recorder().signed(&[signed])
+    }
+
+    /// Looks at the places to which a killed run was delivering, and remembers what they hold.
+    fn settle(&mut self) -> Result<(), InventoryError> {
+        let open = self.inventory.unfinished()?;
+        // What another machine was doing is that machine's to settle.
+        let ours: Vec<Destination> = open
+            .into_iter()
+            .filter(|destination| {
+                destination.place.kind == Kind::Directory && destination.place.machine == self.run.machine
+            })
+            .collect();
+        let mut ids: Vec<CertificateId> = ours.iter().filter_map(|destination| destination.pending).collect();
+        ids.sort();
+        ids.dedup();
+        for id in ids {
+            let Some(entry) = self.inventory.entry(id)? else { continue };
+            let (there, missing): (Vec<&Destination>, Vec<&Destination>) = ours
+                .iter()
+                .filter(|destination| destination.pending == Some(id))
+                .partition(|destination| leaf_in(&destination.place.path) == Some(entry.fingerprint()));
+            if there.is_empty() {
+                self.recorder().taken_back(&[id])?;
+                continue;
+            }
+            let missing: Vec<_> = missing.iter().map(|destination| destination.id).collect();
+            self.recorder().missed(&missing)?;
+            let mut keeps_previous = true;
+            for destination in there {
+                let before = match destination.certificate {
+                    Some(before) => self.inventory.entry(before)?.map(|entry| entry.fingerprint()),
+                    None => None,
+                };
+                let kept = previous_path(&destination.place.path).ok().and_then(|path| leaf_in(&path));
+                keeps_previous &= before.is_some() && before == kept;
+            }
+            self.recorder().delivered(&[Delivered { id, keeps_previous, command_due: false }])?;
+        }
+        Ok(())
+    }
+}
+
+/// The fingerprint of the certificate in a directory, if there is one that can be read.
+pub(crate) fn leaf_in(directory: &Path) -> Option<Fingerprint> {
+    let path = directory.join(dockseal_docker::layout::CERT_FILE);
+    let bytes = dockseal_store::read(&path).ok()?.bytes;
+    read_certificates(&bytes, &path).ok()?.first().map(Certificate::fingerprint)
+}
+
+/// Opens an authority's inventory for looking alone.
+pub(crate) fn open_to_read(home: &Home) -> Result<Inventory, Failure> {
+    Inventory::open(&home.inventory_path(), Access::Read).map_err(|error| inventory_failure(WHAT, &error))
+}
+
+fn lock(home: &Home, run: &Run, invocation: &Invocation) -> Result<HomeLock, Failure> {
+    let who = format!("{} (process {}, by {} on {})", run.command, std::process::id(), run.user, run.machine_name);
+    home.lock(&who, invocation.patience).map_err(|error| home_failure("cannot work on the authority", &error))
+}
+
+/// An authority of the time before inventories gets one, made of the certificates that it kept.
+fn import_old_records(home: &Home, issuer: &Certificate, run: &Run, output: &mut Output) -> Result<(), Failure> {
+    if home.inventory_path().symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    let records = home.old_records().map_err(|error| home_failure(WHAT, &error))?;
+    // Where there never was a place for them, the inventory was lost: opening it says so.
+    let Some(records) = records else { return Ok(()) };
+    let failure = |error| inventory_failure("cannot make the authority's inventory", &error);
+    let mut inventory = Inventory::in_memory().map_err(failure)?;
+    let mut certificates: Vec<(Certificate, Role, String)> = Vec::new();
+    for (path, file) in records {
+        let found = read_certificates(&file.bytes, &path)?.into_iter().next();
+        certificates.extend(found.and_then(|certificate| {
+            let (role, name) = role_and_name(&certificate)?;
+            (role != Role::Authority && certificate.is_signed_by(issuer)).then_some((certificate, role, name))
+        }));
+    }
+    let mut recorder = inventory.as_run(run);
+    let generation = recorder.generation(issuer).map_err(failure)?;
+    let found: Vec<Found<'_>> = certificates
+        .iter()
+        .map(|(certificate, role, name)| Found {
+            generation,
+            role: *role,
+            name: name.clone(),
+            certificate,
+            key_holder: KeyHolder::Elsewhere,
+            place: None,
+        })
+        .collect();
+    recorder.found(&found).map_err(failure)?;
+    let bytes = inventory.to_bytes().map_err(failure)?;
+    home.add_inventory(&bytes).map_err(|error| home_failure("cannot make the authority's inventory", &error))?;
+    output.note(&format!(
+        "made an inventory of the {} certificates that were issued before there was one; \
+         dockseal inventory rebuild DIR… finds where they are",
+        found.len()
+    ));
+    Ok(())
+}
+
+/// What a certificate is for, and the main name it goes by: the user, or a daemon's first name.
+pub(crate) fn role_and_name(certificate: &Certificate) -> Option<(Role, String)> {
+    let has =
+        |usage: &ExtendedKeyUsage| certificate.extended_key_usage.as_ref().is_some_and(|usages| usages.contains(usage));
+    let common_name = certificate.subject.common_name();
+    let first_name = || certificate.names.first().map(crate::endpoint::plain);
+    match (certificate.is_ca(), has(&ExtendedKeyUsage::ServerAuth), has(&ExtendedKeyUsage::ClientAuth)) {
+        (true, ..) => Some((Role::Authority, common_name.unwrap_or_else(|| certificate.subject.to_string()))),
+        (false, true, _) => first_name().or(common_name).map(|name| (Role::Daemon, name)),
+        (false, false, true) => common_name.map(|name| (Role::Client, name)),
+        (false, false, false) => None,
+    }
+}
+
+/// What to do about an inventory that cannot be used.
+pub(crate) fn inventory_failure(what: &str, error: &InventoryError) -> Failure {
+    let failure = Failure::trouble(what).cause(error);
+    match error {
+        InventoryError::Missing { .. } | InventoryError::Damaged { .. } => failure.hint(
+            "bring it back from a copy, or make it again from the certificates that are there: dockseal inventory rebuild DIR…",
+        ),
+        InventoryError::Newer { .. } => failure.hint("use the newer dockseal; nothing was changed"),
+        InventoryError::Busy { .. } => failure.hint("see who has it open, and run this again"),
+        InventoryError::ReadOnly { .. } => failure.hint("run it as the authority's owner, where it can be written"),
+        InventoryError::Full { .. } => failure.hint("free some space and run it again; nothing was left half-written"),
+        InventoryError::Sqlite { .. } => failure.hint("look at the file and its disk; dockseal inventory check reads all of it"),
+    }
+}
+
+/// Where `path` really is, as far as it exists, so that one place has one name.
+pub(crate) fn resolved(path: &Path) -> PathBuf {
+    let mut rest = Vec::new();
+    for ancestor in path.ancestors() {
+        if let Ok(real) = ancestor.canonicalize() {
+            return rest.iter().rev().fold(real, |path, name| path.join(name));
+        }
+        rest.extend(ancestor.file_name());
+    }
+    path.to_owned()
+}
+
+/// How long a run waits for another one, unless `--wait` says otherwise.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
