@@ -139,18 +139,25 @@ fn the_authoritys_home() {
 
 #[test]
 fn issued_certificates_are_kept() {
-    require!("openssl");
+    require!("openssl", "python3");
     let sandbox = with_authority();
     let _ = sandbox.dockseal(["issue", "client", "a", "--out", "a", "--no-passphrase"]).run().success();
     let serial = sandbox.openssl(["x509", "-noout", "-serial", "-in", "a/cert.pem"]);
     let serial = serial.trim().strip_prefix("serial=").unwrap().to_lowercase();
-    let of_ca = crate::home(&sandbox).join("ca.pem");
-    let of_ca = sandbox.openssl(["x509", "-noout", "-serial", "-in", of_ca.to_str().unwrap()]);
-    let of_ca = of_ca.trim().strip_prefix("serial=").unwrap().to_lowercase();
-    // The authority issued itself, too.
-    let mut expected = [format!("./{serial}.pem"), format!("./{of_ca}.pem")];
-    expected.sort();
-    assert_eq!(tree(&crate::home(&sandbox).join("issued")).paths(), expected);
+    let kept = sandbox.inventory("SELECT serial, role, name, state, der FROM certificate");
+    let der = sandbox.openssl(["x509", "-in", "a/cert.pem", "-outform", "DER", "-out", "a.der"]);
+    assert_eq!(der, "");
+    let der: String =
+        std::fs::read(sandbox.path("a.der")).unwrap().iter().map(|octet| format!("{octet:02x}")).collect();
+    assert_eq!(kept, [format!("{serial}\tclient\ta\tissued\t{der}")]);
+    let place: String = sandbox.path("a").as_os_str().as_encoded_bytes().iter().map(|o| format!("{o:02x}")).collect();
+    assert_eq!(sandbox.inventory("SELECT place, certificate, pending FROM destination"), [format!("{place}\t1\tNone")]);
+    // Nothing secret is in there.
+    let key = std::fs::read_to_string(sandbox.path("a/key.pem")).unwrap();
+    let inventory = std::fs::read(crate::home(&sandbox).join("inventory.db")).unwrap();
+    let line = key.lines().nth(1).unwrap().as_bytes();
+    assert!(!inventory.windows(line.len()).any(|window| window == line));
+    assert!(!inventory.windows(11).any(|window| window == b"PRIVATE KEY"));
 }
 
 #[test]

@@ -79,6 +79,22 @@ impl Sandbox {
         self.program(crate::dockseal_binary()).args(args)
     }
 
+    /// What a query finds in the inventory of the authority in this sandbox's HOME, read by Python's SQLite: a line for
+    /// each row, its values separated by tabs, octets in hexadecimal.
+    ///
+    /// # Panics
+    /// When there is none, or the query fails.
+    #[track_caller]
+    #[must_use]
+    pub fn inventory(&self, sql: &str) -> Vec<String> {
+        const SCRIPT: &str = "import sqlite3, sys\n\
+            rows = sqlite3.connect('file:' + sys.argv[1] + '?mode=rw', uri=True).execute(sys.argv[2])\n\
+            for row in rows: print(*(v.hex() if isinstance(v, bytes) else v for v in row), sep='\\t')";
+        let file = self.root().join("home/.local/share/dockseal/inventory.db");
+        let ran = self.program("python3").args(["-c", SCRIPT]).arg(file).arg(sql).run().success();
+        ran.stdout.lines().map(str::to_owned).collect()
+    }
+
     /// `openssl` with these arguments, which must succeed; its standard output.
     ///
     /// # Panics

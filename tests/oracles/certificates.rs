@@ -34,7 +34,7 @@ fn authority_certificates() {
         let text = text(&sandbox, ca);
         assert_eq!(
             extension(&text, "X509v3 Basic Constraints").unwrap(),
-            ["X509v3 Basic Constraints: critical", "CA:TRUE, pathlen:0"],
+            ["X509v3 Basic Constraints: critical", "CA:TRUE, pathlen:1"],
             "{text}"
         );
         assert_eq!(

@@ -18,6 +18,11 @@ use crate::{
 /// id-at-serialNumber (X.520): what makes an authority's name its own.
 const SERIAL_NUMBER: &[u64] = &[2, 5, 4, 5];
 
+/// One certificate between an authority and a leaf: the cross-certificate of its successor, without which nobody could
+/// roll over to a new authority one endpoint at a time. Go counts it although it is an issuer's own (crypto/x509 verify.go
+/// isValid, TooManyIntermediates).
+const PATH_LENGTH: u8 = 1;
+
 /// What a new authority is to be.
 #[derive(Clone, Debug)]
 pub struct AuthorityRequest {
@@ -151,7 +156,7 @@ impl Authority {
         let mut params = parameters(&issuance.serial, validity);
         params.distinguished_name.push(DnType::CommonName, name);
         params.distinguished_name.push(DnType::CustomDnType(SERIAL_NUMBER.to_vec()), DnValue::PrintableString(unique));
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(PATH_LENGTH));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.name_constraints = name_constraints(&request.permitted);
         params.use_authority_key_identifier_extension = true;

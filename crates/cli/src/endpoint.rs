@@ -1,6 +1,6 @@
 //! From what was typed to a signed and judged bundle: what `issue` and `bootstrap` share.
 
-use dockseal_ca::{Authority, Endpoint, Issuance, Profile, ProfileConfig, Refusal, Request};
+use dockseal_ca::{Authority, Endpoint, Issuance, Profile, ProfileConfig, Refusal, Request, Template};
 use dockseal_docker::Role;
 use dockseal_inventory::CertificateId;
 use dockseal_pki::{
@@ -10,6 +10,7 @@ use dockseal_pki::{
 use ring::rand::SystemRandom;
 
 use crate::{
+    authority::new_serial,
     detect,
     failure::Failure,
     groups::{LeafArgs, parse_lifetime},
@@ -146,52 +147,72 @@ pub(crate) fn name_of(endpoint: &Endpoint) -> String {
     }
 }
 
-/// Signs for an endpoint, with a serial that was taken for it, and has the result judged.
-pub(crate) fn issue(
+/// What may be signed, and the key that it is for.
+pub(crate) struct Permitted {
+    pub(crate) endpoint: Endpoint,
+    template: Template,
+    key: Option<PrivateKey>,
+}
+
+/// Asks whether an endpoint may have a certificate. Nothing is changed by it.
+pub(crate) fn permit(
     authority: &Authority,
-    ledger: &mut Ledger,
     endpoint: &Endpoint,
     key: SubjectKey,
     wish: Wish,
     invocation: &Invocation,
-) -> Result<Issued, Failure> {
-    let (id, serial) = ledger.reserve(endpoint.role(), name_of(endpoint), None)?;
-    let signed = sign(authority, endpoint, key, wish, serial, invocation)?;
-    Ok(Issued { id, certificate: signed.certificate, bundle: signed.bundle, notes: signed.notes })
+) -> Result<Permitted, Failure> {
+    let (public_key, key) = match key {
+        SubjectKey::Here(key) => (key.public_key().clone(), Some(*key)),
+        SubjectKey::Elsewhere(public_key) => (public_key, None),
+    };
+    let request = Request { endpoint: endpoint.clone(), public_key, lifetime: wish.lifetime };
+    let issuance = Issuance { now: invocation.now, serial: new_serial()? };
+    let template = profile(endpoint.role(), wish.allow_long_lifetime)
+        .and_then(|profile| profile.permit(request, authority.issuer(), issuance))
+        .map_err(|refusal| refusal_failure(&cannot_issue(endpoint.role()), &refusal))?;
+    Ok(Permitted { endpoint: endpoint.clone(), template, key })
 }
 
-/// What [`sign`] made.
+impl Permitted {
+    /// The serial that is to be signed with.
+    pub(crate) fn serial(&self) -> &SerialNumber {
+        self.template.serial()
+    }
+
+    /// Takes the serial, signs, and has the result judged.
+    pub(crate) fn issue(
+        self,
+        authority: &Authority,
+        ledger: &mut Ledger,
+        predecessor: Option<CertificateId>,
+        invocation: &Invocation,
+    ) -> Result<Issued, Failure> {
+        let id = ledger.reserve(&self, predecessor)?;
+        let signed = self.sign(authority, invocation)?;
+        Ok(Issued { id, certificate: signed.certificate, bundle: signed.bundle, notes: signed.notes })
+    }
+
+    /// Signs, and has the result judged.
+    pub(crate) fn sign(self, authority: &Authority, invocation: &Invocation) -> Result<SignedBundle, Failure> {
+        let what = cannot_issue(self.endpoint.role());
+        let mut notes: Vec<String> = self.template.notes.iter().map(ToString::to_string).collect();
+        let certificate = authority.sign(self.template).map_err(|error| Failure::trouble(what.clone()).cause(error))?;
+        let bundle = authority.bundle(certificate.clone(), self.key);
+        notes.extend(judgement::of_bundle(&bundle, &self.endpoint, invocation.now, &what)?);
+        Ok(SignedBundle { certificate, bundle, notes })
+    }
+}
+
+/// What [`Permitted::sign`] made.
 pub(crate) struct SignedBundle {
     pub(crate) certificate: Certificate,
     pub(crate) bundle: Bundle,
     pub(crate) notes: Vec<String>,
 }
 
-/// Signs for an endpoint and has the result judged.
-pub(crate) fn sign(
-    authority: &Authority,
-    endpoint: &Endpoint,
-    key: SubjectKey,
-    wish: Wish,
-    serial: SerialNumber,
-    invocation: &Invocation,
-) -> Result<SignedBundle, Failure> {
-    let role = endpoint.role();
-    let what = format!("cannot issue the {role} certificate");
-    let (public_key, key) = match key {
-        SubjectKey::Here(key) => (key.public_key().clone(), Some(*key)),
-        SubjectKey::Elsewhere(public_key) => (public_key, None),
-    };
-    let request = Request { endpoint: endpoint.clone(), public_key, lifetime: wish.lifetime };
-    let issuance = Issuance { now: invocation.now, serial };
-    let template = profile(role, wish.allow_long_lifetime)
-        .and_then(|profile| profile.permit(request, authority.issuer(), issuance))
-        .map_err(|refusal| refusal_failure(&what, &refusal))?;
-    let mut notes: Vec<String> = template.notes.iter().map(ToString::to_string).collect();
-    let certificate = authority.sign(template).map_err(|error| Failure::trouble(what.clone()).cause(error))?;
-    let bundle = authority.bundle(certificate.clone(), key);
-    notes.extend(judgement::of_bundle(&bundle, endpoint, invocation.now, &what)?);
-    Ok(SignedBundle { certificate, bundle, notes })
+fn cannot_issue(role: Role) -> String {
+    format!("cannot issue the {role} certificate")
 }
 
 /// A name without its kind.

@@ -10,12 +10,12 @@ use dockseal_inventory::{
     Access, CertificateId, Delivered, Destination, Found, GenerationId, Inventory, InventoryError, KeyHolder, Kind,
     Place, Recorder, Reservation, Run, Signed,
 };
-use dockseal_pki::{Certificate, ExtendedKeyUsage, Fingerprint, SerialNumber};
+use dockseal_pki::{Certificate, ExtendedKeyUsage, Fingerprint};
 use dockseal_store::{Displaced, Existing, Home, HomeLock, WriteError, previous_path, stage};
 
 use crate::{
-    authority::{home_failure, new_serial, read_certificates, write_failure},
-    endpoint::Issued,
+    authority::{home_failure, read_certificates, write_failure},
+    endpoint::{Issued, Permitted, name_of},
     failure::Failure,
     invocation::Invocation,
     output::Output,
@@ -82,18 +82,21 @@ impl Ledger {
         self.inventory.as_run(&self.run)
     }
 
-    /// Takes a serial for one certificate.
+    /// Takes the serial of what may be signed.
     pub(crate) fn reserve(
         &mut self,
-        role: Role,
-        name: String,
+        permitted: &Permitted,
         predecessor: Option<CertificateId>,
-    ) -> Result<(CertificateId, SerialNumber), Failure> {
-        let serial = new_serial()?;
-        let reservation = Reservation { generation: self.generation, serial: serial.clone(), role, name, predecessor };
+    ) -> Result<CertificateId, Failure> {
+        let reservation = Reservation {
+            generation: self.generation,
+            serial: permitted.serial().clone(),
+            role: permitted.endpoint.role(),
+            name: name_of(&permitted.endpoint),
+            predecessor,
+        };
         let ids = self.recorder().reserve(&[reservation]).map_err(|error| inventory_failure(WHAT, &error))?;
-        let id = ids.first().copied().ok_or_else(|| Failure::trouble(WHAT))?;
-        Ok((id, serial))
+        ids.first().copied().ok_or_else(|| Failure::trouble(WHAT))
     }
 
     /// Puts one bundle into a directory and remembers both.

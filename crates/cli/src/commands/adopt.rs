@@ -7,10 +7,8 @@ use dockseal_pki::{Certificate, KeyAlgorithm, UserName};
 
 use super::init::{describe, wire};
 use crate::{
-    authority::{
-        Opened, authority_failure, create, home_failure, key_pem, new_serial, read_certificates, read_hint, read_key,
-    },
-    endpoint::{SubjectKey, Wish, new_key, sign},
+    authority::{Opened, authority_failure, create, home_failure, key_pem, read_certificates, read_hint, read_key},
+    endpoint::{SubjectKey, Wish, new_key, permit},
     failure::Failure,
     groups::PassphraseArgs,
     invocation::Invocation,
@@ -106,7 +104,8 @@ fn try_out(opened: &Opened, invocation: &Invocation, output: &mut Output) -> Res
     let key = new_key(KeyAlgorithm::P256, output)?;
     let wish = Wish { lifetime: None, allow_long_lifetime: false };
     let key = SubjectKey::Here(Box::new(key));
-    sign(&opened.authority, &Endpoint::Client { user }, key, wish, new_serial()?, invocation)
+    permit(&opened.authority, &Endpoint::Client { user }, key, wish, invocation)
+        .and_then(|permitted| permitted.sign(&opened.authority, invocation))
         .map(drop)
         .map_err(|failure| Failure { what: "cannot adopt the authority".to_owned(), ..failure })
 }

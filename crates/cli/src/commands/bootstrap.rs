@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::{init::AuthorityArgs, issue::check_not_here};
 use crate::{
     authority::{home_failure, prepare, read, read_certificates, unlock, write_failure},
-    endpoint::{Issued, SubjectKey, issue, new_key, no_names, parse_user, plain},
+    endpoint::{Issued, Permitted, SubjectKey, new_key, no_names, parse_user, permit, plain},
     failure::Failure,
     groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs, key_word},
     invocation::Invocation,
@@ -163,6 +163,7 @@ enum Attempt {
 fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut Output) -> Result<Attempt, Failure> {
     let home = invocation.home()?;
     let ownership = args.owner.resolve()?;
+    let wish = args.leaf.wish()?;
     for directory in wanted.iter().map(|wanted| wanted.directory.as_path()).chain([home.path()]) {
         remove_stale(directory).map_err(|error| write_failure(WHAT, &error))?;
     }
@@ -188,28 +189,38 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
         (opened, Some(key_pem), kept)
     };
 
+    // All that may be refused comes before anything is changed.
+    let permitted: Vec<Result<Outcome, Permitted>> = wanted
+        .iter()
+        .zip(kept)
+        .map(|(wanted, kept)| match kept {
+            Some(kept) => Ok(Ok(kept)),
+            None => {
+                let names = file_names(wanted.endpoint.role());
+                check_destination(&names, &wanted.directory, existing).or_else(|error| match error {
+                    // Somebody was faster, perhaps: delivering will tell.
+                    WriteError::AlreadyThere { .. } => Ok(()),
+                    error => Err(write_failure(WHAT, &error)),
+                })?;
+                let key = SubjectKey::Here(Box::new(new_key(args.leaf.key, output)?));
+                permit(&opened.authority, &wanted.endpoint, key, wish, invocation).map(Err)
+            }
+        })
+        .collect::<Result<_, Failure>>()?;
     let issuer = opened.authority.issuer();
     let mut ledger = match new_key_pem {
         Some(_) => Ledger::draft(issuer, invocation)?,
         None => Ledger::open(&opened.home, issuer, invocation, output)?,
     };
-    let wish = args.leaf.wish()?;
     let mut outcomes = Vec::new();
-    for (wanted, kept) in wanted.iter().zip(kept) {
-        outcomes.push(match kept {
-            Some(kept) => kept,
-            None => {
-                let key = SubjectKey::Here(Box::new(new_key(args.leaf.key, output)?));
-                let issued = issue(&opened.authority, &mut ledger, &wanted.endpoint, key, wish, invocation)?;
+    for (wanted, permitted) in wanted.iter().zip(permitted) {
+        outcomes.push(match permitted {
+            Ok(kept) => kept,
+            Err(permitted) => {
+                let issued = permitted.issue(&opened.authority, &mut ledger, None, invocation)?;
                 let mut plan = plan(&issued.bundle, wanted.endpoint.role(), ownership);
                 if wanted.endpoint.role() == Role::Daemon {
                     plan.files.extend(configuration());
-                }
-                match check_destination(&plan.names(), &wanted.directory, existing) {
-                    Err(error @ WriteError::AlreadyThere { .. }) => {
-                        return Ok(Attempt::SomebodyWasFaster(write_failure(WHAT, &error)));
-                    }
-                    other => other.map_err(|error| write_failure(WHAT, &error))?,
                 }
                 Outcome::Made(Box::new(issued), plan)
             }
@@ -323,6 +334,15 @@ fn keep_one(
         output.warn(&format!("{} can be read by everybody (mode {:04o}); chmod it", path.display(), key_file.mode));
     }
     Ok(Some(Outcome::Kept(Box::new(leaf), notes)))
+}
+
+/// What a bundle brings at the top of its directory.
+fn file_names(role: Role) -> Vec<&'static str> {
+    let mut names = vec![layout::CA_FILE, layout::CERT_FILE, layout::KEY_FILE];
+    if role == Role::Daemon {
+        names.extend([layout::DAEMON_JSON_FILE, "docker.service.d"]);
+    }
+    names
 }
 
 fn configuration() -> [PlannedFile; 2] {

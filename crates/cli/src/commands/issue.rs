@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::{
     authority::{open, read_hint, write_failure},
-    endpoint::{Issued, SubjectKey, issue, new_key, no_names, parse_user},
+    endpoint::{Issued, SubjectKey, new_key, no_names, parse_user, permit},
     failure::Failure,
     groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs},
     invocation::Invocation,
@@ -111,8 +111,9 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         Some(request) => SubjectKey::Elsewhere(request.public_key),
         None => SubjectKey::Here(Box::new(new_key(common.leaf.key, output)?)),
     };
+    let permitted = permit(&opened.authority, &endpoint, key, wish, invocation)?;
     let mut ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
-    let issued = issue(&opened.authority, &mut ledger, &endpoint, key, wish, invocation)?;
+    let issued = permitted.issue(&opened.authority, &mut ledger, None, invocation)?;
     if to_stdout {
         ledger.hand_out(&issued)?;
         for note in &issued.notes {
