@@ -6,10 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dockseal_docker::version::Version;
 use rustls::Error as TlsError;
 
 use crate::{
-    Handshake, Identity, Target,
+    Handshake, Identity, Proxy, Target,
     http::{Conversation, NotHttp, Reply},
     tls::{Failed, Session},
     wire::Wire,
@@ -33,6 +34,8 @@ pub enum Offer {
 pub enum Phase {
     /// The TCP connection.
     Connect,
+    /// The proxy is asked for the way on.
+    Proxy,
     /// The TLS handshake.
     Handshake,
     /// The request and its answer.
@@ -64,6 +67,15 @@ pub enum Trouble {
         /// The alert as RFC 8446 section 6 spells it, e.g. `bad_certificate`.
         name: String,
     },
+    /// The proxy does not let the connection through.
+    ProxyRefused {
+        /// Its status code, anything but 200.
+        status: u16,
+        /// Its words.
+        reason: String,
+    },
+    /// The proxy did not answer in HTTP.
+    ProxyNotHttp,
     /// What came is no TLS at all; see [`Attempt::banner`].
     NotTls,
     /// What came breaks the rules of TLS.
@@ -74,6 +86,20 @@ pub enum Trouble {
     TooMuch,
     /// Something here, not there.
     Local(String),
+}
+
+impl Trouble {
+    pub(crate) fn of_io(error: &io::Error, phase: Phase) -> Self {
+        use io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::TimedOut | Kind::WouldBlock => Self::Silent { phase },
+            Kind::UnexpectedEof => Self::Closed { phase },
+            Kind::ConnectionRefused => Self::Reset { phase },
+            Kind::FileTooLarge => Self::TooMuch,
+            _ if is_torn_down(error) => Self::Reset { phase },
+            _ => Self::Local(error.to_string()),
+        }
+    }
 }
 
 /// What one connection showed.
@@ -110,7 +136,11 @@ impl Attempt {
 pub(crate) struct Course<'p> {
     pub(crate) offer: Offer,
     pub(crate) target: &'p Target,
+    /// Where the connection goes: to the target, or to the proxy.
     pub(crate) address: SocketAddr,
+    pub(crate) proxy: Option<&'p Proxy>,
+    /// The docker whose offer is made.
+    pub(crate) docker: Version,
     pub(crate) identity: Option<&'p Identity>,
     /// When the probe began.
     pub(crate) started: Instant,
@@ -133,7 +163,7 @@ impl Course<'_> {
             },
         };
         match connected {
-            Err(error) => attempt.trouble = Some(trouble_of_io(&error, Phase::Connect)),
+            Err(error) => attempt.trouble = Some(Trouble::of_io(&error, Phase::Connect)),
             Ok(stream) => {
                 let mut wire = Wire::new(stream, end);
                 if let Err(trouble) = self.talk(&mut wire, &mut attempt) {
@@ -168,8 +198,12 @@ impl Course<'_> {
         if self.offer == Offer::Plain {
             return self.converse(&mut Channel::Plain(wire), attempt);
         }
-        let mut session =
-            Session::new(self.offer, self.target, self.identity).map_err(|error| Trouble::Local(error.to_string()))?;
+        if let Some(proxy) = self.proxy {
+            proxy.open_tunnel(wire, self.target)?;
+            wire.deadline = self.step_end();
+        }
+        let mut session = Session::new(self.offer, self.docker, self.target, self.identity)
+            .map_err(|error| Trouble::Local(error.to_string()))?;
         let shaken = session.shake_hands(wire);
         attempt.handshake = Some(session.seen());
         shaken.map_err(|failed| trouble_of(failed, Phase::Handshake, wire))?;
@@ -180,7 +214,8 @@ impl Course<'_> {
     }
 
     fn converse(&self, channel: &mut Channel<'_>, attempt: &mut Attempt) -> Result<(), Trouble> {
-        let mut conversation = Conversation::new(self.target.authority());
+        let mut conversation =
+            Conversation::new(self.target.authority(), self.proxy.filter(|_| self.offer == Offer::Plain));
         channel.wire().deadline = self.step_end();
         let ping = conversation.get("/_ping", channel)?;
         let goes_on = ping.status == 200 && !ping.is_last;
@@ -240,21 +275,9 @@ fn is_torn_down(error: &io::Error) -> bool {
     matches!(error.kind(), Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::NotConnected)
 }
 
-fn trouble_of_io(error: &io::Error, phase: Phase) -> Trouble {
-    use io::ErrorKind as Kind;
-    match error.kind() {
-        Kind::TimedOut | Kind::WouldBlock => Trouble::Silent { phase },
-        Kind::UnexpectedEof => Trouble::Closed { phase },
-        Kind::ConnectionRefused => Trouble::Reset { phase },
-        Kind::FileTooLarge => Trouble::TooMuch,
-        _ if is_torn_down(error) => Trouble::Reset { phase },
-        _ => Trouble::Local(error.to_string()),
-    }
-}
-
 fn trouble_of(failed: Failed, phase: Phase, wire: &Wire) -> Trouble {
     match failed {
-        Failed::Io(error) => trouble_of_io(&error, phase),
+        Failed::Io(error) => Trouble::of_io(&error, phase),
         Failed::Tls(TlsError::AlertReceived(alert)) => Trouble::Alert { phase, name: alert_name(alert) },
         Failed::Tls(_) if !is_tls(&wire.banner) => Trouble::NotTls,
         Failed::Tls(error) => Trouble::BrokenTls(error.to_string()),

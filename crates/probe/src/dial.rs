@@ -44,7 +44,7 @@ pub(crate) fn resolve(target: &Target, limit: Duration) -> Result<Vec<SocketAddr
     Ok(addresses)
 }
 
-type Dialled = (Vec<(SocketAddr, Connecting)>, SocketAddr, TcpStream);
+pub(crate) type Dialled = (Vec<(SocketAddr, Connecting)>, SocketAddr, TcpStream);
 
 /// A connection to one of the addresses, and what came of the others.
 pub(crate) fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<Dialled, ProbeError> {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::attempt::{Channel, Trouble};
+use crate::{
+    Proxy,
+    attempt::{Channel, Trouble},
+};
 
 /// The most that a head may have, in bytes; Go's client takes 1 MiB by default, a daemon sends some 300.
 const MOST_HEAD: usize = 64 << 10;
@@ -45,21 +48,28 @@ pub(crate) struct NotHttp;
 /// Requests and answers on one connection.
 pub(crate) struct Conversation {
     authority: String,
+    /// What goes before a path, and a header more: where a proxy takes the request (RFC 9112 section 3.2.2).
+    prefix: String,
+    more: String,
     /// What came and belongs to no answer yet.
     rest: Vec<u8>,
 }
 
 impl Conversation {
-    pub(crate) fn new(authority: String) -> Self {
-        Self { authority, rest: Vec::new() }
+    pub(crate) fn new(authority: String, proxy: Option<&Proxy>) -> Self {
+        let prefix = proxy.map_or_else(String::new, |_| format!("http://{authority}"));
+        let more = proxy.map_or_else(String::new, Proxy::authorization_line);
+        Self { authority, prefix, more, rest: Vec::new() }
     }
 
     /// Asks for `path` and reads the answer.
     pub(crate) fn get(&mut self, path: &str, channel: &mut Channel<'_>) -> Result<Reply, Trouble> {
         let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: dockseal/{}\r\n\r\n",
+            "GET {}{path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: dockseal/{}\r\n{}\r\n",
+            self.prefix,
             self.authority,
-            env!("CARGO_PKG_VERSION")
+            env!("CARGO_PKG_VERSION"),
+            self.more
         );
         channel.send(request.as_bytes())?;
         for _ in 0..=MOST_PROVISIONAL {

@@ -8,13 +8,16 @@
 //! are counted from the call.
 //!
 //! Sources: docker/cli v29.7.2 opts/hosts.go, moby v29.7.2 client/request.go (what is asked), Go crypto/tls common.go
-//! (`CertificateRequestInfo.SupportsCertificate`: when a certificate is withheld), net/dial.go (several addresses).
+//! (`CertificateRequestInfo.SupportsCertificate`: when a certificate is withheld), net/dial.go (several addresses); see
+//! also the modules proxy and signing.
 
 mod attempt;
 mod dial;
 mod http;
 mod identity;
 mod proof;
+mod proxy;
+mod signing;
 mod tls;
 mod wire;
 
@@ -26,9 +29,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dockseal_docker::version::Version;
+
 pub use attempt::{Attempt, Offer, Phase, Trouble};
 pub use http::Reply;
 pub use identity::{Identity, UnusableKey};
+pub use proxy::{Proxy, ProxyVariables, Routes};
 pub use tls::{ClientCertificate, Handshake, Proof, TlsVersion};
 
 use crate::attempt::Course;
@@ -79,7 +85,7 @@ impl Limits {
 pub struct Observation {
     /// The addresses of the host in the order in which they are tried, and what came of connecting to each.
     pub addresses: Vec<(SocketAddr, Connecting)>,
-    /// The address that was talked to.
+    /// The address that was talked to: of the target, or of the proxy on the way to it.
     pub dialled: SocketAddr,
     /// What was tried there.
     pub attempts: Vec<Attempt>,
@@ -119,6 +125,8 @@ pub enum ProbeError {
         /// Each address and why not; at least one.
         addresses: Vec<(SocketAddr, io::Error)>,
     },
+    /// The proxy for TLS is of a kind that is not spoken here.
+    UnspokenProxy(Proxy),
 }
 
 impl fmt::Display for ProbeError {
@@ -129,6 +137,9 @@ impl fmt::Display for ProbeError {
                 [(address, _)] => write!(f, "{address} takes no connection"),
                 _ => write!(f, "none of {} addresses takes a connection", addresses.len()),
             },
+            Self::UnspokenProxy(proxy) => {
+                write!(f, "{proxy} is a proxy of a kind that docker speaks to and this program does not")
+            }
         }
     }
 }
@@ -138,34 +149,57 @@ impl Error for ProbeError {
         match self {
             Self::Unresolved { source, .. } => Some(source),
             Self::Unreachable { addresses } => addresses.first().map(|(_, error)| error as _),
+            Self::UnspokenProxy(_) => None,
         }
     }
+}
+
+/// Who dials, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Dialler<'d> {
+    /// The client's certificate, where there is one.
+    pub identity: Option<&'d Identity>,
+    /// The proxies on the way.
+    pub routes: Routes,
+    /// The docker whose offer is made.
+    pub docker: Version,
 }
 
 /// Dials `target` and tries everything that can be tried with this identity.
 ///
 /// # Errors
-/// When the name does not resolve or nothing takes a connection. Everything after that is an [`Observation`].
-pub fn probe(target: &Target, identity: Option<&Identity>, limits: Limits) -> Result<Observation, ProbeError> {
+/// When the name does not resolve or nothing takes a connection, the target's or that of the proxy for TLS. Everything
+/// after that is an [`Observation`].
+pub fn probe(target: &Target, dialler: &Dialler<'_>, limits: Limits) -> Result<Observation, ProbeError> {
     let started = Instant::now();
+    let Dialler { identity, routes, docker } = dialler;
+    let deadline = started + limits.overall;
     let course = |offer, address| Course {
         offer,
         target,
         address,
+        proxy: if offer == Offer::Plain { routes.plain.as_ref() } else { routes.tls.as_ref() },
+        docker: *docker,
         identity: identity.filter(|_| offer == Offer::WithCertificate),
         started,
-        deadline: started + limits.overall,
+        deadline,
         step: limits.step,
     };
-    let addresses = match target.address() {
-        Some(address) => vec![SocketAddr::new(address, target.port)],
-        None => dial::resolve(target, limits.step)?,
-    };
-    let (addresses, dialled, first) = dial::connect(&addresses, limits.step)?;
+    let (addresses, dialled, first) = reach(target, routes.tls.as_ref(), limits)?;
 
-    let mut offers = vec![Offer::Plain, Offer::Tls13, Offer::Tls12];
+    let mut offers = vec![Offer::Tls13, Offer::Tls12];
     offers.extend(identity.map(|_| Offer::WithCertificate));
-    let courses: Vec<Course<'_>> = offers.into_iter().map(|offer| course(offer, dialled)).collect();
+    let mut courses: Vec<Course<'_>> = offers.into_iter().map(|offer| course(offer, dialled)).collect();
+    // Plain HTTP may take another way.
+    let mut lost = None;
+    if routes.plain == routes.tls {
+        courses.insert(0, course(Offer::Plain, dialled));
+    } else {
+        match reach(target, routes.plain.as_ref(), limits) {
+            Ok((_, address, _)) => courses.insert(0, course(Offer::Plain, address)),
+            Err(error) => lost = Some(course(Offer::Plain, dialled).given_up(&error.to_string())),
+        }
+    }
     let mut attempts = all_at_once(&courses, first);
 
     // A server that serves one connection at a time lets the others wait: those are tried again, alone.
@@ -179,7 +213,21 @@ pub fn probe(target: &Target, identity: Option<&Identity>, limits: Limits) -> Re
             }
         }
     }
+    attempts.extend(lost);
     Ok(Observation { addresses, dialled, attempts })
+}
+
+/// A connection to one of the addresses of the target, or of the proxy, and what came of the others.
+fn reach(target: &Target, proxy: Option<&Proxy>, limits: Limits) -> Result<dial::Dialled, ProbeError> {
+    if let Some(proxy) = proxy.filter(|proxy| !proxy.is_spoken()) {
+        return Err(ProbeError::UnspokenProxy(proxy.clone()));
+    }
+    let host = proxy.map_or(target, |proxy| &proxy.address);
+    let addresses = match host.address() {
+        Some(address) => vec![SocketAddr::new(address, host.port)],
+        None => dial::resolve(host, limits.step)?,
+    };
+    dial::connect(&addresses, limits.step)
 }
 
 /// Runs every course in a thread of its own; the last gets the connection that there is.

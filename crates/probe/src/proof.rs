@@ -6,7 +6,7 @@ use dockseal_pki::{Certificate, PublicKey, PublicKeyAlgorithm as Kind};
 use ring::{digest, signature as with_ring};
 use rustls::{DigitallySignedStruct, SignatureScheme as Scheme};
 
-use crate::Proof;
+use crate::{Proof, signing};
 
 /// Whether `signed` was made over `message` with the key of the certificate.
 pub(crate) fn check(message: &[u8], certificate: &[u8], signed: &DigitallySignedStruct) -> Proof {
@@ -42,6 +42,7 @@ fn is_signed(message: &[u8], key: &PublicKey, scheme: Scheme, signature: &[u8]) 
         (Kind::Rsa { bits: 2048..=8192 }, Scheme::RSA_PKCS1_SHA256) => &with_ring::RSA_PKCS1_2048_8192_SHA256,
         (Kind::Rsa { bits: 2048..=8192 }, Scheme::RSA_PKCS1_SHA384) => &with_ring::RSA_PKCS1_2048_8192_SHA384,
         (Kind::Rsa { bits: 2048..=8192 }, Scheme::RSA_PKCS1_SHA512) => &with_ring::RSA_PKCS1_2048_8192_SHA512,
+        (Kind::Rsa { .. }, _) => return signing::is_signed_by_rsa(message, key.bits(), scheme, signature),
         _ => return None,
     };
     Some(with_ring::UnparsedPublicKey::new(algorithm, key.bits()).verify(message, signature).is_ok())

@@ -5,9 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use dockseal_docker::version::Version;
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error as TlsError, PeerMisbehaved,
-    ProtocolVersion, SignatureScheme, SupportedProtocolVersion,
+    CertificateError, CipherSuite, ClientConfig, ClientConnection, DigitallySignedStruct, Error as TlsError,
+    PeerMisbehaved, ProtocolVersion, SignatureScheme, SupportedProtocolVersion,
     client::{
         ResolvesClientCert, Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -97,13 +98,20 @@ pub(crate) struct Session {
 
 impl Session {
     /// A session that has not begun.
-    pub(crate) fn new(offer: Offer, target: &Target, identity: Option<&Identity>) -> Result<Self, TlsError> {
+    pub(crate) fn new(
+        offer: Offer,
+        docker: Version,
+        target: &Target,
+        identity: Option<&Identity>,
+    ) -> Result<Self, TlsError> {
         let versions: &[&SupportedProtocolVersion] = match offer {
             Offer::Tls12 => &[&TLS12],
             Offer::Tls13 => &[&TLS13],
             Offer::Plain | Offer::WithCertificate => &[&TLS13, &TLS12],
         };
-        let provider = Arc::new(ring::default_provider());
+        let mut provider = ring::default_provider();
+        provider.cipher_suites.retain(|suite| is_offered(suite.suite(), docker));
+        let provider = Arc::new(provider);
         let observer = Arc::new(Observer { identity: identity.cloned(), notes: Mutex::default() });
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)?
@@ -212,6 +220,18 @@ impl From<io::Error> for Failed {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
+}
+
+/// Whether docker of this generation offers the suite. rustls has all three of TLS 1.3, which Go does not let one choose
+/// among, and of TLS 1.2 those of 29; those before have no ChaCha20 (go-connections tlsconfig/config.go
+/// `clientCipherSuites`, v0.5.0 and v0.8.0).
+fn is_offered(suite: CipherSuite, docker: Version) -> bool {
+    let is_chacha = matches!(
+        suite,
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
+    );
+    docker >= Version::V29 || !is_chacha
 }
 
 /// The name for SNI, which is sent for names only (Go crypto/tls handshake_client.go `hostnameInSNI`).

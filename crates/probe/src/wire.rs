@@ -28,6 +28,12 @@ impl Wire {
         Self { stream, deadline, banner: Vec::new(), received: 0 }
     }
 
+    /// Begins anew with what came, when another begins to speak on the same connection.
+    pub(crate) fn forget(&mut self) {
+        self.banner.clear();
+        self.received = 0;
+    }
+
     fn left(&self) -> io::Result<std::time::Duration> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         // A timeout of zero would be none.

@@ -1,29 +1,37 @@
 //! `dockseal probe`: dials a daemon as docker would and says what it serves, asks for and accepts.
 
 mod diagnosis;
+mod generations;
+mod modes;
 mod picture;
+mod remedy;
 mod target;
 mod text;
+mod warnings;
 mod wire;
+mod words;
 
 use std::{
+    error::Error as _,
     io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 
 use clap::Args as ClapArgs;
-use dockseal_docker::layout;
-use dockseal_pki::{Certificate, Lifetime, PrivateKey, pem, printable};
-use dockseal_probe::{Identity, Limits, ProbeError, probe};
+use dockseal_docker::{layout, version::Version};
+use dockseal_pki::{Certificate, Lifetime, pem, printable};
+use dockseal_probe::{Dialler, Identity, Limits, ProbeError, ProxyVariables, Routes, Target, probe};
 use dockseal_store::ReadError;
 use dockseal_verify::{Designation, FileKind, Material, MaterialFile};
 
 use self::{
     diagnosis::{Diagnosis, Outcome},
-    picture::{ClientSide, Picture},
+    picture::{ClientSide, Picture, Question},
 };
+use super::verify::parse_version;
 use crate::{failure::Failure, invocation::Invocation, output::Output};
 
 /// Dial a daemon as docker would, and say what it serves, asks for and accepts
@@ -38,7 +46,9 @@ Examples:
 
 It tries plain HTTP, TLS 1.3 and TLS 1.2 without a certificate, and TLS with the client's, and changes nothing.
 Ends with 0 when mutual TLS works, with 1 when docker or the daemon refuses or there is no mutual TLS, and with 2 when
-that cannot be told: unreachable, not Docker, or no client certificate to try.")]
+that cannot be told: unreachable, not Docker, or no client certificate to try.
+
+Like docker it goes through the proxy that HTTPS_PROXY names (HTTP_PROXY for plain HTTP) unless NO_PROXY names the host.")]
 pub(crate) struct Args {
     /// The daemon as in DOCKER_HOST
     #[arg(value_name = "tcp://HOST:PORT")]
@@ -52,6 +62,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     daemon: Option<PathBuf>,
 
+    /// The version of the docker client, e.g. 20.10.24; the newest unless given
+    #[arg(long, value_name = "VERSION", default_value = "29", value_parser = parse_version, hide_default_value = true)]
+    docker: Version,
+
     /// The longest that all of it may take; a connection, a handshake or an answer may take a third of that
     #[arg(long, value_name = "DURATION", default_value = "15s")]
     timeout: String,
@@ -62,31 +76,39 @@ const MOST: Duration = Duration::from_secs(3600);
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let limits = Limits::within(timeout(&args.timeout)?);
-    let client = args.client.as_deref().map(|dir| read_client(dir, invocation)).transpose()?;
+    let client = args.client.as_deref().map(|dir| read_client(dir, args.docker, invocation)).transpose()?;
     let daemon = args.daemon.as_deref().map(|dir| material(dir, "daemon")).transpose()?;
     let target = target::parse(&args.host, output)?;
-    warn_of_proxy(&target.host, invocation, output);
+    let dialler = Dialler {
+        identity: client.as_ref().and_then(|client| client.identity.as_ref().ok()),
+        routes: Routes::from_variables(&proxy_variables(invocation), &target),
+        docker: args.docker,
+    };
 
     let began = invocation.clock();
-    let identity = client.as_ref().and_then(|client| client.identity.as_ref().ok());
-    let observation = probe(&target, identity, limits).map_err(|error| unreachable(&error, &target))?;
+    let observation =
+        probe(&target, &dialler, limits).map_err(|error| unreachable(&error, &target, &dialler.routes))?;
 
-    let picture = Picture::new(&target, &observation, client.as_ref(), daemon.as_ref(), invocation.now, began);
+    let question = Question {
+        target: &target,
+        routes: &dialler.routes,
+        docker: args.docker,
+        client: client.as_ref(),
+        daemon: daemon.as_ref(),
+        now: invocation.now,
+        began,
+    };
+    let picture = Picture::new(question, &observation);
     let diagnosis = Diagnosis::of(&picture);
     output.result(&text::report(&picture, &diagnosis), &wire::report(&picture, &diagnosis));
+    for warning in warnings::warnings(&picture) {
+        output.warn(&warning);
+    }
     let what = match diagnosis.outcome {
-        Outcome::Works => {
-            for warning in diagnosis::warnings(&picture) {
-                output.warn(&warning);
-            }
-            return Ok(ExitCode::SUCCESS);
-        }
+        Outcome::Works => return Ok(ExitCode::SUCCESS),
         Outcome::Refused => Failure::no(format!("mutual TLS with {} does not work", picture.url())),
         Outcome::Unknown => Failure::trouble(format!("cannot tell whether mutual TLS with {} works", picture.url())),
     };
-    for warning in diagnosis::warnings(&picture) {
-        output.warn(&warning);
-    }
     Err(what.cause(&diagnosis.cause).hint(&diagnosis.hint))
 }
 
@@ -131,14 +153,14 @@ fn material(dir: &Path, whose: &str) -> Result<Material, Failure> {
 }
 
 /// The client's files, judged as docker would load them, and what can be offered of them.
-fn read_client(dir: &Path, invocation: &Invocation) -> Result<ClientSide, Failure> {
+fn read_client(dir: &Path, docker: Version, invocation: &Invocation) -> Result<ClientSide, Failure> {
     let material = material(dir, "client")?;
     let identity = match (material.cert.bytes(), material.key.bytes()) {
         (Some(cert), Some(key)) => identity(cert, key),
         _ => Err("there is no certificate with its key".to_owned()),
     };
     let shown = printable(&dir.to_string_lossy());
-    Ok(ClientSide::new(shown, material, identity, invocation.now))
+    Ok(ClientSide::new(shown, material, identity, docker, invocation.now))
 }
 
 fn identity(cert: &[u8], key: &[u8]) -> Result<Identity, String> {
@@ -146,41 +168,52 @@ fn identity(cert: &[u8], key: &[u8]) -> Result<Identity, String> {
     if chain.is_empty() {
         return Err("there is no certificate in cert.pem that can be read".to_owned());
     }
-    let (key, _) = PrivateKey::from_pem(key, None).map_err(|error| format!("key.pem: {error}"))?;
-    Identity::new(&chain, &key).map_err(|error| error.to_string())
+    Identity::new(&chain, key).map_err(|error| match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    })
 }
 
-/// docker goes through a proxy where this variable is set; what is seen here is the daemon itself.
-fn warn_of_proxy(host: &str, invocation: &Invocation, output: &mut Output) {
-    let is_loopback =
-        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    let proxy = ["HTTPS_PROXY", "https_proxy"].into_iter().find(|name| invocation.variable(name).is_some());
-    if let (Some(name), false) = (proxy, is_loopback) {
-        output.note(&format!(
-            "{name} is set: docker goes through that proxy unless NO_PROXY names the host; this dials the daemon itself"
-        ));
+/// golang.org/x/net/http/httpproxy `FromEnvironment`.
+fn proxy_variables(invocation: &Invocation) -> ProxyVariables {
+    let first = |names: [&str; 2]| {
+        let value = names.into_iter().find_map(|name| invocation.variable(name));
+        value.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
+    };
+    ProxyVariables {
+        https: first(["HTTPS_PROXY", "https_proxy"]),
+        http: first(["HTTP_PROXY", "http_proxy"]),
+        no_proxy: first(["NO_PROXY", "no_proxy"]),
     }
 }
 
-fn unreachable(error: &ProbeError, target: &dockseal_probe::Target) -> Failure {
+fn unreachable(error: &ProbeError, target: &Target, routes: &Routes) -> Failure {
     let failure = Failure::trouble(format!("cannot reach tcp://{}", target.authority()));
+    let past = format!("to go past it, as docker then does: NO_PROXY={}", target.host);
+    if let (Some(proxy), ProbeError::Unreachable { .. } | ProbeError::Unresolved { .. }) = (&routes.tls, error) {
+        let each = match error {
+            ProbeError::Unreachable { addresses } => each_address(addresses),
+            _ => error.source().map_or_else(String::new, ToString::to_string),
+        };
+        return failure
+            .cause(format!(
+                "docker goes through the proxy {proxy}, which HTTPS_PROXY names, and it is not reached: {each}"
+            ))
+            .hint(format!("start the proxy or correct HTTPS_PROXY; {past}"));
+    }
     match error {
         ProbeError::Unresolved { source, .. } => failure
             .cause(format!("{error}: {source}"))
             .hint("check the spelling, or dial an address that the daemon's certificate names"),
         ProbeError::Unreachable { addresses } => {
-            let refused = addresses.iter().all(|(_, error)| error.kind() == io::ErrorKind::ConnectionRefused);
-            let silent = addresses
-                .iter()
-                .all(|(_, error)| matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock));
-            let each: Vec<String> = addresses.iter().map(|(address, error)| format!("{address}: {error}")).collect();
+            let all = |kinds: &[io::ErrorKind]| addresses.iter().all(|(_, error)| kinds.contains(&error.kind()));
             let port = target.port;
-            failure.cause(each.join("; ")).hint(if refused {
+            failure.cause(each_address(addresses)).hint(if all(&[io::ErrorKind::ConnectionRefused]) {
                 format!(
                     "nothing listens there: on the host, see what does with: ss -ltn, and start dockerd with \
                      --host=tcp://0.0.0.0:{port} --tlsverify"
                 )
-            } else if silent {
+            } else if all(&[io::ErrorKind::TimedOut, io::ErrorKind::WouldBlock]) {
                 format!(
                     "a firewall drops it, or the host is down: open TCP port {port} on the way, or give --timeout more"
                 )
@@ -188,7 +221,15 @@ fn unreachable(error: &ProbeError, target: &dockseal_probe::Target) -> Failure {
                 "check the address and the route to it".to_owned()
             })
         }
+        ProbeError::UnspokenProxy(_) => failure
+            .cause(format!("HTTPS_PROXY is set, and {error}"))
+            .hint(format!("try docker itself: docker --tlsverify -H tcp://{} version; {past}", target.authority())),
     }
+}
+
+fn each_address(addresses: &[(SocketAddr, io::Error)]) -> String {
+    let each: Vec<String> = addresses.iter().map(|(address, error)| format!("{address}: {error}")).collect();
+    each.join("; ")
 }
 
 /// The certificates of some PEM text that can be read.

@@ -189,7 +189,7 @@ enum PurposeWord {
     Client,
 }
 
-fn parse_version(text: &str) -> Result<Version, String> {
+pub(super) fn parse_version(text: &str) -> Result<Version, String> {
     text.parse().map_err(|error: dockseal_docker::version::UnknownVersion| error.to_string())
 }
 

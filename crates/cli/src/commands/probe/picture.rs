@@ -2,8 +2,10 @@
 
 use dockseal_docker::{gate::Gate, version::Version};
 use dockseal_pki::{Certificate, pem};
-use dockseal_probe::{Attempt, ClientCertificate, Handshake, Identity, Observation, Offer, Reply, Target};
-use dockseal_verify::{Finding, Material, Purpose, Severity, Verdict, judge_chain, judge_client};
+use dockseal_probe::{Attempt, ClientCertificate, Handshake, Identity, Observation, Offer, Reply, Routes, Target};
+use dockseal_verify::{
+    Designation, Finding, Material, MaterialFile, Purpose, Scenario, Severity, Verdict, judge, judge_chain,
+};
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 pub(super) use super::pem_certificates as certificates;
@@ -26,15 +28,13 @@ impl ClientSide {
         dir: String,
         material: Material,
         identity: Result<Identity, String>,
+        docker: Version,
         now: OffsetDateTime,
     ) -> Self {
-        let verdict = judge_client(&material, now);
-        let refusal = |gates: &[Gate]| {
-            let mut refusals = verdict.refusals();
-            refusals.find(|finding| finding.gate.is_some_and(|gate| gates.contains(&gate))).cloned()
-        };
-        let not_loaded = refusal(&[Gate::ClientLoads]);
-        let not_accepted = refusal(&[Gate::ClientOffersCertificate, Gate::DaemonAcceptsClient]);
+        let not_loaded = not_loaded(&material, docker, now);
+        // The daemon that refuses does not tell its version.
+        let mut dockerds = Version::ALL.into_iter().rev();
+        let not_accepted = dockerds.find_map(|dockerd| not_accepted(&material, docker, dockerd, now));
         Self { dir, material, identity, not_loaded, not_accepted }
     }
 
@@ -42,6 +42,48 @@ impl ClientSide {
     pub(super) fn has_certificate(&self) -> bool {
         self.material.cert.bytes().is_some() && self.material.key.bytes().is_some()
     }
+}
+
+/// Why docker does not even load these files.
+pub(super) fn not_loaded(material: &Material, docker: Version, now: OffsetDateTime) -> Option<Finding> {
+    client_refusal(material, docker, Version::default(), now, &[Gate::ClientLoads])
+}
+
+/// Why a dockerd with the same CA file would refuse the certificate.
+pub(super) fn not_accepted(
+    material: &Material,
+    docker: Version,
+    dockerd: Version,
+    now: OffsetDateTime,
+) -> Option<Finding> {
+    client_refusal(material, docker, dockerd, now, &[Gate::ClientOffersCertificate, Gate::DaemonAcceptsClient])
+}
+
+/// What is wrong with the client's files at these gates, whatever the daemon's are.
+fn client_refusal(
+    material: &Material,
+    docker: Version,
+    dockerd: Version,
+    now: OffsetDateTime,
+    gates: &[Gate],
+) -> Option<Finding> {
+    let absent = || MaterialFile::missing("", Designation::Default);
+    let daemon = Material { ca: material.ca.clone(), cert: absent(), key: absent() };
+    let verdict = judge(&daemon, material, &Scenario::mutual("localhost").between(docker, dockerd), now);
+    verdict.refusals().find(|finding| finding.gate.is_some_and(|gate| gates.contains(&gate))).cloned()
+}
+
+/// What is asked, and beside what it is put.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'p> {
+    pub(super) target: &'p Target,
+    pub(super) routes: &'p Routes,
+    pub(super) docker: Version,
+    pub(super) client: Option<&'p ClientSide>,
+    pub(super) daemon: Option<&'p Material>,
+    pub(super) now: OffsetDateTime,
+    /// This machine's clock when the probe began.
+    pub(super) began: OffsetDateTime,
 }
 
 /// What the daemon says about itself.
@@ -70,6 +112,9 @@ pub(super) enum OnDisk {
 /// Everything that is known.
 pub(super) struct Picture<'p> {
     pub(super) target: &'p Target,
+    pub(super) routes: &'p Routes,
+    /// The client's version.
+    pub(super) version: Version,
     pub(super) observation: &'p Observation,
     pub(super) client: Option<&'p ClientSide>,
     pub(super) daemon: Option<&'p Material>,
@@ -86,16 +131,12 @@ pub(super) struct Picture<'p> {
 }
 
 impl<'p> Picture<'p> {
-    pub(super) fn new(
-        target: &'p Target,
-        observation: &'p Observation,
-        client: Option<&'p ClientSide>,
-        daemon: Option<&'p Material>,
-        now: OffsetDateTime,
-        began: OffsetDateTime,
-    ) -> Self {
+    pub(super) fn new(question: Question<'p>, observation: &'p Observation) -> Self {
+        let Question { target, routes, docker: version, client, daemon, now, began } = question;
         let mut picture = Self {
             target,
+            routes,
+            version,
             observation,
             client,
             daemon,
@@ -111,8 +152,7 @@ impl<'p> Picture<'p> {
         picture.chain_pem = served.iter().map(|der| pem::encode("CERTIFICATE", der)).collect();
         picture.chain = served.iter().map(|der| Certificate::from_der(der).ok()).collect();
         if let (Some(client), false) = (client, served.is_empty()) {
-            picture.chain_verdict =
-                client.material.ca.bytes().map(|anchors| picture.judged(picture.chain_pem.as_bytes(), anchors));
+            picture.chain_verdict = client.material.ca.bytes().map(|anchors| picture.judged_served(anchors, version));
         }
         let replies: Vec<&Reply> = observation.attempts.iter().flat_map(|a| [&a.version, &a.ping]).flatten().collect();
         picture.docker = replies.iter().any(|reply| is_docker(reply)).then(|| facts(&replies));
@@ -121,8 +161,13 @@ impl<'p> Picture<'p> {
         picture
     }
 
-    fn judged(&self, chain: &[u8], anchors: &[u8]) -> Verdict {
-        judge_chain(chain, anchors, Purpose::Server, Some(&self.target.host), self.now, Version::default())
+    fn judged(&self, chain: &[u8], anchors: &[u8], docker: Version) -> Verdict {
+        judge_chain(chain, anchors, Purpose::Server, Some(&self.target.host), self.now, docker)
+    }
+
+    /// What this docker makes of the chain that was served.
+    pub(super) fn judged_served(&self, anchors: &[u8], docker: Version) -> Verdict {
+        self.judged(self.chain_pem.as_bytes(), anchors, docker)
     }
 
     /// `tcp://HOST:PORT`.
@@ -184,7 +229,7 @@ impl<'p> Picture<'p> {
         };
         if leaf.der() != served[0] {
             let anchors = self.client.and_then(|client| client.material.ca.bytes());
-            let would_be_accepted = anchors.map(|anchors| self.judged(text, anchors).is_accepted());
+            let would_be_accepted = anchors.map(|anchors| self.judged(text, anchors, self.version).is_accepted());
             return OnDisk::Differs { disk: Box::new(leaf.clone()), would_be_accepted };
         }
         let same = disk.iter().map(|certificate| certificate.der()).eq(served.iter().map(Vec::as_slice));

@@ -1,11 +1,13 @@
 //! The report for people.
 
 use dockseal_pki::moment;
-use dockseal_probe::{Attempt, ClientCertificate, Connecting, Offer, Proof};
+use dockseal_probe::{Attempt, ClientCertificate, Connecting, Offer, Proof, Proxy, Routes};
 
 use super::{
-    diagnosis::{self, Diagnosis, ModeAnswer, Outcome, ahead, described, is_plain_on_tls, name},
+    diagnosis::{Diagnosis, Outcome},
+    modes::{ModeAnswer, modes},
     picture::{OnDisk, Picture, is_docker, shortened},
+    words::{ahead, answer, described, is_plain_on_tls, name},
 };
 use crate::output::{fields, table};
 
@@ -17,7 +19,7 @@ pub(super) fn report(picture: &Picture<'_>, diagnosis: &Diagnosis) -> String {
     on_disk(picture, &mut text);
 
     text.push_str("\nWhat docker gets\n");
-    let rows = diagnosis::modes(picture).into_iter().map(|(mode, answer)| {
+    let rows = modes(picture).into_iter().map(|(mode, answer)| {
         let answer = match answer {
             ModeAnswer::Connects => "connects".to_owned(),
             ModeAnswer::Refused(why) => format!("refused: {}", shortened(&why, 160)),
@@ -47,7 +49,16 @@ fn port(picture: &Picture<'_>) -> Vec<(&'static str, String)> {
         })
         .collect();
     let others = if others.is_empty() { String::new() } else { format!(" ({})", others.join("; ")) };
-    rows.push(("address", format!("{}{others}", observation.dialled)));
+    let whose = if picture.routes.tls.is_some() { ", the proxy's" } else { "" };
+    rows.push(("address", format!("{}{whose}{others}", observation.dialled)));
+    let through = |proxy: &Option<Proxy>| proxy.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+    match picture.routes {
+        Routes { tls: None, plain: None } => {}
+        Routes { tls, plain } if tls == plain => rows.push(("proxy", through(tls))),
+        Routes { tls, plain } => {
+            rows.push(("proxy", format!("{} for TLS, {} for plain HTTP", through(tls), through(plain))));
+        }
+    }
 
     for (label, offer) in [("plain HTTP", Offer::Plain), ("TLS 1.3", Offer::Tls13), ("TLS 1.2", Offer::Tls12)] {
         rows.extend(observation.attempt(offer).map(|attempt| (label, spoken(attempt))));
@@ -75,7 +86,7 @@ fn spoken(attempt: &Attempt) -> String {
         return match &attempt.ping {
             Some(ping) if is_docker(ping) => "yes, and Docker answers".to_owned(),
             Some(ping) if is_plain_on_tls(ping) => "no, the port speaks TLS".to_owned(),
-            Some(ping) => format!("yes: {}", diagnosis::answer(ping)),
+            Some(ping) => format!("yes: {}", answer(ping)),
             None if attempt.is_answered_in_tls() => "no, the port speaks TLS".to_owned(),
             None => format!("no: {}", described(attempt)),
         };
@@ -90,7 +101,7 @@ fn spoken(attempt: &Attempt) -> String {
     text.push_str(&match seen.client_certificate {
         ClientCertificate::NotAskedFor => "; asks for no client certificate".to_owned(),
         _ => match &attempt.ping {
-            Some(ping) => format!("; asks for a client certificate, and answers without: {}", diagnosis::answer(ping)),
+            Some(ping) => format!("; asks for a client certificate, and answers without: {}", answer(ping)),
             None => format!("; without a client certificate: {}", described(attempt)),
         },
     });

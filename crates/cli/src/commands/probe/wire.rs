@@ -4,9 +4,13 @@ use dockseal_probe::{Attempt, ClientCertificate, Connecting, Offer, Proof, Reply
 use serde_json::{Value, json};
 
 use super::{
-    diagnosis::{self, Diagnosis, ModeAnswer, Outcome, described, name},
+    diagnosis::{Diagnosis, Outcome},
+    generations::differences,
+    modes::{ModeAnswer, modes},
     picture::{OnDisk, Picture, is_docker, shortened},
     text::is_accepted,
+    warnings::warnings,
+    words::{described, name, pem},
 };
 use crate::report::{SCHEMA, rfc3339};
 
@@ -20,7 +24,7 @@ pub(super) fn report(picture: &Picture<'_>, diagnosis: &Diagnosis) -> Value {
         };
         json!({ "address": address.to_string(), "state": state, "error": error })
     });
-    let modes = diagnosis::modes(picture).into_iter().map(|(mode, answer)| {
+    let modes = modes(picture).into_iter().map(|(mode, answer)| {
         let (answer, reason) = match answer {
             ModeAnswer::Connects => ("connects", None),
             ModeAnswer::Refused(why) => ("refused", Some(why)),
@@ -31,7 +35,7 @@ pub(super) fn report(picture: &Picture<'_>, diagnosis: &Diagnosis) -> Value {
     });
     let chain = picture.served().map(|seen| &seen.chain[..]).unwrap_or_default().iter().zip(&picture.chain);
     let chain = chain.map(|(der, certificate)| match certificate {
-        None => json!({ "readable": false, "pem": diagnosis::pem(der) }),
+        None => json!({ "readable": false, "pem": pem(der) }),
         Some(certificate) => json!({
             "readable": true,
             "subject": certificate.subject.to_string(),
@@ -41,7 +45,7 @@ pub(super) fn report(picture: &Picture<'_>, diagnosis: &Diagnosis) -> Value {
             "not_before": rfc3339(certificate.validity.not_before),
             "not_after": rfc3339(certificate.validity.not_after),
             "fingerprint_sha256": certificate.fingerprint().to_string(),
-            "pem": diagnosis::pem(der),
+            "pem": pem(der),
         }),
     });
     let proof = picture.served().map(|seen| match &seen.proof {
@@ -69,6 +73,12 @@ pub(super) fn report(picture: &Picture<'_>, diagnosis: &Diagnosis) -> Value {
         "target": picture.url(),
         "address": observation.dialled.to_string(),
         "addresses": addresses.collect::<Vec<_>>(),
+        "proxies": {
+            "tls": picture.routes.tls.as_ref().map(ToString::to_string),
+            "plain": picture.routes.plain.as_ref().map(ToString::to_string),
+        },
+        "docker_version": picture.version.to_string(),
+        "version_differences": differences(picture),
         "speaks": speaks(picture),
         "attempts": observation.attempts.iter().map(attempt).collect::<Vec<_>>(),
         "chain": chain.collect::<Vec<_>>(),
@@ -81,7 +91,7 @@ pub(super) fn report(picture: &Picture<'_>, diagnosis: &Diagnosis) -> Value {
         })),
         "clock_skew_seconds": picture.skew,
         "on_disk": picture.on_disk.as_ref().map(|on_disk| on_disk_wire(picture, on_disk)),
-        "warnings": diagnosis::warnings(picture),
+        "warnings": warnings(picture),
         "verdict": verdict,
     })
 }

@@ -1,0 +1,167 @@
+//! From the client's files to the daemon that takes them.
+
+use dockseal_docker::gate::Gate;
+use dockseal_pki::moment;
+use dockseal_probe::{Attempt, ClientCertificate, Offer, Trouble};
+use dockseal_verify::{Check, Purpose, judge_chain};
+
+use super::{Diagnosis, refused, unknown};
+use crate::commands::probe::{
+    picture::{ClientSide, Picture, refusal, shortened},
+    remedy::{RESTART, leaf, reissue_client, word},
+    words::{described, is_refusal_of_nginx, located, name},
+};
+
+pub(super) fn client_loads(picture: &Picture<'_>) -> Option<Diagnosis> {
+    let client = picture.client?;
+    let finding = client.not_loaded.as_ref()?;
+    let hint = match finding.check {
+        Check::FileUnavailable | Check::CaUnusable => format!(
+            "put the ca.pem of the authority that issued the daemon's certificate into {}; dockseal issue client USER \
+             --out DIR writes all three files",
+            client.dir
+        ),
+        Check::KeyEncrypted => format!(
+            "store it without: openssl pkey -in {0}/key.pem -out {0}/key.new && mv {0}/key.new {0}/key.pem",
+            word(&client.dir)
+        ),
+        _ => reissue_client(picture),
+    };
+    refused(Gate::ClientLoads, format!("docker does not load {}: {}", client.dir, located(finding)), hint)
+}
+
+pub(super) fn certificate_is_offered(picture: &Picture<'_>) -> Option<Diagnosis> {
+    let authorities = picture.authorities()?;
+    let Some(client) = picture.client else {
+        return unknown(
+            "the daemon asks for a client certificate, and none was given to try",
+            format!("name the client's directory: dockseal probe {} --client DIR", picture.url()),
+        );
+    };
+    if !client.has_certificate() {
+        let missing = if client.material.cert.bytes().is_none() { "cert.pem" } else { "key.pem" };
+        return refused(
+            Gate::ClientOffersCertificate,
+            format!("the daemon demands a client certificate, and {} has no {missing}", client.dir),
+            reissue_client(picture),
+        );
+    }
+    if let Err(why) = &client.identity {
+        return unknown(
+            format!("the client's certificate cannot be tried: {why}"),
+            format!("try docker itself: docker --tlsverify -H {} version; or use a P-256 key", picture.url()),
+        );
+    }
+    let attempt = picture.observation.attempt(Offer::WithCertificate)?;
+    match attempt.handshake.as_ref().map(|seen| seen.client_certificate) {
+        Some(ClientCertificate::Withheld) => {
+            let issuer = leaf(client).map_or_else(String::new, |leaf| format!(", issued by {},", leaf.issuer));
+            let names: Vec<String> = authorities.iter().map(|der| name(der)).collect();
+            refused(
+                Gate::ClientOffersCertificate,
+                format!(
+                    "docker does not send the client's certificate{issuer} because the daemon takes only those of: {}",
+                    shortened(&names.join("; "), 400)
+                ),
+                format!(
+                    "have one issued by that authority ({}), or add the client's ca.pem to the daemon's and {RESTART}",
+                    reissue_client(picture)
+                ),
+            )
+        }
+        Some(ClientCertificate::KeyUnusable) => refused(
+            Gate::ClientOffersCertificate,
+            "the daemon takes no signature that the client's key can make",
+            reissue_client(picture),
+        ),
+        Some(ClientCertificate::Sent) => client_is_accepted(picture, client, attempt),
+        _ => None,
+    }
+}
+
+fn client_is_accepted(picture: &Picture<'_>, client: &ClientSide, attempt: &Attempt) -> Option<Diagnosis> {
+    let alert = match (&attempt.trouble, &attempt.ping) {
+        (Some(Trouble::Alert { name, .. }), _) => Some(name.as_str()),
+        (Some(Trouble::Closed { .. } | Trouble::Reset { .. }), None) => None,
+        (_, Some(ping)) if is_refusal_of_nginx(ping) => None,
+        _ => return None,
+    };
+    let gate = Gate::DaemonAcceptsClient;
+    let said = alert.map_or_else(String::new, |alert| format!(" (it says only {alert})"));
+    // What is wrong with the certificate by itself.
+    let own = client.not_accepted.as_ref().map(|finding| (finding.check, finding.text.clone()));
+    // What is wrong with it for the CA file that the daemon has on disk.
+    let against_disk = || {
+        let verdict = judge_chain(
+            client.material.cert.bytes()?,
+            picture.daemon?.ca.bytes()?,
+            Purpose::Client,
+            None,
+            picture.daemon_time(),
+            Default::default(),
+        );
+        refusal(&verdict).map(|finding| (finding.check, finding.text.clone()))
+    };
+    match own.or_else(against_disk) {
+        Some((Check::UnknownAuthority, text)) => {
+            let whose = if picture.daemon.is_some() { "the daemon's ca.pem" } else { "the client's own ca.pem" };
+            return refused(
+                gate,
+                format!(
+                    "the daemon refuses the client's certificate{said}: it was not issued by what is in {whose}: {text}"
+                ),
+                format!("{}; or add its authority to the daemon's ca.pem and {RESTART}", reissue_client(picture)),
+            );
+        }
+        Some((_, text)) => {
+            return refused(
+                gate,
+                format!("the daemon refuses the client's certificate{said}: {text}"),
+                reissue_client(picture),
+            );
+        }
+        None => {}
+    }
+    if alert.is_none() && attempt.ping.is_none() {
+        // Go says goodbye with an alert; who does not may have another reason, or be no Docker.
+        return unknown(
+            format!(
+                "after the client's certificate, with which nothing is wrong here, {} and no reason is given",
+                described(attempt)
+            ),
+            "see the daemon's log: journalctl -u docker | grep 'TLS handshake error'; if it has nothing, something between \
+             ends the connection",
+        );
+    }
+    if alert == Some("certificate_expired") {
+        let until = leaf(client).map_or_else(String::new, |leaf| {
+            format!(", which is valid from {} to {}", moment(leaf.validity.not_before), moment(leaf.validity.not_after))
+        });
+        return refused(
+            gate,
+            format!(
+                "the daemon takes the client's certificate{until} for expired or not yet valid: its clock is wrong"
+            ),
+            "set the daemon's clock: timedatectl set-ntp true; compare with: date -u",
+        );
+    }
+    if picture.asks_for_ca_on_disk() == Some(true) || matches!(alert, Some("unknown_ca" | "bad_certificate")) {
+        let issuer = leaf(client).map_or_else(|| "its authority".to_owned(), |leaf| leaf.issuer.to_string());
+        let stale = if picture.daemon.is_some() {
+            "its ca.pem was replaced and the daemon not restarted"
+        } else {
+            "the daemon has another authority of the same name, made earlier or later"
+        };
+        return refused(
+            gate,
+            format!("the daemon refuses the client's certificate{said}, though it asks for one of {issuer}: {stale}"),
+            format!("put the ca.pem of the authority that issued it on the daemon, and {RESTART}"),
+        );
+    }
+    let ended = alert.map_or_else(|| described(attempt), |alert| format!("it sent the alert {alert}"));
+    refused(
+        gate,
+        format!("the daemon does not take the client's certificate: {ended}"),
+        "see the daemon's log for its reason: journalctl -u docker | grep 'TLS handshake error'",
+    )
+}
