@@ -40,7 +40,7 @@ impl Identity {
     /// are a pair is seen by the peer.
     ///
     /// # Errors
-    /// The key cannot be read, or is neither P-256, P-384, P-521, Ed25519 nor RSA of 1024 to 8192 bits.
+    /// The key cannot be read, or is neither P-256, P-384, P-521, Ed25519 nor RSA.
     pub fn new(chain: &[Certificate], key: &[u8]) -> Result<Self, UnusableKey> {
         let key = signing_key(key)?;
         let issuers = chain.iter().map(|certificate| certificate.issuer.der().to_vec()).collect();

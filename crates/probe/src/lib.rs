@@ -9,14 +9,16 @@
 //!
 //! Sources: docker/cli v29.7.2 opts/hosts.go, moby v29.7.2 client/request.go (what is asked), Go crypto/tls common.go
 //! (`CertificateRequestInfo.SupportsCertificate`: when a certificate is withheld), net/dial.go (several addresses); see
-//! also the modules proxy and signing.
+//! also the modules proxy, signing and group.
 
 mod attempt;
 mod dial;
+mod group;
 mod http;
 mod identity;
 mod proof;
 mod proxy;
+mod random;
 mod signing;
 mod tls;
 mod wire;

@@ -149,7 +149,8 @@ fn canonical(address: IpAddr) -> IpAddr {
 }
 
 impl Proxy {
-    /// httpproxy `parseProxy`: what has no scheme or host gets `http://`; what is no URL then is no proxy.
+    /// httpproxy `parseProxy`: what has no scheme or host gets `http://`; so does what is no URL, and then its scheme is
+    /// taken for the host.
     fn parse(text: &str) -> Option<Self> {
         if text.is_empty() {
             return None;
@@ -158,25 +159,15 @@ impl Proxy {
             Some((scheme, rest)) if !scheme.is_empty() && !rest.is_empty() => (scheme.to_lowercase(), rest),
             _ => ("http".to_owned(), text),
         };
-        let authority = rest.split(['/', '?', '#']).next()?;
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let (user, place) = match authority.rsplit_once('@') {
             Some((user, place)) => (Some(user), place),
             None => (None, authority),
         };
-        let (host, port) = split_port(place);
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let port = match port.filter(|port| !port.is_empty()) {
-            Some(port) => port.parse().ok()?,
-            // net/http transport.go `portMap`
-            None => match scheme.as_str() {
-                "http" => 80,
-                "https" => 443,
-                _ => 1080,
-            },
+        let Some(address) = address(place, &scheme) else {
+            let host = text.split(':').next().unwrap_or_default().to_owned();
+            return Some(Self { scheme: "http".to_owned(), address: Target { host, port: 80 }, authorization: None });
         };
-        if host.is_empty() {
-            return None;
-        }
         let authorization = user.map(|user| {
             let (name, password) = user.split_once(':').unwrap_or((user, ""));
             let mut credentials = unescaped(name);
@@ -184,7 +175,7 @@ impl Proxy {
             credentials.extend(unescaped(password));
             format!("Basic {}", BASE64.encode(&credentials))
         });
-        Some(Self { scheme, address: Target { host: host.to_owned(), port }, authorization })
+        Some(Self { scheme, address, authorization })
     }
 
     /// Whether this program can speak to it: over plain HTTP. docker also speaks TLS and SOCKS 5 to one.
@@ -238,6 +229,26 @@ impl Proxy {
             None => Err(Trouble::ProxyNotHttp),
         }
     }
+}
+
+/// Host and port of a proxy; `None` for what is neither.
+fn address(place: &str, scheme: &str) -> Option<Target> {
+    let (host, port) = split_port(place);
+    let bare = host.strip_prefix('[').map_or(Some(host), |host| host.strip_suffix(']'))?;
+    let is_literal = bare.parse::<std::net::Ipv6Addr>().is_ok();
+    if bare.is_empty() || bare.contains(['[', ']']) || bare.contains(':') && !is_literal {
+        return None;
+    }
+    let port = match port.filter(|port| !port.is_empty()) {
+        Some(port) => port.parse().ok()?,
+        // net/http transport.go `portMap`
+        None => match scheme {
+            "http" => 80,
+            "https" => 443,
+            _ => 1080,
+        },
+    };
+    Some(Target { host: bare.to_owned(), port })
 }
 
 /// `%41` to `A`, as in the user part of a URL (RFC 3986 section 2.1).
@@ -330,8 +341,10 @@ mod tests {
             assert_eq!(proxy.authorization_line(), authorization.unwrap_or_default(), "{text}");
             assert!(!format!("{proxy:?}").contains("sesame"));
         }
-        for text in ["", "http://p:99999", "http://:80", "p:port"] {
-            assert_eq!(Proxy::parse(text), None, "{text}");
+        // Seen with docker 28.2.2: `lookup http`.
+        for text in ["http://p:99999", "http://[10.0.0.1:80", "http://p:port", "http://[::1]x"] {
+            assert_eq!(Proxy::parse(text).unwrap().to_string(), "http://http:80", "{text}");
         }
+        assert_eq!(Proxy::parse(""), None);
     }
 }

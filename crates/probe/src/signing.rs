@@ -1,5 +1,5 @@
-//! Signing with the keys that ring has no signature for and docker uses all the same: P-521, and RSA of 1024 to 2047
-//! bits or more than 4096.
+//! Signing with the keys that ring has no signature for and docker uses all the same: P-521, and RSA of less than
+//! 2048 bits or more than 4096.
 //!
 //! The rsa crate's timing is not constant enough for a service that signs for whoever asks (RUSTSEC-2023-0071). Here one
 //! run signs a handshake or two with the user's own key, and blinded.
@@ -12,7 +12,6 @@ use ring::digest;
 use rsa::{
     BoxedUint, Pkcs1v15Sign, Pss,
     pkcs1::{DecodeRsaPrivateKey as _, RsaPublicKeyRef},
-    rand_core,
     sha2::{Sha256, Sha384, Sha512},
     traits::PublicKeyParts as _,
 };
@@ -20,6 +19,8 @@ use rustls::{
     Error as TlsError, SignatureAlgorithm, SignatureScheme as Scheme,
     sign::{Signer, SigningKey},
 };
+
+use crate::random::SystemRandom;
 
 /// A key of one of these kinds from the first private key in PEM text, as Go takes it (crypto/tls tls.go
 /// `X509KeyPair`, `parsePrivateKey`).
@@ -107,7 +108,7 @@ impl SigningKey for Rsa {
 impl Signer for RsaSigner {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, TlsError> {
         let Self { key, scheme } = self;
-        let random = &mut SystemRandom(ring::rand::SystemRandom::new());
+        let random = &mut SystemRandom::new();
         match *scheme {
             Scheme::RSA_PSS_SHA256 => key.pss_sign_with_rng::<Sha256, _>(random, message),
             Scheme::RSA_PSS_SHA384 => key.pss_sign_with_rng::<Sha384, _>(random, message),
@@ -154,28 +155,3 @@ pub(crate) fn is_signed_by_rsa(message: &[u8], key: &[u8], scheme: Scheme, signa
     };
     Some(verified.is_ok())
 }
-
-/// ring's random source, which rustls uses as well.
-struct SystemRandom(ring::rand::SystemRandom);
-
-impl rand_core::TryRng for SystemRandom {
-    type Error = ring::error::Unspecified;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        ring::rand::SecureRandom::fill(&self.0, bytes)
-    }
-}
-
-impl rand_core::TryCryptoRng for SystemRandom {}

@@ -19,7 +19,7 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
-use crate::{Identity, Offer, Target, proof, wire::Wire};
+use crate::{Identity, Offer, Target, group, proof, wire::Wire};
 
 /// A version of TLS that Docker speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,6 +111,7 @@ impl Session {
         };
         let mut provider = ring::default_provider();
         provider.cipher_suites.retain(|suite| is_offered(suite.suite(), docker));
+        provider.kx_groups.push(group::SECP521R1);
         let provider = Arc::new(provider);
         let observer = Arc::new(Observer { identity: identity.cloned(), notes: Mutex::default() });
         let mut config = ClientConfig::builder_with_provider(provider)

@@ -102,7 +102,7 @@ fn spoken(attempt: &Attempt) -> String {
         ClientCertificate::NotAskedFor => "; asks for no client certificate".to_owned(),
         _ => match &attempt.ping {
             Some(ping) => format!("; asks for a client certificate, and answers without: {}", answer(ping)),
-            None => format!("; without a client certificate: {}", described(attempt)),
+            None => format!("; demands a client certificate, without one: {}", described(attempt)),
         },
     });
     text

@@ -55,17 +55,20 @@ pub(super) fn certificate_is_offered(picture: &Picture<'_>) -> Option<Diagnosis>
     let attempt = picture.observation.attempt(Offer::WithCertificate)?;
     match attempt.handshake.as_ref().map(|seen| seen.client_certificate) {
         Some(ClientCertificate::Withheld) => {
-            let issuer = leaf(client).map_or_else(String::new, |leaf| format!(", issued by {},", leaf.issuer));
+            let issuer = leaf(client).map(|leaf| shortened(&leaf.issuer.to_string(), 200));
+            let by = issuer.as_ref().map_or_else(String::new, |issuer| format!(", issued by {issuer},"));
             let names: Vec<String> = authorities.iter().map(|der| name(der)).collect();
             refused(
                 Gate::ClientOffersCertificate,
                 format!(
-                    "docker does not send the client's certificate{issuer} because the daemon takes only those of: {}",
+                    "docker does not send the client's certificate{by} because the daemon takes only those of: {}",
                     shortened(&names.join("; "), 400)
                 ),
                 format!(
-                    "have one issued by that authority ({}), or add the client's ca.pem to the daemon's and {RESTART}",
-                    reissue_client(picture)
+                    "have one issued by that authority ({}), or add the certificate of {} to the daemon's ca.pem and \
+                     {RESTART}",
+                    reissue_client(picture),
+                    issuer.as_deref().unwrap_or("the client's authority")
                 ),
             )
         }

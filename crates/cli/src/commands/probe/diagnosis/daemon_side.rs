@@ -1,7 +1,8 @@
 //! From the port to the daemon's certificate.
 
 use dockseal_docker::gate::Gate;
-use dockseal_probe::{Attempt, Offer, Phase, Proof, Trouble};
+use dockseal_pki::{GeneralName, SubjectAltName};
+use dockseal_probe::{Attempt, Offer, Phase, Proof, Target, Trouble};
 use dockseal_verify::{Check, Finding, Outcome as Judged};
 
 use super::{Diagnosis, refused, unknown};
@@ -214,7 +215,15 @@ fn refused_chain(picture: &Picture<'_>, finding: &Finding) -> (String, String) {
                     shortened(&names.join(", "), 400)
                 )
             };
-            (cause, issue)
+            let known = leaf.into_iter().flat_map(|leaf| &leaf.names).find_map(dialled_as);
+            let hint = known.map_or_else(
+                || issue.clone(),
+                |host| {
+                    let target = Target { host, port: picture.target.port };
+                    format!("dial it by a name that it has, e.g. tcp://{}; or {issue}", target.authority())
+                },
+            );
+            (cause, hint)
         }
         Check::Expired | Check::NotYetValid if picture.skew.is_some_and(|skew| skew.abs() > NOTABLE_SKEW) => (
             format!("{cause}; the daemon's clock is {}", ahead(picture.skew.unwrap_or_default())),
@@ -222,5 +231,14 @@ fn refused_chain(picture: &Picture<'_>, finding: &Finding) -> (String, String) {
         ),
         Check::Expired | Check::NotYetValid | Check::UsageIncompatible => (cause, issue),
         other => (cause, format!("{} ({}); {issue}", other.remedy().trim_end_matches('.'), other.id())),
+    }
+}
+
+/// The host to dial for a name in a certificate, if one can.
+fn dialled_as(name: &GeneralName) -> Option<String> {
+    match name {
+        GeneralName::Dns(name) if !name.contains('*') && SubjectAltName::parse(name).is_ok() => Some(name.clone()),
+        GeneralName::Ip(address) => Some(address.to_string()),
+        _ => None,
     }
 }
