@@ -136,6 +136,19 @@ impl Dockerd {
         format!("tcp://{host}:{}", self.port)
     }
 
+    /// Sends SIGHUP, after which it reads daemon.json again, and waits until it has.
+    ///
+    /// # Panics
+    /// When it does not say so within ten seconds.
+    pub fn hang_up(&self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::HUP);
+        let started = Instant::now();
+        while !self.log().contains("Reloaded configuration") {
+            assert!(started.elapsed() < Duration::from_secs(10), "no reload:\n{}", self.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Everything it has said.
     #[must_use]
     pub fn log(&self) -> String {

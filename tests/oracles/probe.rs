@@ -1,6 +1,7 @@
 //! `dockseal probe` against the real dockerd in every mode, held against what the real docker gets there; against other
 //! real servers; and against peers that misbehave in every way we could think of.
 
+mod generations;
 mod keys;
 mod proxy;
 
@@ -257,6 +258,46 @@ fn renewed_and_not_restarted() {
     let later = ["--client", "h/clients/ada", "--daemon", "h/daemon", "--at", date.trim()];
     let probed = probe(&sandbox, &url, &later).is(1, "client-accepts-daemon", "expired");
     assert!(probed.text("/verdict/hint").starts_with("dockseal issue daemon 127.0.0.1"), "{}", probed.human);
+}
+
+/// The files of a running daemon are replaced in their place, as a renewal does it, and SIGHUP changes nothing.
+#[test]
+fn files_replaced_under_a_running_daemon() {
+    require!("dockerd", "docker");
+    require_root!();
+    let sandbox = Sandbox::new();
+    let dockseal = |args: &[&str]| sandbox.dockseal(args).run().success();
+    let _ = dockseal(&["bootstrap", "127.0.0.1", "--client", "ada", "--no-passphrase", "--out", "h"]);
+    let mut flags = vec!["--tlsverify".to_owned()];
+    flags.extend(Dockerd::file_flags(&Bundle(sandbox.path("h/daemon"))));
+    let daemon = Dockerd::start_in_mode(&flags, false);
+    let url = daemon.url("127.0.0.1");
+    let args = ["--client", "h/clients/ada", "--daemon", "h/daemon"];
+    let probed = probe(&sandbox, &url, &args);
+    assert_eq!((probed.outcome(), &probed.json["on_disk"]["certificate"]), (("works", ""), &Value::from("served")));
+
+    // Another certificate of the same authority, and another authority beside the old one in ca.pem.
+    let _ = dockseal(&["issue", "daemon", "127.0.0.1", "--out", "new", "--no-passphrase"]);
+    for file in ["cert.pem", "key.pem"] {
+        fs::copy(sandbox.path(format!("new/{file}")), sandbox.path("h/file")).unwrap();
+        fs::rename(sandbox.path("h/file"), sandbox.path(format!("h/daemon/{file}"))).unwrap();
+    }
+    let (ours, other) = (sandbox.path("h/daemon/ca.pem"), Pki::stranger().client.ca());
+    fs::write(sandbox.path("h/file"), [fs::read(&ours).unwrap(), fs::read(other).unwrap()].concat()).unwrap();
+    fs::rename(sandbox.path("h/file"), ours).unwrap();
+    daemon.hang_up();
+    let probed = probe(&sandbox, &url, &args);
+    assert_eq!(probed.outcome(), ("works", ""), "{}", probed.human);
+    assert_eq!(probed.json["on_disk"]["certificate"], "not-served", "{}", probed.human);
+    assert_eq!(probed.json["on_disk"]["authorities_asked_for"], false, "{}", probed.human);
+    assert!(probed.human.stderr.matches("restart dockerd").count() >= 2, "{}", probed.human);
+    drop(daemon);
+    // After the restart that it asks for, all is well.
+    let daemon = Dockerd::start_in_mode(&flags, false);
+    let probed = probe(&sandbox, &daemon.url("127.0.0.1"), &args);
+    assert_eq!((probed.outcome(), &probed.json["on_disk"]["certificate"]), (("works", ""), &Value::from("served")));
+    assert_eq!(probed.json["on_disk"]["authorities_asked_for"], true, "{}", probed.human);
+    assert!(!probed.human.stderr.contains("restart"), "{}", probed.human);
 }
 
 #[test]
@@ -803,6 +844,29 @@ fn keys_of_every_kind() {
             assert_eq!(probed.json["chain"][0]["subject"], format!("CN={dir}"));
         }
     }
+}
+
+/// Certificates without end, and more than a client reads.
+#[test]
+fn servers_with_too_many_certificates() {
+    require!("openssl", "docker");
+    let pki = pki("p256", "p256");
+    let sandbox = Sandbox::new();
+    let ca = fs::read(pki.daemon.ca()).unwrap();
+    // Some 100 KB and 400 KB.
+    for copies in [250, 1000] {
+        let many = sandbox.write("many.pem", ca.repeat(copies));
+        let server = Server::openssl(&["-www", "-cert_chain", utf8(&many)]);
+        let client = ["--client", utf8(&pki.client.0)];
+        let _ = probe(&sandbox, &server.url(), &client).is(2, "", "more than 64 KiB of certificates");
+        let old = [&client[..], &["--docker", "20.10.24"]].concat();
+        let _ = probe(&sandbox, &server.url(), &old).is(1, "handshake", "more than 64 KiB of certificates");
+    }
+    // Just below.
+    let many = sandbox.write("many.pem", ca.repeat(100));
+    let server = Server::openssl(&["-www", "-cert_chain", utf8(&many)]);
+    let probed = probe(&sandbox, &server.url(), &[]).is(2, "", "no Docker");
+    assert_eq!(probed.json["chain"].as_array().unwrap().len(), 101);
 }
 
 /// A reset after the client's certificate gives no reason: neither yes nor no.

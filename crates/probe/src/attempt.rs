@@ -7,7 +7,7 @@ use std::{
 };
 
 use dockseal_docker::version::Version;
-use rustls::Error as TlsError;
+use rustls::{Error as TlsError, InvalidMessage};
 
 use crate::{
     Handshake, Identity, Proxy, Target,
@@ -80,6 +80,8 @@ pub enum Trouble {
     NotTls,
     /// What came breaks the rules of TLS.
     BrokenTls(String),
+    /// A handshake message of more than 65,535 bytes, which is more than this program reads.
+    LongMessage,
     /// What came is no HTTP.
     NotHttp,
     /// More came than any daemon sends.
@@ -279,6 +281,9 @@ fn trouble_of(failed: Failed, phase: Phase, wire: &Wire) -> Trouble {
     match failed {
         Failed::Io(error) => Trouble::of_io(&error, phase),
         Failed::Tls(TlsError::AlertReceived(alert)) => Trouble::Alert { phase, name: alert_name(alert) },
+        Failed::Tls(TlsError::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge)) if is_tls(&wire.banner) => {
+            Trouble::LongMessage
+        }
         Failed::Tls(_) if !is_tls(&wire.banner) => Trouble::NotTls,
         Failed::Tls(error) => Trouble::BrokenTls(error.to_string()),
     }

@@ -9,10 +9,6 @@ use super::{
     words::located,
 };
 
-/// The longest Certificate message that a client reads, in bytes: 65,536 before Go 1.24, which 28 is built with
-/// (crypto/tls common.go `maxHandshake`, `maxHandshakeCertificateMsg`).
-const MOST_CERTIFICATES_20_10: usize = 65_536;
-
 /// Where others than the version asked for answer otherwise.
 pub(super) fn differences(picture: &Picture<'_>) -> Vec<String> {
     let own = docker_refuses(picture, picture.version);
@@ -58,11 +54,7 @@ fn docker_refuses(picture: &Picture<'_>, version: Version) -> Option<String> {
     if let Some(finding) = not_loaded(&client.material, version, picture.now) {
         return Some(located(&finding));
     }
-    let served = picture.served()?;
-    let length = served.chain.iter().fold(4_usize, |sum, der| sum.saturating_add(der.len() + 5));
-    if version == Version::V20_10 && length > MOST_CERTIFICATES_20_10 {
-        return Some(format!("its certificates are {length} bytes long, and it reads {MOST_CERTIFICATES_20_10}"));
-    }
+    picture.served()?;
     let verdict = picture.judged_served(client.material.ca.bytes()?, version);
     refusal(&verdict).map(|finding| finding.text.clone())
 }

@@ -62,6 +62,7 @@ pub(super) fn described(attempt: &Attempt) -> String {
         Some(Trouble::ProxyNotHttp) => "the proxy does not answer in HTTP".to_owned(),
         Some(Trouble::NotTls) => format!("no TLS: it says {}", shown(&attempt.banner)),
         Some(Trouble::BrokenTls(text)) => format!("broken TLS: {}", shortened(text, 200)),
+        Some(Trouble::LongMessage) => "a handshake message of more than 64 KiB".to_owned(),
         Some(Trouble::NotHttp) if attempt.is_answered_in_tls() => "the answer is no HTTP".to_owned(),
         Some(Trouble::NotHttp) => format!("no HTTP: it says {}", shown(&attempt.banner)),
         Some(Trouble::TooMuch) => format!("more came than any daemon sends ({} bytes)", attempt.received),

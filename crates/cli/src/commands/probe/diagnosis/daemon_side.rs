@@ -1,6 +1,6 @@
 //! From the port to the daemon's certificate.
 
-use dockseal_docker::gate::Gate;
+use dockseal_docker::{gate::Gate, version::Version};
 use dockseal_pki::{GeneralName, SubjectAltName};
 use dockseal_probe::{Attempt, Offer, Phase, Proof, Target, Trouble};
 use dockseal_verify::{Check, Finding, Outcome as Judged};
@@ -114,6 +114,23 @@ pub(super) fn handshake(picture: &Picture<'_>) -> Option<Diagnosis> {
         return None;
     }
     let attempt = picture.best()?;
+    if attempt.trouble == Some(Trouble::LongMessage) {
+        // crypto/tls common.go `maxHandshake`, since 1.24 `maxHandshakeCertificateMsg`
+        let hint = "serve the daemon's certificate and its intermediates alone: take every other certificate out of its \
+                    cert.pem, and restart it";
+        return if picture.version == Version::V20_10 {
+            refused(Gate::Handshake, "it sends more than 64 KiB of certificates, and docker 20.10 reads no more", hint)
+        } else {
+            unknown(
+                format!(
+                    "it sends more than 64 KiB of certificates, which this program does not read; docker {} reads up to \
+                     256 KiB, docker 20.10 up to 64",
+                    picture.version
+                ),
+                hint,
+            )
+        };
+    }
     let alerts = picture.tls_attempts().filter_map(|attempt| match &attempt.trouble {
         Some(Trouble::Alert { name, .. }) => Some(name.as_str()),
         _ => None,
