@@ -172,6 +172,9 @@ fn mint(sandbox: &Sandbox) -> Bundle {
     Bundle(sandbox.path("daemon"))
 }
 
+/// Variables, whether docker gets through, and through which proxy.
+type Case<'c> = (&'c [(&'c str, &'c str)], bool, Option<&'c str>);
+
 #[test]
 fn the_proxy_that_docker_takes() {
     require!("dockerd", "docker", "openssl", "tinyproxy", "ip", "nsenter", "ss");
@@ -188,7 +191,7 @@ fn the_proxy_that_docker_takes() {
     let open = "http://ada:sesame@10.99.1.1:8889";
 
     // Whether docker gets through is what the probe says, and through which proxy.
-    let cases: [(&[(&str, &str)], bool, Option<&str>); 19] = [
+    let cases: [Case<'_>; 19] = [
         (&[], false, None),
         (&[("HTTPS_PROXY", works)], true, Some(works)),
         (&[("https_proxy", "10.99.1.1:8888")], true, Some(works)),
