@@ -30,7 +30,7 @@ pub(crate) struct Ledger {
     pub(crate) generation: GenerationId,
     run: Run,
     /// Nobody else works on the authority meanwhile. None while there is no authority yet.
-    _lock: Option<HomeLock>,
+    lock: Option<HomeLock>,
 }
 
 /// Why a bundle was not delivered.
@@ -56,7 +56,7 @@ impl Ledger {
         let mut inventory = Inventory::in_memory().map_err(|error| inventory_failure(WHAT, &error))?;
         let run = invocation.run();
         let generation = inventory.as_run(&run).generation(issuer).map_err(|error| inventory_failure(WHAT, &error))?;
-        Ok(Self { inventory, generation, run, _lock: None })
+        Ok(Self { inventory, generation, run, lock: None })
     }
 
     /// That of an authority that is there: waits for other runs, and settles what killed ones left open.
@@ -72,7 +72,7 @@ impl Ledger {
         let failure = |error| inventory_failure(WHAT, &error);
         let mut inventory = Inventory::open(&home.inventory_path(), Access::Write).map_err(failure)?;
         let generation = inventory.as_run(&run).generation(issuer).map_err(failure)?;
-        let mut ledger = Self { inventory, generation, run, _lock: Some(lock) };
+        let mut ledger = Self { inventory, generation, run, lock: Some(lock) };
         ledger.settle().map_err(failure)?;
         Ok(ledger)
     }
@@ -88,15 +88,41 @@ impl Ledger {
         permitted: &Permitted,
         predecessor: Option<CertificateId>,
     ) -> Result<CertificateId, Failure> {
-        let reservation = Reservation {
-            generation: self.generation,
-            serial: permitted.serial().clone(),
-            role: permitted.endpoint.role(),
-            name: name_of(&permitted.endpoint),
-            predecessor,
-        };
-        let ids = self.recorder().reserve(&[reservation]).map_err(|error| inventory_failure(WHAT, &error))?;
+        let ids = self.reserve_all(&[(permitted, predecessor)])?;
         ids.first().copied().ok_or_else(|| Failure::trouble(WHAT))
+    }
+
+    /// Takes the serials of all that may be signed, each with what it takes the place of.
+    pub(crate) fn reserve_all(
+        &mut self,
+        wanted: &[(&Permitted, Option<CertificateId>)],
+    ) -> Result<Vec<CertificateId>, Failure> {
+        let reservations: Vec<Reservation> = wanted
+            .iter()
+            .map(|(permitted, predecessor)| Reservation {
+                generation: self.generation,
+                serial: permitted.serial().clone(),
+                role: permitted.endpoint.role(),
+                name: name_of(&permitted.endpoint),
+                predecessor: *predecessor,
+            })
+            .collect();
+        if reservations.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.recorder().reserve(&reservations).map_err(|error| inventory_failure(WHAT, &error))
+    }
+
+    /// Lets others work on the authority, until [`give_way`](Self::give_way).
+    pub(crate) fn pause(&mut self) {
+        self.lock = None;
+    }
+
+    /// Lets others work on the authority, and then goes on.
+    pub(crate) fn give_way(&mut self, home: &Home, invocation: &Invocation) -> Result<(), Failure> {
+        self.pause();
+        self.lock = Some(lock(home, &self.run, invocation)?);
+        self.settle().map_err(|error| inventory_failure(WHAT, &error))
     }
 
     /// Puts one bundle into a directory and remembers both.

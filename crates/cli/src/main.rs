@@ -9,12 +9,16 @@ mod detect;
 mod endpoint;
 mod failure;
 mod groups;
+mod held;
 mod invocation;
 mod judgement;
 mod ledger;
+mod named;
 mod next;
 mod output;
 mod passphrase;
+mod progress;
+mod reissue;
 mod report;
 
 use std::process::ExitCode;
@@ -47,6 +51,8 @@ fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result
         Command::Adopt(args) => commands::adopt::run(&args, invocation, output),
         Command::Issue(args) => commands::issue::run(&args, invocation, output),
         Command::Request(args) => commands::request::run(&args, invocation, output),
+        Command::Renew(args) => commands::renew::run(&args, invocation, output),
+        Command::Rollback(args) => commands::rollback::run(&args, invocation, output),
         Command::Env(args) => commands::env::run(&args, invocation, output),
         Command::Probe(args) => commands::probe::run(&args, invocation, output),
         Command::Inspect(args) => commands::inspect::run(&args, invocation, output),

@@ -170,6 +170,31 @@ impl Inventory {
             })
     }
 
+    /// How many certificates the selection has.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn count(&self, selection: Selection) -> Result<u64, InventoryError> {
+        let (condition, bound) = match selection {
+            Selection::Due(now) => ("state = 'issued' AND due_at <= ?1", now.unix_timestamp()),
+            Selection::EndingBy(end) => ("state = 'issued' AND not_after <= ?1", end.unix_timestamp()),
+            Selection::Issued => ("state = 'issued' AND ?1 = ?1", 0),
+            Selection::Everything => ("state <> 'reserved' AND ?1 = ?1", 0),
+        };
+        let count = |row: &Row<'_>| row.get::<_, i64>(0).map(i64::unsigned_abs);
+        self.query(&format!("SELECT count(*) FROM certificate WHERE {condition}"), [bound], count)
+            .map(|rows| rows.into_iter().next().unwrap_or(0))
+    }
+
+    /// The number of the newest certificate.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn newest(&self) -> Result<Option<CertificateId>, InventoryError> {
+        self.query("SELECT max(id) FROM certificate", [], |row| row.get::<_, Option<i64>>(0))
+            .map(|rows| rows.into_iter().next().flatten().map(CertificateId))
+    }
+
     /// How many certificates count at `now`, and how they stand.
     ///
     /// # Errors

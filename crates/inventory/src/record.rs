@@ -164,6 +164,7 @@ impl Recorder<'_> {
         self.write(|writer| {
             for one in signed {
                 writer.keep(one.id, one.certificate, one.key_holder)?;
+                writer.event("signed", Some(one.id), None, None)?;
                 for (place, ownership) in one.places {
                     let destination = writer.destination(place)?;
                     writer
@@ -236,29 +237,15 @@ impl Recorder<'_> {
         })
     }
 
-    /// A place holds what it held before its last delivery.
+    /// A place is about to hold a certificate that was issued before: what is kept beside it comes back.
+    /// [`delivered`](Self::delivered) or [`missed`](Self::missed) ends this.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn rolled_back(&mut self, destination: DestinationId) -> Result<(), InventoryError> {
+    pub fn about_to_return(&mut self, place: DestinationId, id: CertificateId) -> Result<(), InventoryError> {
         self.write(|writer| {
-            let (now_there, before): (Option<i64>, Option<i64>) = writer.transaction.query_row(
-                "SELECT certificate, previous FROM destination WHERE id = ?1",
-                [destination.0],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )?;
-            writer.transaction.execute(
-                "UPDATE destination SET certificate = ?2, previous = ?3, delivered_at = ?4, command_due = 0 WHERE id = ?1",
-                params![destination.0, before, now_there, writer.at],
-            )?;
-            if let Some(id) = before {
-                writer.transaction.execute(
-                    "UPDATE certificate SET state = 'issued' WHERE id = ?1 AND state = 'superseded'",
-                    [id],
-                )?;
-                writer.event("rolled back", Some(CertificateId(id)), Some(destination), None)?;
-            }
-            now_there.map_or(Ok(()), |id| writer.supersede_unless_in_use(CertificateId(id)))
+            writer.transaction.execute("UPDATE destination SET pending = ?2 WHERE id = ?1", params![place.0, id.0])?;
+            writer.event("rollback", Some(id), Some(place), None)
         })
     }
 
@@ -412,9 +399,12 @@ impl Writer<'_> {
     fn deliver(&self, Delivered { id, keeps_previous, command_due }: Delivered) -> rusqlite::Result<()> {
         let predecessor: Option<i64> = self
             .transaction
-            .prepare_cached("UPDATE certificate SET state = 'issued' WHERE id = ?1 RETURNING predecessor")?
-            .query_row([id.0], |row| row.get(0))?;
-        self.event("issued", Some(id), None, None)?;
+            .prepare_cached(
+                "UPDATE certificate SET state = 'issued' WHERE id = ?1 AND state <> 'revoked' RETURNING predecessor",
+            )?
+            .query_row([id.0], |row| row.get(0))
+            .optional()?
+            .flatten();
         let pending: Vec<(i64, Option<i64>)> = self
             .transaction
             .prepare_cached("SELECT id, certificate FROM destination WHERE pending = ?1")?

@@ -47,6 +47,19 @@ impl KeyAlgorithm {
     /// All of them, in the order in which they are offered.
     pub const ALL: [Self; 6] = [Self::P256, Self::P384, Self::Ed25519, Self::Rsa2048, Self::Rsa3072, Self::Rsa4096];
 
+    /// The kind to make where a key of this kind is to be replaced. `None` for kinds that are not made here.
+    pub fn like(public: &PublicKeyAlgorithm) -> Option<Self> {
+        match public {
+            PublicKeyAlgorithm::P256 => Some(Self::P256),
+            PublicKeyAlgorithm::P384 => Some(Self::P384),
+            PublicKeyAlgorithm::Ed25519 => Some(Self::Ed25519),
+            PublicKeyAlgorithm::Rsa { bits: 2048 } => Some(Self::Rsa2048),
+            PublicKeyAlgorithm::Rsa { bits: 3072 } => Some(Self::Rsa3072),
+            PublicKeyAlgorithm::Rsa { bits: 4096 } => Some(Self::Rsa4096),
+            _ => None,
+        }
+    }
+
     /// The word for it on a command line.
     pub fn word(self) -> &'static str {
         match self {

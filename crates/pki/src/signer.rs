@@ -18,7 +18,7 @@ pub enum SignatureScheme {
 }
 
 /// Signs with one private key, wherever that key lives.
-pub trait Signer {
+pub trait Signer: Send + Sync {
     /// The public half.
     fn public_key(&self) -> &PublicKey;
 

@@ -219,8 +219,9 @@ mod tests {
             let lifetime = Lifetime::days(days).unwrap();
             let validity = Validity::starting(now, lifetime).unwrap();
             assert_eq!(validity.lifetime(), Some(lifetime), "{days}");
-            let (before, after) = (validity.due_at() - validity.not_before, validity.not_after - validity.due_at());
-            let off = (before - 2 * after).whole_seconds();
+            let before: Duration = validity.due_at() - validity.not_before;
+            let after: Duration = validity.not_after - validity.due_at();
+            let off = before.whole_seconds() - 2 * after.whole_seconds();
             assert!((0..=2).contains(&off), "{days}: {before} and {after}");
         }
         // 2028 has a 29th of February.

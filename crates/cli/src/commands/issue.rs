@@ -129,6 +129,18 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     Ok(ExitCode::SUCCESS)
 }
 
+/// What a request asks for that its endpoint does not get.
+pub(crate) fn say_names_dropped(endpoint: &Endpoint, request: &CertificateRequest, output: &mut Output) {
+    let (names, common_name): (&[SubjectAltName], Option<String>) = match endpoint {
+        Endpoint::Daemon { names } => (names, names.first().map(ToString::to_string)),
+        Endpoint::Client { user } => (&[], Some(user.to_string())),
+    };
+    for dropped in request.names.iter().filter(|name| as_ours(name).is_none_or(|name| !names.contains(&name))) {
+        output.note(&format!("dropped from the request: {dropped}, which the certificate to be renewed does not have"));
+    }
+    say_dropped(request, common_name.as_deref(), output);
+}
+
 fn daemon(names: &NamesArgs, request: Option<&CertificateRequest>, output: &mut Output) -> Result<Endpoint, Failure> {
     let mut names = names.resolve(output)?;
     if let Some(request) = request {
@@ -195,7 +207,7 @@ fn say_dropped(request: &CertificateRequest, common_name: Option<&str>, output: 
     }
 }
 
-fn read_request(path: &Path, what: &str) -> Result<CertificateRequest, Failure> {
+pub(crate) fn read_request(path: &Path, what: &str) -> Result<CertificateRequest, Failure> {
     let read = if path.as_os_str() == "-" {
         dockseal_store::read_from(std::io::stdin().lock(), Path::new("standard input"))
     } else {
@@ -219,7 +231,7 @@ fn read_request(path: &Path, what: &str) -> Result<CertificateRequest, Failure> 
 }
 
 /// Refuses what would fail after a certificate was signed. A key that waits for its certificate must be the request's.
-fn check_out(
+pub(crate) fn check_out(
     out: &Path,
     request: Option<&CertificateRequest>,
     existing: Existing,

@@ -8,7 +8,9 @@ pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod issue;
 pub(crate) mod probe;
+pub(crate) mod renew;
 pub(crate) mod request;
+pub(crate) mod rollback;
 pub(crate) mod verify;
 
 use clap::{Parser, Subcommand};
@@ -43,6 +45,10 @@ pub(crate) enum Command {
     Issue(issue::Args),
     /// Make a key and a certificate request on the machine that will use them
     Request(request::Args),
+    /// Put new certificates in the place of those that are due
+    Renew(renew::Args),
+    /// Bring back the bundle that a renewal replaced
+    Rollback(rollback::Args),
     /// Print the variables that make docker use a client's directory
     Env(env::Args),
     /// Show certificates, keys, requests and revocation lists

@@ -1,0 +1,316 @@
+//! `dockseal renew`: new certificates in the place of those that are due, or of those that are named.
+
+mod command;
+mod csr;
+mod report;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use dockseal_docker::Role;
+use dockseal_inventory::{Cursor, Entry, Inventory, Selection};
+use time::OffsetDateTime;
+
+use self::report::Report;
+use crate::{
+    authority::{Opened, open},
+    failure::Failure,
+    groups::{PassphraseArgs, parse_lifetime},
+    invocation::Invocation,
+    ledger::{Ledger, inventory_failure, open_to_read},
+    named,
+    output::Output,
+    progress::Progress,
+    reissue::{BATCH, Job, KeyChoice, Order, reissue},
+};
+
+pub(crate) const WHAT: &str = "cannot renew";
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "A certificate is due when two thirds of its life are gone. It gets a new key, the same names, and as long a life as\n\
+    before, in every directory where it is; the bundle that was there is kept for dockseal rollback. dockerd reads its\n\
+    files only when it starts: restart it after its certificate was renewed.\n\n\
+    Examples:\n  \
+    dockseal renew alice\n  \
+    dockseal renew --due                                     from a timer: does nothing, silently, when nothing is due\n  \
+    dockseal renew --due --exec 'systemctl restart docker'\n  \
+    dockseal renew --within 30d --dry-run\n  \
+    dockseal renew alice --csr request.csr --out - > cert.pem   for a key that stays where it is"
+)]
+pub(crate) struct Args {
+    /// Whose certificates: a user, a daemon's name, ROLE/NAME, or a serial number
+    #[arg(value_name = "NAME", required_unless_present_any = ["due", "all", "within"], conflicts_with_all = ["due", "all", "within"])]
+    names: Vec<String>,
+    /// Those of whose life two thirds are gone
+    #[arg(long)]
+    due: bool,
+    /// Those that end within this time
+    #[arg(long, value_name = "DURATION", conflicts_with_all = ["due", "all"])]
+    within: Option<String>,
+    /// All that count
+    #[arg(long, conflicts_with = "due")]
+    all: bool,
+    /// Only daemons or only clients
+    #[arg(long, value_parser = ["daemon", "client"])]
+    role: Option<String>,
+    /// Keep the private keys
+    #[arg(long)]
+    reuse_key: bool,
+    /// How long the new certificates live [default: as long as the old ones were to live]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    lifetime: Option<String>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Run this with sh for each directory that got a new bundle; DOCKSEAL_NAME, DOCKSEAL_ROLE, DOCKSEAL_DIRECTORY,
+    /// DOCKSEAL_SERIAL and DOCKSEAL_NOT_AFTER are set. If it fails, the next --due --exec runs it again
+    #[arg(long, value_name = "COMMAND", conflicts_with = "csr")]
+    exec: Option<String>,
+    /// Sign this request instead (PEM or DER, - for standard input): the key is elsewhere
+    #[arg(long, value_name = "FILE", requires = "out", conflicts_with_all = ["due", "all", "within", "reuse_key"])]
+    csr: Option<PathBuf>,
+    /// With --csr: the directory that gets ca.pem and cert.pem, or - for the certificate on standard output
+    #[arg(long, value_name = "DIR", requires = "csr")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+/// What was asked for, understood.
+pub(crate) enum Wanted {
+    Named(Vec<Entry>),
+    Selected(Selection),
+}
+
+pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    let lifetime = args.lifetime.as_deref().map(parse_lifetime).transpose()?;
+    let role = args.role.as_deref().and_then(Role::parse);
+    let home = invocation.home()?;
+    crate::authority::read(&home)?;
+    let inventory = look(&home, invocation, output)?;
+    refuse_a_clock_that_went_back(&inventory, invocation)?;
+    let wanted = args.wanted(&inventory, role, invocation)?;
+    if let (Some(csr), Some(out)) = (&args.csr, &args.out) {
+        return csr::run(csr, out, &wanted, lifetime, &args.passphrase, invocation, output);
+    }
+    let mut report = Report::new(output.format(), args.dry_run);
+    if args.dry_run {
+        each_page(
+            &inventory,
+            wanted,
+            |entry| is_of(entry, role),
+            |jobs| {
+                report.plan(&jobs, lifetime, invocation, output);
+                Ok(())
+            },
+        )?;
+        return Ok(report.finish(output));
+    }
+    let commands_due =
+        args.exec.is_some() && !inventory.commands_due().map_err(|error| inventory_failure(WHAT, &error))?.is_empty();
+    // Nothing to do is success and silence, without a passphrase and without waiting for anybody.
+    if !commands_due && nothing_in(&inventory, &wanted, role)? {
+        return Ok(report.finish(output));
+    }
+    let total = count(&inventory, &wanted)?;
+    drop(inventory);
+    let opened = open(&args.passphrase, invocation, output)?;
+    let order = Order {
+        key: if args.reuse_key { KeyChoice::Same } else { KeyChoice::New },
+        lifetime,
+        command_follows: args.exec.is_some(),
+    };
+    renew_all(&opened, wanted, role, order, total, invocation, &mut report, output)?;
+    if let Some(command) = &args.exec {
+        command::run_all(command, &opened, invocation, &mut report, output)?;
+    }
+    Ok(report.finish(output))
+}
+
+/// The inventory as it is now; an authority of the time before inventories gets one first.
+fn look(home: &dockseal_store::Home, invocation: &Invocation, output: &mut Output) -> Result<Inventory, Failure> {
+    if !home.inventory_path().exists() && home.old_records().is_ok_and(|records| records.is_some()) {
+        let files = crate::authority::read(home)?;
+        let chain = crate::authority::read_certificates(&files.chain, &home.path().join("ca.pem"))?;
+        if let Some(issuer) = chain.first() {
+            drop(Ledger::open(home, issuer, invocation, output)?);
+        }
+    }
+    open_to_read(home)
+}
+
+impl Args {
+    fn wanted(&self, inventory: &Inventory, role: Option<Role>, invocation: &Invocation) -> Result<Wanted, Failure> {
+        if !self.names.is_empty() {
+            let mut entries: Vec<Entry> = Vec::new();
+            for name in &self.names {
+                for entry in named::counting(inventory, name, role, WHAT)? {
+                    if !entries.iter().any(|other| other.id == entry.id) {
+                        entries.push(entry);
+                    }
+                }
+            }
+            return Ok(Wanted::Named(entries));
+        }
+        Ok(Wanted::Selected(match (&self.within, self.all) {
+            (Some(text), _) => Selection::EndingBy(invocation.now.saturating_add(parse_lifetime(text)?.duration())),
+            (None, true) => Selection::Issued,
+            (None, false) => Selection::Due(invocation.now),
+        }))
+    }
+}
+
+fn is_of(entry: &Entry, role: Option<Role>) -> bool {
+    role.is_none_or(|role| entry.role == role)
+}
+
+fn nothing_in(inventory: &Inventory, wanted: &Wanted, role: Option<Role>) -> Result<bool, Failure> {
+    let Wanted::Selected(selection) = wanted else { return Ok(false) };
+    let mut after = Cursor::START;
+    loop {
+        let (entries, next) =
+            inventory.page(*selection, after, 100).map_err(|error| inventory_failure(WHAT, &error))?;
+        if entries.iter().any(|entry| is_of(entry, role)) {
+            return Ok(false);
+        }
+        let Some(next) = next else { return Ok(true) };
+        after = next;
+    }
+}
+
+fn count(inventory: &Inventory, wanted: &Wanted) -> Result<u64, Failure> {
+    match wanted {
+        Wanted::Named(entries) => Ok(entries.len() as u64),
+        Wanted::Selected(selection) => inventory.count(*selection).map_err(|error| inventory_failure(WHAT, &error)),
+    }
+}
+
+/// Every certificate that is wanted, with its places, a batch at a time.
+fn each_page(
+    inventory: &Inventory,
+    wanted: Wanted,
+    keep: impl Fn(&Entry) -> bool,
+    mut each: impl FnMut(Vec<Job>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    match wanted {
+        Wanted::Named(entries) => each(jobs(inventory, entries)?),
+        Wanted::Selected(selection) => {
+            let mut after = Some(Cursor::START);
+            while let Some(cursor) = after {
+                let limit = u32::try_from(BATCH).unwrap_or(u32::MAX);
+                let (mut entries, next) =
+                    inventory.page(selection, cursor, limit).map_err(|error| inventory_failure(WHAT, &error))?;
+                entries.retain(&keep);
+                each(jobs(inventory, entries)?)?;
+                after = next;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn jobs(inventory: &Inventory, entries: Vec<Entry>) -> Result<Vec<Job>, Failure> {
+    entries
+        .into_iter()
+        .map(|entry| {
+            let destinations = inventory.destinations_of(entry.id).map_err(|error| inventory_failure(WHAT, &error))?;
+            Ok(Job { entry, destinations })
+        })
+        .collect()
+}
+
+#[expect(clippy::too_many_arguments, reason = "one loop with what it works on and what it reports to")]
+fn renew_all(
+    opened: &Opened,
+    wanted: Wanted,
+    role: Option<Role>,
+    order: Order,
+    total: u64,
+    invocation: &Invocation,
+    report: &mut Report,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let mut ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
+    let mut progress = Progress::new("renewed", total);
+    match wanted {
+        Wanted::Named(entries) => {
+            let mut entries = entries.into_iter().peekable();
+            while entries.peek().is_some() {
+                let batch: Vec<Entry> = entries.by_ref().take(BATCH).collect();
+                // Another run may have renewed them while this one waited.
+                let batch = still_counting(&ledger.inventory, batch)?;
+                let jobs = jobs(&ledger.inventory, batch)?;
+                renew_batch(opened, &mut ledger, jobs, order, invocation, report, output, &mut progress)?;
+            }
+        }
+        Wanted::Selected(selection) => {
+            // What could not be renewed stays selected, so pages go on after it; what was renewed is gone from them.
+            let mut after = Some(Cursor::START);
+            let newest = ledger.inventory.newest().map_err(|error| inventory_failure(WHAT, &error))?;
+            while let Some(cursor) = after {
+                let limit = u32::try_from(BATCH).unwrap_or(u32::MAX);
+                let (mut entries, next) =
+                    ledger.inventory.page(selection, cursor, limit).map_err(|error| inventory_failure(WHAT, &error))?;
+                // Not what this very run made: with --all, that counts too.
+                entries.retain(|entry| is_of(entry, role) && newest.is_some_and(|newest| entry.id <= newest));
+                let jobs = jobs(&ledger.inventory, entries)?;
+                renew_batch(opened, &mut ledger, jobs, order, invocation, report, output, &mut progress)?;
+                after = next;
+                if after.is_some() {
+                    ledger.give_way(&opened.home, invocation)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::too_many_arguments, reason = "one step with what it works on and what it reports to")]
+fn renew_batch(
+    opened: &Opened,
+    ledger: &mut Ledger,
+    jobs: Vec<Job>,
+    order: Order,
+    invocation: &Invocation,
+    report: &mut Report,
+    output: &mut Output,
+    progress: &mut Progress,
+) -> Result<(), Failure> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let count = jobs.len() as u64;
+    let outcomes = reissue(&opened.authority, ledger, jobs, order, invocation)?;
+    progress.advance(count);
+    report.outcomes(&outcomes, invocation, output);
+    Ok(())
+}
+
+fn still_counting(inventory: &Inventory, entries: Vec<Entry>) -> Result<Vec<Entry>, Failure> {
+    let mut counting = Vec::new();
+    for entry in entries {
+        let now = inventory.entry(entry.id).map_err(|error| inventory_failure(WHAT, &error))?;
+        counting.extend(now.filter(|now| now.state == dockseal_inventory::State::Issued));
+    }
+    Ok(counting)
+}
+
+/// Certificates made by a clock that went back would not count yet for anybody, or end too soon.
+fn refuse_a_clock_that_went_back(inventory: &Inventory, invocation: &Invocation) -> Result<(), Failure> {
+    let last = inventory.last_written().map_err(|error| inventory_failure(WHAT, &error))?;
+    match last.filter(|last| went_back(*last, invocation.now)) {
+        None => Ok(()),
+        Some(last) => Err(Failure::trouble(WHAT)
+            .cause(format!(
+                "the clock went back: it says {}, and this authority was used on {}",
+                dockseal_pki::moment(invocation.now),
+                dockseal_pki::moment(last)
+            ))
+            .hint("set the clock of this machine, or give the right time with --at")),
+    }
+}
+
+/// Clocks of machines that share an authority differ a little.
+pub(crate) fn went_back(last: OffsetDateTime, now: OffsetDateTime) -> bool {
+    now < last - dockseal_pki::Validity::BACKDATE
+}

@@ -1,0 +1,76 @@
+//! `--csr`: renewing a certificate whose key is elsewhere.
+
+use std::{path::Path, process::ExitCode};
+
+use dockseal_docker::{Ownership, plan};
+use dockseal_inventory::Entry;
+use dockseal_pki::Lifetime;
+use dockseal_store::Existing;
+
+use super::{WHAT, Wanted};
+use crate::{
+    authority::open,
+    commands::issue::{check_out, read_request, say_names_dropped},
+    endpoint::{SubjectKey, permit},
+    failure::Failure,
+    groups::PassphraseArgs,
+    held,
+    invocation::Invocation,
+    ledger::Ledger,
+    output::Output,
+    reissue::wish_of,
+    report::until,
+};
+
+#[expect(clippy::too_many_arguments, reason = "what the command line says")]
+pub(super) fn run(
+    csr: &Path,
+    out: &Path,
+    wanted: &Wanted,
+    lifetime: Option<Lifetime>,
+    passphrase: &PassphraseArgs,
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<ExitCode, Failure> {
+    let entry = match wanted {
+        Wanted::Named(entries) => match entries.as_slice() {
+            [entry] => entry,
+            several => return Err(which(several)),
+        },
+        Wanted::Selected(_) => return Err(which(&[])),
+    };
+    let request = read_request(csr, WHAT)?;
+    let endpoint = held::endpoint(&entry.certificate)?;
+    say_names_dropped(&endpoint, &request, output);
+    let to_stdout = out.as_os_str() == "-";
+    if !to_stdout {
+        check_out(out, Some(&request), Existing::Replace, invocation, WHAT)?;
+    }
+    let opened = open(passphrase, invocation, output)?;
+    let key = SubjectKey::Elsewhere(request.public_key);
+    let permitted = permit(&opened.authority, &endpoint, key, wish_of(entry, lifetime), invocation)?;
+    let mut ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
+    let issued = permitted.issue(&opened.authority, &mut ledger, Some(entry.id), invocation)?;
+    for note in &issued.notes {
+        output.note(note);
+    }
+    if to_stdout {
+        ledger.hand_out(&issued)?;
+        output.raw(issued.bundle.chain_pem());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let plan = plan(&issued.bundle, entry.role, Ownership::default());
+    ledger.deliver(&issued, &plan, out, Existing::Replace, invocation).map_err(|error| error.failure(WHAT))?;
+    let ends = until(issued.certificate.validity, invocation.now);
+    output.note(&format!("renewed {} {} in {}, valid until {ends}", entry.role, entry.name, out.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn which(entries: &[Entry]) -> Failure {
+    let serials: Vec<String> = entries.iter().map(|entry| entry.serial().to_string()).collect();
+    let failure = Failure::trouble(WHAT).cause("a request renews one certificate");
+    if serials.is_empty() {
+        return failure.hint("name it, e.g. dockseal renew alice --csr request.csr --out -");
+    }
+    failure.hint(format!("name it by its serial number: {}", serials.join(", ")))
+}

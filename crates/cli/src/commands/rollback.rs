@@ -1,0 +1,175 @@
+//! `dockseal rollback`: the bundle that a renewal replaced comes back.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use dockseal_inventory::{Delivered, Destination, Entry, Kind, State};
+use dockseal_store::{previous_path, roll_back};
+use serde_json::{Value, json};
+
+use crate::{
+    authority::{read as read_authority, read_certificates, write_failure},
+    failure::Failure,
+    held,
+    invocation::Invocation,
+    ledger::{Ledger, inventory_failure},
+    named,
+    output::Output,
+    report::{SCHEMA, rfc3339, until},
+};
+
+const WHAT: &str = "cannot roll back";
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "A renewal keeps the bundle that it replaces. rollback judges that one and puts it back, in every directory that\n\
+    the certificate is in; what it replaces is kept in turn, so that doing it twice changes nothing.\n\n\
+    Examples:\n  \
+    dockseal rollback alice\n  \
+    dockseal rollback /etc/docker/tls      one directory, also where the authority is not"
+)]
+pub(crate) struct Args {
+    /// Whose bundle: a user, a daemon's name, ROLE/NAME, a serial number, or a directory
+    #[arg(value_name = "NAME|DIR")]
+    what: String,
+}
+
+pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    let directory = Path::new(&args.what);
+    let is_directory = args.what.starts_with(['/', '.', '~']) || directory.is_dir();
+    let home = invocation.home().ok().filter(|home| home.inventory_path().exists());
+    let mut ledger = match &home {
+        None => None,
+        Some(home) => {
+            let files = read_authority(home)?;
+            let chain = read_certificates(&files.chain, &home.path().join("ca.pem"))?;
+            let issuer = chain.first().ok_or_else(|| Failure::trouble(WHAT))?;
+            Some(Ledger::open(home, issuer, invocation, output)?)
+        }
+    };
+    let (mut rows, mut wires) = (Vec::new(), Vec::new());
+    if is_directory {
+        let path = invocation.place(directory)?.path;
+        let known = match &ledger {
+            None => None,
+            Some(ledger) => ledger.inventory.destination_at(&invocation.place(directory)?).map_err(failure)?,
+        };
+        let done = match (known, &mut ledger) {
+            (Some(destination), Some(ledger)) => recorded(ledger, &destination, invocation)?,
+            _ => alone(&path, invocation)?,
+        };
+        done.show(invocation, &mut rows, &mut wires);
+    } else {
+        let Some(ledger) = &mut ledger else {
+            return Err(Failure::trouble(WHAT)
+                .cause("there is no authority here that knows names")
+                .hint("name the directory, or the authority with --authority DIR"));
+        };
+        for (entry, destination) in with_previous(ledger, &args.what, invocation)? {
+            let done = recorded(ledger, &destination, invocation)?;
+            done.show(invocation, &mut rows, &mut wires);
+            drop(entry);
+        }
+    }
+    let mut human = rows.concat();
+    human.push_str("dockerd reads its files only when it starts: restart it if this was a daemon's.\n");
+    output.result(&human, &json!({ "schema": SCHEMA, "rolled_back": wires }));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn failure(error: dockseal_inventory::InventoryError) -> Failure {
+    inventory_failure(WHAT, &error)
+}
+
+struct Done {
+    path: PathBuf,
+    held: held::Held,
+}
+
+impl Done {
+    fn show(&self, invocation: &Invocation, rows: &mut Vec<String>, wires: &mut Vec<Value>) {
+        let Some(leaf) = self.held.bundle.leaf() else { return };
+        let path = self.path.display().to_string();
+        rows.push(format!(
+            "{path} holds the certificate of {} again, serial {}, valid until {}\n",
+            leaf.subject,
+            leaf.serial,
+            until(leaf.validity, invocation.now)
+        ));
+        wires.push(json!({
+            "directory": path,
+            "serial": leaf.serial.to_string(),
+            "not_after": rfc3339(leaf.validity.not_after),
+        }));
+    }
+}
+
+/// The places of the certificates of this name that keep what was there before.
+fn with_previous(ledger: &Ledger, name: &str, invocation: &Invocation) -> Result<Vec<(Entry, Destination)>, Failure> {
+    let machine = invocation.run().machine;
+    let mut found = Vec::new();
+    for entry in named::counting(&ledger.inventory, name, None, WHAT)? {
+        for destination in ledger.inventory.destinations_of(entry.id).map_err(failure)? {
+            let here = destination.place.kind == Kind::Directory && destination.place.machine == machine;
+            if destination.previous.is_some() && here {
+                found.push((entry.clone(), destination));
+            }
+        }
+    }
+    if found.is_empty() {
+        return Err(nothing_kept(name));
+    }
+    Ok(found)
+}
+
+fn nothing_kept(name: &str) -> Failure {
+    Failure::no(WHAT)
+        .cause(format!("nothing is kept of what {name} had before"))
+        .hint("a renewal keeps the bundle that it replaces, on the machine where it is")
+}
+
+/// Judges what is kept, swaps it in, and remembers that.
+fn recorded(ledger: &mut Ledger, destination: &Destination, invocation: &Invocation) -> Result<Done, Failure> {
+    let path = destination.place.path.clone();
+    let Some(id) = destination.previous else { return Err(nothing_kept(&path.display().to_string())) };
+    let entry =
+        ledger.inventory.entry(id).map_err(failure)?.ok_or_else(|| nothing_kept(&path.display().to_string()))?;
+    if let State::Revoked(revocation) = &entry.state {
+        return Err(Failure::no(WHAT)
+            .cause(format!("what {} had before was revoked ({})", path.display(), revocation.reason))
+            .hint("issue another one"));
+    }
+    let held = judged(&path, invocation)?;
+    if held.bundle.leaf().map(|leaf| leaf.fingerprint()) != Some(entry.fingerprint()) {
+        return Err(Failure::no(WHAT)
+            .cause(format!("what is kept beside {} is not what the inventory says", path.display()))
+            .hint("see who changed it; dockseal renew makes a new one"));
+    }
+    ledger.recorder().about_to_return(destination.id, id).map_err(failure)?;
+    if let Err(error) = roll_back(&path) {
+        ledger.recorder().missed(&[destination.id]).map_err(failure)?;
+        return Err(write_failure(WHAT, &error));
+    }
+    let delivered = Delivered { id, keeps_previous: true, command_due: false };
+    ledger.recorder().delivered(&[delivered]).map_err(failure)?;
+    Ok(Done { path, held })
+}
+
+/// The same where no inventory knows of the directory.
+fn alone(path: &Path, invocation: &Invocation) -> Result<Done, Failure> {
+    let held = judged(path, invocation)?;
+    roll_back(path).map_err(|error| write_failure(WHAT, &error))?;
+    Ok(Done { path: path.to_owned(), held })
+}
+
+fn judged(path: &Path, invocation: &Invocation) -> Result<held::Held, Failure> {
+    let previous = previous_path(path).map_err(|error| write_failure(WHAT, &error))?;
+    if !previous.is_dir() {
+        return Err(nothing_kept(&path.display().to_string()));
+    }
+    let held = held::read(&previous, WHAT)?;
+    held.judge(invocation, WHAT)?;
+    Ok(held)
+}

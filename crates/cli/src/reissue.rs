@@ -1,0 +1,410 @@
+//! New certificates in the place of old ones, at every place where those are: looked at, signed, judged, staged, made
+//! durable together, swapped in.
+
+use std::{os::unix::fs::MetadataExt, thread};
+
+use dockseal_ca::Authority;
+use dockseal_docker::{Ownership, Role, layout, plan};
+use dockseal_inventory::{CertificateId, Delivered, Destination, DestinationId, Entry, KeyHolder, Kind, Signed};
+use dockseal_pki::{Bundle, Certificate, KeyAlgorithm, Lifetime, PrivateKey, Signer};
+use dockseal_store::{Batch, Displaced, Existing, Staged, WriteError, remove_stale, stage_for_batch};
+use ring::rand::SystemRandom;
+
+use crate::{
+    authority::{read_certificates, write_failure},
+    endpoint::{Permitted, SubjectKey, Wish, permit},
+    failure::Failure,
+    held,
+    invocation::Invocation,
+    ledger::{Ledger, inventory_failure},
+};
+
+/// How many certificates are made durable together. Larger batches wait for the disk more seldom and keep others who want
+/// to work on the authority waiting for longer.
+pub(crate) const BATCH: usize = 256;
+
+/// What becomes of the private key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyChoice {
+    /// A new one of the same kind.
+    New,
+    /// The one that is there.
+    Same,
+}
+
+/// How to re-issue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order {
+    pub(crate) key: KeyChoice,
+    /// `None` for the lifetime that the old certificate had.
+    pub(crate) lifetime: Option<Lifetime>,
+    /// A command is to follow each delivery.
+    pub(crate) command_follows: bool,
+}
+
+/// A certificate to be re-issued, and where it is.
+pub(crate) struct Job {
+    pub(crate) entry: Entry,
+    pub(crate) destinations: Vec<Destination>,
+}
+
+/// Why one place, or the whole certificate, was left as it was.
+pub(crate) struct Trouble {
+    /// Which place; `None` for the certificate itself.
+    pub(crate) place: Option<Destination>,
+    pub(crate) failure: Failure,
+}
+
+/// What became of a job.
+pub(crate) struct Outcome {
+    pub(crate) entry: Entry,
+    /// The new certificate and the places that hold it now; none where nothing changed.
+    pub(crate) renewed: Option<Renewed>,
+    pub(crate) troubles: Vec<Trouble>,
+}
+
+/// A certificate in its places.
+pub(crate) struct Renewed {
+    pub(crate) certificate: Certificate,
+    pub(crate) places: Vec<Destination>,
+    pub(crate) notes: Vec<String>,
+}
+
+impl Outcome {
+    fn nothing(entry: Entry, troubles: Vec<Trouble>) -> Self {
+        Self { entry, renewed: None, troubles }
+    }
+}
+
+/// A place that can be written to, as it is now.
+pub(crate) struct Site {
+    pub(crate) destination: Destination,
+    ownership: Ownership,
+    /// The key that is there, if there is one.
+    key: Option<PrivateKey>,
+}
+
+/// A job of which every place was looked at.
+struct Looked {
+    entry: Entry,
+    sites: Vec<Site>,
+    permitted: Option<(Permitted, KeyHolder)>,
+    troubles: Vec<Trouble>,
+}
+
+/// A signed certificate whose bundles lie beside their places.
+struct Prepared {
+    id: CertificateId,
+    entry: Entry,
+    certificate: Certificate,
+    key_holder: KeyHolder,
+    staged: Vec<(Destination, Ownership, Staged)>,
+    notes: Vec<String>,
+    troubles: Vec<Trouble>,
+}
+
+/// Re-issues up to [`BATCH`] certificates; what became of each, in order, comes back.
+///
+/// # Errors
+/// When the inventory or the disk as a whole refuses. Trouble with one certificate or place is part of its outcome.
+pub(crate) fn reissue(
+    authority: &Authority,
+    ledger: &mut Ledger,
+    jobs: Vec<Job>,
+    order: Order,
+    invocation: &Invocation,
+) -> Result<Vec<Outcome>, Failure> {
+    let looked = in_parallel(jobs, |job| look(authority, job, order, invocation));
+    let wanted: Vec<_> = looked
+        .iter()
+        .filter_map(|looked| looked.permitted.as_ref().map(|(permitted, _)| (permitted, Some(looked.entry.id))))
+        .collect();
+    let mut ids = ledger.reserve_all(&wanted)?.into_iter();
+    let numbered: Vec<(Looked, Option<CertificateId>)> = looked
+        .into_iter()
+        .map(|looked| {
+            let id = if looked.permitted.is_some() { ids.next() } else { None };
+            (looked, id)
+        })
+        .collect();
+    let prepared = in_parallel(numbered, |(looked, id)| prepare(authority, looked, id, invocation));
+    record_and_swap(ledger, prepared, order)
+}
+
+/// Looks at every place of a job, and whether the authority may sign for it.
+fn look(authority: &Authority, job: Job, order: Order, invocation: &Invocation) -> Looked {
+    let mut sites = Vec::new();
+    let mut troubles = Vec::new();
+    for destination in job.destinations {
+        match visit(&destination, &job.entry, invocation) {
+            Ok(site) => sites.push(site),
+            Err(failure) => troubles.push(Trouble { place: Some(destination), failure }),
+        }
+    }
+    let mut looked = Looked { entry: job.entry, sites, permitted: None, troubles };
+    if looked.sites.is_empty() {
+        if looked.troubles.is_empty() {
+            let failure = Failure::no("it cannot be renewed here")
+                .cause("it was handed out, and is in no directory that this authority knows of")
+                .hint("make a request where it is with dockseal request --renew DIR, and sign it with dockseal renew NAME --csr FILE");
+            looked.troubles.push(Trouble { place: None, failure });
+        }
+        return looked;
+    }
+    match ask(authority, &looked, order, invocation) {
+        Ok(permitted) => looked.permitted = Some(permitted),
+        Err(failure) => looked.troubles.push(Trouble { place: None, failure }),
+    }
+    looked
+}
+
+/// What there is at a place, if it is still what was delivered there.
+pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invocation) -> Result<Site, Failure> {
+    let path = &destination.place.path;
+    let no = |cause: String, hint: &str| {
+        Failure::no(format!("{} was left as it is", path.display())).cause(cause).hint(hint)
+    };
+    if destination.place.kind != Kind::Directory || destination.place.machine != invocation.run().machine {
+        return Err(no(
+            format!("it is on the machine {}, and this is another one", destination.place.machine_name),
+            "run it there, with the same authority",
+        ));
+    }
+    remove_stale(path).map_err(|error| write_failure(&format!("cannot look at {}", path.display()), &error))?;
+    let metadata = path.symlink_metadata().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => no(
+            "it is gone".to_owned(),
+            "put it back, or tell the inventory with dockseal inventory rebuild --replace DIR…",
+        ),
+        _ => no(error.to_string(), "check the path"),
+    })?;
+    if !metadata.is_dir() {
+        return Err(no("it is not a directory any more".to_owned(), "see who put that there"));
+    }
+    let cert_path = path.join(layout::CERT_FILE);
+    let chain = dockseal_store::read(&cert_path)
+        .map_err(|error| no(error.to_string(), "see who changed it; dockseal issue … --replace makes it anew"))
+        .and_then(|file| read_certificates(&file.bytes, &cert_path))?;
+    if chain.first().map(Certificate::fingerprint) != Some(entry.fingerprint()) {
+        let holds = chain.first().map_or_else(String::new, |leaf| format!("{}, serial {}", leaf.subject, leaf.serial));
+        return Err(no(
+            format!("it was changed by hand: it holds the certificate of {holds}"),
+            "if that one is right, tell the inventory with dockseal inventory rebuild --replace DIR…",
+        ));
+    }
+    let key_path = path.join(layout::KEY_FILE);
+    let (key, key_metadata) = match dockseal_store::read(&key_path) {
+        Ok(file) => {
+            let key = PrivateKey::from_pem(&file.bytes, None)
+                .map_err(|error| no(format!("{}: {error}", key_path.display()), "bring its key back from a copy"))?
+                .0;
+            if key.public_key().spki() != entry.certificate.public_key.spki() {
+                return Err(no(
+                    "it was changed by hand: its key does not belong to its certificate".to_owned(),
+                    "bring its key back from a copy; dockseal issue … --replace makes both anew",
+                ));
+            }
+            (Some(key), key_path.metadata().ok())
+        }
+        Err(error) if error.is_not_found() => (None, None),
+        Err(error) => return Err(no(error.to_string(), "check the file")),
+    };
+    let mut ownership = as_it_is(&metadata);
+    ownership.key_mode = key_metadata.map(|metadata| metadata.mode() & 0o660).filter(|mode| mode & 0o400 != 0);
+    Ok(Site { destination: destination.clone(), ownership, key })
+}
+
+/// Whoever owns a directory keeps it, also when root renews what is in it.
+fn as_it_is(metadata: &std::fs::Metadata) -> Ownership {
+    let (user, group) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    Ownership {
+        user: Some(metadata.uid()).filter(|owner| *owner != user),
+        group: Some(metadata.gid()).filter(|owner| *owner != group),
+        key_mode: None,
+    }
+}
+
+fn ask(
+    authority: &Authority,
+    looked: &Looked,
+    order: Order,
+    invocation: &Invocation,
+) -> Result<(Permitted, KeyHolder), Failure> {
+    let entry = &looked.entry;
+    let endpoint = held::endpoint(&entry.certificate)?;
+    let kept_key = || looked.sites.iter().find_map(|site| site.key.as_ref());
+    let (key, holder) = match (kept_key(), order.key) {
+        (None, _) => (SubjectKey::Elsewhere(entry.certificate.public_key.clone()), KeyHolder::Elsewhere),
+        (Some(_), KeyChoice::New) => {
+            let kind = KeyAlgorithm::like(entry.certificate.public_key.algorithm()).unwrap_or(KeyAlgorithm::P256);
+            let key = PrivateKey::generate(kind, &SystemRandom::new())
+                .map_err(|error| Failure::trouble("cannot make a private key").cause(error))?;
+            (SubjectKey::Here(Box::new(key)), KeyHolder::Here)
+        }
+        (Some(key), KeyChoice::Same) => {
+            let same = PrivateKey::from_pkcs8_der(key.secret_pkcs8_der())
+                .map_err(|error| Failure::trouble("cannot use the private key").cause(error))?;
+            (SubjectKey::Here(Box::new(same)), KeyHolder::Here)
+        }
+    };
+    let wish = wish_of(entry, order.lifetime);
+    permit(authority, &endpoint, key, wish, invocation).map(|permitted| (permitted, holder))
+}
+
+/// As long a life as the old certificate was given, unless its authority's end cut it short.
+pub(crate) fn wish_of(entry: &Entry, lifetime: Option<Lifetime>) -> Wish {
+    let old = entry.certificate.validity.lifetime();
+    let longest = dockseal_ca::Profile::LONGEST_FOR_EVERY_PLATFORM;
+    let allow_long_lifetime = entry.role == Role::Daemon && old.is_some_and(|old| old > longest);
+    Wish { lifetime: lifetime.or(old), allow_long_lifetime }
+}
+
+/// Signs, judges and stages.
+fn prepare(
+    authority: &Authority,
+    looked: Looked,
+    id: Option<CertificateId>,
+    invocation: &Invocation,
+) -> Result<Prepared, Box<Outcome>> {
+    let Looked { entry, sites, permitted, mut troubles } = looked;
+    let (Some((permitted, key_holder)), Some(id)) = (permitted, id) else {
+        return Err(Box::new(Outcome::nothing(entry, troubles)));
+    };
+    let signed = match permitted.sign(authority, invocation) {
+        Ok(signed) => signed,
+        Err(failure) => {
+            troubles.push(Trouble { place: None, failure });
+            return Err(Box::new(Outcome::nothing(entry, troubles)));
+        }
+    };
+    let mut staged = Vec::new();
+    for site in sites {
+        match stage_at(&signed.bundle, entry.role, &site) {
+            Ok(bundle) => staged.push((site.destination, site.ownership, bundle)),
+            Err(error) => troubles.push(in_the_way(site.destination, &error)),
+        }
+    }
+    if staged.is_empty() {
+        return Err(Box::new(Outcome::nothing(entry, troubles)));
+    }
+    Ok(Prepared { id, entry, certificate: signed.certificate, key_holder, staged, notes: signed.notes, troubles })
+}
+
+fn stage_at(bundle: &Bundle, role: Role, site: &Site) -> Result<Staged, WriteError> {
+    let plan = plan(bundle, role, site.ownership);
+    stage_for_batch(&plan, &site.destination.place.path, Existing::Replace, Displaced::Keep)
+}
+
+fn in_the_way(destination: Destination, error: &WriteError) -> Trouble {
+    let what = format!("{} was left as it is", destination.place.path.display());
+    Trouble { failure: write_failure(&what, error), place: Some(destination) }
+}
+
+/// Announces what is staged, makes it durable, swaps it in, and remembers what came of it.
+fn record_and_swap(
+    ledger: &mut Ledger,
+    prepared: Vec<Result<Prepared, Box<Outcome>>>,
+    order: Order,
+) -> Result<Vec<Outcome>, Failure> {
+    let failure = |error| inventory_failure("cannot keep what was issued", &error);
+    let places: Vec<Vec<_>> = prepared
+        .iter()
+        .flatten()
+        .map(|one| one.staged.iter().map(|(site, ownership, _)| (site.place.clone(), *ownership)).collect())
+        .collect();
+    let signed: Vec<Signed<'_>> = prepared
+        .iter()
+        .flatten()
+        .zip(&places)
+        .map(|(one, places)| Signed { id: one.id, certificate: &one.certificate, key_holder: one.key_holder, places })
+        .collect();
+    ledger.recorder().signed(&signed).map_err(failure)?;
+    drop(signed);
+
+    let mut batch = Batch::default();
+    let mut outcomes: Vec<(Option<CertificateId>, Outcome, Vec<Destination>)> = Vec::new();
+    for one in prepared {
+        outcomes.push(match one {
+            Err(outcome) => (None, *outcome, Vec::new()),
+            Ok(one) => {
+                let mut waiting = Vec::new();
+                for (destination, _, staged) in one.staged {
+                    batch.push(staged);
+                    waiting.push(destination);
+                }
+                let renewed = Renewed { certificate: one.certificate, places: Vec::new(), notes: one.notes };
+                let outcome = Outcome { entry: one.entry, renewed: Some(renewed), troubles: one.troubles };
+                (Some(one.id), outcome, waiting)
+            }
+        });
+    }
+    let ids: Vec<CertificateId> = outcomes.iter().filter_map(|(id, ..)| *id).collect();
+    let mut swapped = match batch.put_in_place() {
+        Ok(swapped) => swapped.into_iter(),
+        Err(error) => {
+            ledger.recorder().taken_back(&ids).map_err(failure)?;
+            return Err(write_failure("cannot put the new bundles in place", &error));
+        }
+    };
+
+    let (mut delivered, mut taken_back, mut missed): (Vec<Delivered>, Vec<CertificateId>, Vec<DestinationId>) =
+        Default::default();
+    for (id, outcome, waiting) in &mut outcomes {
+        let (Some(id), Some(renewed)) = (*id, outcome.renewed.as_mut()) else { continue };
+        let mut left = Vec::new();
+        for destination in waiting.drain(..) {
+            match swapped.next() {
+                Some(Err(error)) => {
+                    left.push(destination.id);
+                    outcome.troubles.push(in_the_way(destination, &error));
+                }
+                _ => renewed.places.push(destination),
+            }
+        }
+        if renewed.places.is_empty() {
+            taken_back.push(id);
+            outcome.renewed = None;
+        } else {
+            missed.extend(left);
+            delivered.push(Delivered { id, keeps_previous: true, command_due: order.command_follows });
+        }
+    }
+    if !taken_back.is_empty() {
+        ledger.recorder().taken_back(&taken_back).map_err(failure)?;
+    }
+    if !missed.is_empty() {
+        ledger.recorder().missed(&missed).map_err(failure)?;
+    }
+    if !delivered.is_empty() {
+        ledger.recorder().delivered(&delivered).map_err(failure)?;
+    }
+    Ok(outcomes.into_iter().map(|(_, outcome, _)| outcome).collect())
+}
+
+/// Does the same with each, on every core; the results keep their order.
+pub(crate) fn in_parallel<T: Send, R: Send>(items: Vec<T>, each: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    // A thread costs more than a few certificates.
+    if cores == 1 || items.len() < 8 {
+        return items.into_iter().map(each).collect();
+    }
+    let share = items.len().div_ceil(cores);
+    let mut items = items.into_iter();
+    let shares: Vec<Vec<T>> =
+        std::iter::from_fn(|| Some(items.by_ref().take(share).collect()).filter(|share: &Vec<T>| !share.is_empty()))
+            .collect();
+    thread::scope(|scope| {
+        let each = &each;
+        let threads: Vec<_> = shares
+            .into_iter()
+            .map(|share| scope.spawn(move || share.into_iter().map(each).collect::<Vec<R>>()))
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| match thread.join() {
+                Ok(results) => results,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect()
+    })
+}
