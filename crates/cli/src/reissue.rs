@@ -5,14 +5,16 @@ use std::{os::unix::fs::MetadataExt, thread};
 
 use dockseal_ca::Authority;
 use dockseal_docker::{Ownership, Role, layout, plan};
-use dockseal_inventory::{CertificateId, Delivered, Destination, DestinationId, Entry, KeyHolder, Kind, Signed};
-use dockseal_pki::{Bundle, Certificate, KeyAlgorithm, Lifetime, PrivateKey, Signer};
+use dockseal_inventory::{
+    CertificateId, Delivered, Destination, DestinationId, Entry, InventoryError, KeyHolder, Kind, Place, Signed,
+};
+use dockseal_pki::{Certificate, KeyAlgorithm, Lifetime, PrivateKey, Signer};
 use dockseal_store::{Batch, Displaced, Existing, Staged, WriteError, remove_stale, stage_for_batch};
 use ring::rand::SystemRandom;
 
 use crate::{
     authority::{read_certificates, write_failure},
-    endpoint::{Permitted, SubjectKey, Wish, permit},
+    endpoint::{Permitted, SignedBundle, SubjectKey, Wish, permit},
     failure::Failure,
     held,
     invocation::Invocation,
@@ -51,28 +53,28 @@ pub(crate) struct Job {
 /// Why one place, or the whole certificate, was left as it was.
 pub(crate) struct Trouble {
     /// Which place; `None` for the certificate itself.
-    pub(crate) place: Option<Destination>,
+    pub(crate) place: Option<Place>,
     pub(crate) failure: Failure,
 }
 
-/// What became of a job.
-pub(crate) struct Outcome {
-    pub(crate) entry: Entry,
+/// What became of what was to get a certificate: another certificate's entry, or an endpoint.
+pub(crate) struct Outcome<Subject> {
+    pub(crate) subject: Subject,
     /// The new certificate and the places that hold it now; none where nothing changed.
-    pub(crate) renewed: Option<Renewed>,
+    pub(crate) issued: Option<InPlace>,
     pub(crate) troubles: Vec<Trouble>,
 }
 
 /// A certificate in its places.
-pub(crate) struct Renewed {
+pub(crate) struct InPlace {
     pub(crate) certificate: Certificate,
-    pub(crate) places: Vec<Destination>,
+    pub(crate) places: Vec<Place>,
     pub(crate) notes: Vec<String>,
 }
 
-impl Outcome {
-    fn nothing(entry: Entry, troubles: Vec<Trouble>) -> Self {
-        Self { entry, renewed: None, troubles }
+impl<Subject> Outcome<Subject> {
+    fn nothing(subject: Subject, troubles: Vec<Trouble>) -> Self {
+        Self { subject, issued: None, troubles }
     }
 }
 
@@ -93,14 +95,23 @@ struct Looked {
 }
 
 /// A signed certificate whose bundles lie beside their places.
-struct Prepared {
-    id: CertificateId,
-    entry: Entry,
-    certificate: Certificate,
-    key_holder: KeyHolder,
-    staged: Vec<(Destination, Ownership, Staged)>,
-    notes: Vec<String>,
-    troubles: Vec<Trouble>,
+pub(crate) struct Prepared<Subject> {
+    pub(crate) id: CertificateId,
+    pub(crate) subject: Subject,
+    pub(crate) certificate: Certificate,
+    pub(crate) key_holder: KeyHolder,
+    pub(crate) staged: Vec<StagedAt>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) troubles: Vec<Trouble>,
+}
+
+/// One of its bundles.
+pub(crate) struct StagedAt {
+    pub(crate) place: Place,
+    pub(crate) ownership: Ownership,
+    /// The place's number, where it is known already.
+    pub(crate) destination: Option<DestinationId>,
+    pub(crate) bundle: Staged,
 }
 
 /// Re-issues up to [`BATCH`] certificates; what became of each, in order, comes back.
@@ -113,7 +124,7 @@ pub(crate) fn reissue(
     jobs: Vec<Job>,
     order: Order,
     invocation: &Invocation,
-) -> Result<Vec<Outcome>, Failure> {
+) -> Result<Vec<Outcome<Entry>>, Failure> {
     let looked = in_parallel(jobs, |job| look(authority, job, order, invocation));
     let wanted: Vec<_> = looked
         .iter()
@@ -128,7 +139,7 @@ pub(crate) fn reissue(
         })
         .collect();
     let prepared = in_parallel(numbered, |(looked, id)| prepare(authority, looked, id, invocation));
-    record_and_swap(ledger, prepared, order)
+    record_and_swap(ledger, prepared, order.command_follows)
 }
 
 /// Looks at every place of a job, and whether the authority may sign for it.
@@ -138,7 +149,7 @@ fn look(authority: &Authority, job: Job, order: Order, invocation: &Invocation) 
     for destination in job.destinations {
         match visit(&destination, &job.entry, invocation) {
             Ok(site) => sites.push(site),
-            Err(failure) => troubles.push(Trouble { place: Some(destination), failure }),
+            Err(failure) => troubles.push(Trouble { place: Some(destination.place), failure }),
         }
     }
     let mut looked = Looked { entry: job.entry, sites, permitted: None, troubles };
@@ -265,7 +276,7 @@ fn prepare(
     looked: Looked,
     id: Option<CertificateId>,
     invocation: &Invocation,
-) -> Result<Prepared, Box<Outcome>> {
+) -> Result<Prepared<Entry>, Box<Outcome<Entry>>> {
     let Looked { entry, sites, permitted, mut troubles } = looked;
     let (Some((permitted, key_holder)), Some(id)) = (permitted, id) else {
         return Err(Box::new(Outcome::nothing(entry, troubles)));
@@ -278,62 +289,48 @@ fn prepare(
         }
     };
     let mut staged = Vec::new();
-    for site in sites {
-        match stage_at(&signed.bundle, entry.role, &site) {
-            Ok(bundle) => staged.push((site.destination, site.ownership, bundle)),
-            Err(error) => troubles.push(in_the_way(site.destination, &error)),
+    for Site { destination, ownership, .. } in sites {
+        let plan = plan(&signed.bundle, entry.role, ownership);
+        let place = destination.place;
+        match stage_for_batch(&plan, &place.path, Existing::Replace, Displaced::Keep) {
+            Ok(bundle) => staged.push(StagedAt { place, ownership, destination: Some(destination.id), bundle }),
+            Err(error) => troubles.push(in_the_way(place, &error)),
         }
     }
     if staged.is_empty() {
         return Err(Box::new(Outcome::nothing(entry, troubles)));
     }
-    Ok(Prepared { id, entry, certificate: signed.certificate, key_holder, staged, notes: signed.notes, troubles })
+    let SignedBundle { certificate, notes, .. } = signed;
+    Ok(Prepared { id, subject: entry, certificate, key_holder, staged, notes, troubles })
 }
 
-fn stage_at(bundle: &Bundle, role: Role, site: &Site) -> Result<Staged, WriteError> {
-    let plan = plan(bundle, role, site.ownership);
-    stage_for_batch(&plan, &site.destination.place.path, Existing::Replace, Displaced::Keep)
-}
-
-fn in_the_way(destination: Destination, error: &WriteError) -> Trouble {
-    let what = format!("{} was left as it is", destination.place.path.display());
-    Trouble { failure: write_failure(&what, error), place: Some(destination) }
+pub(crate) fn in_the_way(place: Place, error: &WriteError) -> Trouble {
+    let what = format!("{} was left as it is", place.path.display());
+    Trouble { failure: write_failure(&what, error), place: Some(place) }
 }
 
 /// Announces what is staged, makes it durable, swaps it in, and remembers what came of it.
-fn record_and_swap(
+pub(crate) fn record_and_swap<Subject: Send>(
     ledger: &mut Ledger,
-    prepared: Vec<Result<Prepared, Box<Outcome>>>,
-    order: Order,
-) -> Result<Vec<Outcome>, Failure> {
+    prepared: Vec<Result<Prepared<Subject>, Box<Outcome<Subject>>>>,
+    command_follows: bool,
+) -> Result<Vec<Outcome<Subject>>, Failure> {
     let failure = |error| inventory_failure("cannot keep what was issued", &error);
-    let places: Vec<Vec<_>> = prepared
-        .iter()
-        .flatten()
-        .map(|one| one.staged.iter().map(|(site, ownership, _)| (site.place.clone(), *ownership)).collect())
-        .collect();
-    let signed: Vec<Signed<'_>> = prepared
-        .iter()
-        .flatten()
-        .zip(&places)
-        .map(|(one, places)| Signed { id: one.id, certificate: &one.certificate, key_holder: one.key_holder, places })
-        .collect();
-    ledger.recorder().signed(&signed).map_err(failure)?;
-    drop(signed);
+    announce(ledger, &prepared).map_err(failure)?;
 
     let mut batch = Batch::default();
-    let mut outcomes: Vec<(Option<CertificateId>, Outcome, Vec<Destination>)> = Vec::new();
+    let mut outcomes: Vec<(Option<CertificateId>, Outcome<Subject>, Vec<(Place, Option<DestinationId>)>)> = Vec::new();
     for one in prepared {
         outcomes.push(match one {
             Err(outcome) => (None, *outcome, Vec::new()),
             Ok(one) => {
                 let mut waiting = Vec::new();
-                for (destination, _, staged) in one.staged {
-                    batch.push(staged);
-                    waiting.push(destination);
+                for at in one.staged {
+                    batch.push(at.bundle);
+                    waiting.push((at.place, at.destination));
                 }
-                let renewed = Renewed { certificate: one.certificate, places: Vec::new(), notes: one.notes };
-                let outcome = Outcome { entry: one.entry, renewed: Some(renewed), troubles: one.troubles };
+                let issued = InPlace { certificate: one.certificate, places: Vec::new(), notes: one.notes };
+                let outcome = Outcome { subject: one.subject, issued: Some(issued), troubles: one.troubles };
                 (Some(one.id), outcome, waiting)
             }
         });
@@ -350,23 +347,23 @@ fn record_and_swap(
     let (mut delivered, mut taken_back, mut missed): (Vec<Delivered>, Vec<CertificateId>, Vec<DestinationId>) =
         Default::default();
     for (id, outcome, waiting) in &mut outcomes {
-        let (Some(id), Some(renewed)) = (*id, outcome.renewed.as_mut()) else { continue };
+        let (Some(id), Some(issued)) = (*id, outcome.issued.as_mut()) else { continue };
         let mut left = Vec::new();
-        for destination in waiting.drain(..) {
+        for (place, destination) in waiting.drain(..) {
             match swapped.next() {
                 Some(Err(error)) => {
-                    left.push(destination.id);
-                    outcome.troubles.push(in_the_way(destination, &error));
+                    left.extend(destination);
+                    outcome.troubles.push(in_the_way(place, &error));
                 }
-                _ => renewed.places.push(destination),
+                _ => issued.places.push(place),
             }
         }
-        if renewed.places.is_empty() {
+        if issued.places.is_empty() {
             taken_back.push(id);
-            outcome.renewed = None;
+            outcome.issued = None;
         } else {
             missed.extend(left);
-            delivered.push(Delivered { id, keeps_previous: true, command_due: order.command_follows });
+            delivered.push(Delivered { id, keeps_previous: true, command_due: command_follows });
         }
     }
     if !taken_back.is_empty() {
@@ -379,6 +376,24 @@ fn record_and_swap(
         ledger.recorder().delivered(&delivered).map_err(failure)?;
     }
     Ok(outcomes.into_iter().map(|(_, outcome, _)| outcome).collect())
+}
+
+fn announce<Subject>(
+    ledger: &mut Ledger,
+    prepared: &[Result<Prepared<Subject>, Box<Outcome<Subject>>>],
+) -> Result<(), InventoryError> {
+    let places: Vec<Vec<_>> = prepared
+        .iter()
+        .flatten()
+        .map(|one| one.staged.iter().map(|at| (at.place.clone(), at.ownership)).collect())
+        .collect();
+    let signed: Vec<Signed<'_>> = prepared
+        .iter()
+        .flatten()
+        .zip(&places)
+        .map(|(one, places)| Signed { id: one.id, certificate: &one.certificate, key_holder: one.key_holder, places })
+        .collect();
+    if signed.is_empty() { Ok(()) } else { ledger.recorder().signed(&signed) }
 }
 
 /// Does the same with each, on every core; the results keep their order.

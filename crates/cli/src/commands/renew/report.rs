@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use dockseal_docker::{Role, layout};
-use dockseal_inventory::Destination;
+use dockseal_inventory::{Destination, Entry};
 use dockseal_pki::Lifetime;
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ impl Report {
             for destination in &job.destinations {
                 match visit(destination, entry, invocation) {
                     Err(failure) => {
-                        let trouble = Trouble { place: Some(destination.clone()), failure };
+                        let trouble = Trouble { place: Some(destination.place.clone()), failure };
                         self.trouble(&trouble, entry.role, &entry.name, output);
                     }
                     Ok(_) => {
@@ -72,10 +72,10 @@ impl Report {
         }
     }
 
-    pub(crate) fn outcomes(&mut self, outcomes: &[Outcome], invocation: &Invocation, output: &mut Output) {
+    pub(crate) fn outcomes(&mut self, outcomes: &[Outcome<Entry>], invocation: &Invocation, output: &mut Output) {
         for outcome in outcomes {
-            let entry = &outcome.entry;
-            if let Some(renewed) = &outcome.renewed {
+            let entry = &outcome.subject;
+            if let Some(renewed) = &outcome.issued {
                 if entry.role == Role::Daemon {
                     self.daemons += 1;
                 }
@@ -84,7 +84,7 @@ impl Report {
                 }
                 let ends = until(renewed.certificate.validity, invocation.now);
                 for place in &renewed.places {
-                    let path = place.place.path.display().to_string();
+                    let path = place.path.display().to_string();
                     self.row(
                         &format!("renewed {} {} in {path}, valid until {ends}", entry.role, entry.name),
                         json!({
@@ -126,7 +126,7 @@ impl Report {
                 output,
             ),
             Some(failure) => {
-                self.trouble(&Trouble { place: Some(destination.clone()), failure }, role, name, output);
+                self.trouble(&Trouble { place: Some(destination.place.clone()), failure }, role, name, output);
             }
         }
     }
@@ -135,7 +135,7 @@ impl Report {
         self.troubles += 1;
         let Failure { what, cause, hint, .. } = &trouble.failure;
         if self.format == Format::Json {
-            let directory = trouble.place.as_ref().map(|place| place.place.path.display().to_string());
+            let directory = trouble.place.as_ref().map(|place| place.path.display().to_string());
             self.row(
                 "",
                 json!({
