@@ -23,13 +23,33 @@ const VALUES: [u8; 256] = {
     values
 };
 
-/// The bytes that a PEM body encodes, or `None` where Go refuses it.
-pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
+/// What a PEM body encodes: the first bytes of it, and how many there are in all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decoded {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) length: usize,
+}
+
+/// Decodes a PEM body and keeps the first `most` bytes, or `None` where Go refuses it.
+pub(crate) fn decode(text: &[u8], most: usize) -> Option<Decoded> {
+    let mut dropped = 0;
+    let mut bytes = decode_with(text, |decoded| {
+        dropped += decoded.len().saturating_sub(most);
+        decoded.truncate(most);
+    })?;
+    let length = dropped + bytes.len();
+    bytes.truncate(most);
+    Some(Decoded { bytes, length })
+}
+
+/// Decodes a PEM body; `keep` may shorten what is decoded so far, now and then.
+fn decode_with(text: &[u8], mut keep: impl FnMut(&mut Vec<u8>)) -> Option<Vec<u8>> {
     let mut decoded = Vec::new();
     let mut quantum = 0_u32;
     let mut sextets = 0;
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
+        keep(&mut decoded);
         if sextets == 0 {
             let (quanta, whole) = whole_quanta(rest, &mut decoded);
             if quanta > 0 {
@@ -58,8 +78,10 @@ pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
 
 /// Decodes as many undisturbed groups of four as come next; how many, and what is left.
 fn whole_quanta<'t>(text: &'t [u8], decoded: &mut Vec<u8>) -> (usize, &'t [u8]) {
+    /// So many at a time that what is decoded can be shortened in between.
+    const MOST: usize = 1 << 16;
     let mut quanta = 0;
-    for group in text.chunks_exact(4) {
+    for group in text.chunks_exact(4).take(MOST) {
         let &[a, b, c, d] = group else { break };
         let [a, b, c, d] = [a, b, c, d].map(|byte| VALUES[usize::from(byte)]);
         if (a | b | c | d) & 0xc0 != 0 {
@@ -103,7 +125,21 @@ fn padded(mut decoded: Vec<u8>, quantum: u32, sextets: u32, rest: &[u8]) -> Opti
 
 #[cfg(test)]
 mod tests {
-    use super::decode;
+    use super::Decoded;
+
+    fn decode(text: &[u8]) -> Option<Vec<u8>> {
+        super::decode(text, 1 << 20).map(|decoded| decoded.bytes)
+    }
+
+    #[test]
+    fn keeps_the_beginning_and_counts_the_rest() {
+        for text in ["AQIDBAUG".repeat(100_000), "AQIDBAUG\n".repeat(100_000), "AQ\nID\nBA\nUG".repeat(100_000)] {
+            let expected = Decoded { bytes: [1, 2, 3, 4, 5, 6, 1].into(), length: 600_000 };
+            assert_eq!(super::decode(text.as_bytes(), 7), Some(expected));
+            assert_eq!(super::decode((text + "?").as_bytes(), 7), None);
+        }
+        assert_eq!(super::decode(b"AQI=", 1), Some(Decoded { bytes: vec![1], length: 2 }));
+    }
 
     #[test]
     fn decodes_as_go_does() {
