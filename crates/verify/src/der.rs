@@ -36,9 +36,9 @@ pub(crate) struct Element<'a> {
     pub(crate) whole: &'a [u8],
 }
 
-/// How long the element is with its header, of which the beginning is at hand.
+/// How long the SEQUENCE is with its header, of which the beginning is at hand.
 pub(crate) fn announced_length(beginning: &[u8]) -> Option<usize> {
-    let (header, length) = header(beginning)?;
+    let (header, length) = header(beginning).filter(|_| beginning.first() == Some(&SEQUENCE))?;
     header.checked_add(length)
 }
 

@@ -124,12 +124,7 @@ pub(crate) fn load_pair(cert: &Bytes, key: &Bytes, first: FirstKeyBlock, go: Go)
     let mut skipped = Skipped::default();
     let mut chain = Chain::of_blocks(cert, pem::blocks(cert, go), &mut skipped);
     let Some((leaf, leaf_offset)) = chain.certificates.first() else {
-        return Err(Unusable::new(
-            Check::CertificateMissing,
-            FileKind::Cert,
-            None,
-            skipped.describe("certificate"),
-        ));
+        return Err(Unusable::new(Check::CertificateMissing, FileKind::Cert, None, skipped.describe("certificate")));
     };
     let key_block = first_private_key(key, first, go)?;
     let unusable = |check, file, offset, text: &str| Err(Unusable::new(check, file, Some(offset), text));

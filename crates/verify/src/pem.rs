@@ -172,15 +172,7 @@ impl<'a> Blocks<'a> {
         let decoded = base64::decode(self.text.get(body..end).unwrap_or_default(), MOST_CONTENTS)?;
         self.position = line(self.text, after).1;
         let (contents, length) = (decoded.bytes, decoded.length);
-        Some(Block {
-            label,
-            has_headers: headers.any,
-            has_dek_info: headers.dek_info,
-            contents,
-            length,
-            offset,
-            body,
-        })
+        Some(Block { label, has_headers: headers.any, has_dek_info: headers.dek_info, contents, length, offset, body })
     }
 
     /// Go up to 1.25: from the next BEGIN line on.

@@ -160,9 +160,9 @@ impl Anchors {
         let wanted = self.key_id(child.extensions.authority_key_id);
         let namesakes = self.with_subject(child.issuer);
         RANKS.into_iter().flat_map(move |wanted_rank| {
-            let of_rank = namesakes.iter().filter(move |entry| {
-                rank(entry.key_id == wanted, entry.key_id == 0, wanted == 0) == wanted_rank
-            });
+            let of_rank = namesakes
+                .iter()
+                .filter(move |entry| rank(entry.key_id == wanted, entry.key_id == 0, wanted == 0) == wanted_rank);
             of_rank.map(|entry| entry.body)
         })
     }

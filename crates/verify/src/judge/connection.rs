@@ -204,7 +204,8 @@ impl Hearing<'_> {
         let Some(certificates) = certificates else {
             return status;
         };
-        let options = Options { purpose: Purpose::Client, host: None, now: self.now, go, signatures: &self.judge.signatures };
+        let options =
+            Options { purpose: Purpose::Client, host: None, now: self.now, go, signatures: &self.judge.signatures };
         let status = self.accept_chain(GATE, Side::Client, &certificates, anchors, options);
         if status != Status::Passed {
             return status;

@@ -123,8 +123,7 @@ impl<'j> Hearing<'j> {
         }
         if anchors.is_beyond_the_judge {
             let text = "the CA file has more or larger certificates than are looked at here";
-            *status =
-                self.report.refuse(gate, Check::BeyondTheJudge, place(side, file, FileKind::Ca, None), text);
+            *status = self.report.refuse(gate, Check::BeyondTheJudge, place(side, file, FileKind::Ca, None), text);
             return Trust::Unusable;
         }
         if anchors.is_empty() {

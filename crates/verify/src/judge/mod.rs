@@ -94,7 +94,8 @@ impl Hearing<'_> {
         let mut read = None;
         self.gate(Gate::ClientReadsDaemon, effective_mode, |hearing| match sent {
             Some(chain) => {
-                let (status, certificates) = hearing.read_chain(Gate::ClientReadsDaemon, Side::Daemon, chain, docker_go);
+                let (status, certificates) =
+                    hearing.read_chain(Gate::ClientReadsDaemon, Side::Daemon, chain, docker_go);
                 read = certificates;
                 status
             }
@@ -111,13 +112,7 @@ impl Hearing<'_> {
                     go: docker_go,
                     signatures: &hearing.judge.signatures,
                 };
-                hearing.accept_chain(
-                    Gate::ClientAcceptsDaemon,
-                    Side::Daemon,
-                    certificates,
-                    client_anchors,
-                    options,
-                )
+                hearing.accept_chain(Gate::ClientAcceptsDaemon, Side::Daemon, certificates, client_anchors, options)
             }
             None => Status::Skipped("the daemon's certificates cannot be read"),
         });
@@ -127,10 +122,12 @@ impl Hearing<'_> {
             offered = status == Status::Passed;
             status
         });
-        self.gate(Gate::DaemonAcceptsClient, effective_mode, |hearing| match client_chain.as_deref().filter(|_| offered) {
-            _ if matches!(daemon_trust, Trust::Unusable) => Status::Skipped("the daemon's CA file is of no use"),
-            Some(chain) => hearing.daemon_accepts(chain, daemon_anchors, dockerd_go),
-            None => Status::Skipped("the client sends no certificate"),
+        self.gate(Gate::DaemonAcceptsClient, effective_mode, |hearing| {
+            match client_chain.as_deref().filter(|_| offered) {
+                _ if matches!(daemon_trust, Trust::Unusable) => Status::Skipped("the daemon's CA file is of no use"),
+                Some(chain) => hearing.daemon_accepts(chain, daemon_anchors, dockerd_go),
+                None => Status::Skipped("the client sends no certificate"),
+            }
         });
 
         self.warn_about_modes(effective_mode);

@@ -178,8 +178,7 @@ pub(crate) fn verify(
     if roots.contains(leaf) {
         return check_chain(&[leaf], options);
     }
-    let mut search =
-        Search { intermediates, roots, options, signature_checks: 0, candidates: 0, complete: None };
+    let mut search = Search { intermediates, roots, options, signature_checks: 0, candidates: 0, complete: None };
     let found = search.extend(&[leaf]);
     match (found, search.complete) {
         (Ok(()), _) => Ok(()),
