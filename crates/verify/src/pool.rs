@@ -31,6 +31,8 @@ pub(crate) struct Anchors {
     /// Those of one subject are neighbours, in the order of the file; none twice.
     entries: Vec<Entry>,
     names_length: OnceCell<usize>,
+    /// The same with the duplicates.
+    taken_names_length: usize,
     /// Blocks that were no use: offset in the file and why.
     pub(crate) skipped: Vec<(usize, &'static str)>,
     /// How many blocks were skipped; `skipped` holds the first ones only.
@@ -58,6 +60,7 @@ impl Anchors {
             hashes: RandomState::new(),
             entries: Vec::new(),
             names_length: OnceCell::new(),
+            taken_names_length: 0,
             skipped: Vec::new(),
             skipped_count: 0,
             is_beyond_the_judge: false,
@@ -74,7 +77,11 @@ impl Anchors {
                 break;
             }
         }
+        let taken = anchors.entries.len();
         anchors.drop_duplicates();
+        if taken == anchors.entries.len() {
+            anchors.names_length = anchors.taken_names_length.into();
+        }
         anchors
     }
 
@@ -94,6 +101,7 @@ impl Anchors {
             self.is_beyond_the_judge = true;
             return Err(Malformed("it is too far into the file to be looked at here"));
         };
+        self.taken_names_length += certificate.subject.len() + 2;
         self.entries.push(Entry {
             subject: self.hash(certificate.subject),
             key_id: self.key_id(certificate.extensions.subject_key_id),
