@@ -103,7 +103,7 @@ checks! {
         "Go src/crypto/tls/handshake_client.go (verifyServerCertificate), handshake_server.go (processCertsFromClient)";
     RsaTooLarge, "rsa-too-large", Refusal,
         "A certificate in the chain that is sent has an RSA key of more than 8192 bits.",
-        "Use smaller keys and fewer certificates.",
+        "Use a smaller key.",
         "Go src/crypto/tls/handshake_client.go (checkKeySize)";
     KeyKindUnsupported, "key-kind-unsupported", Refusal,
         "The key in the leaf certificate is of a kind that TLS does not use.",

@@ -53,7 +53,7 @@ struct Entry {
 
 impl Anchors {
     /// Reads a ca.pem (`AppendCertsFromPEM`): whatever is no plain, parsable certificate is passed over.
-    pub(crate) fn read(text: Bytes, go: Go) -> Self {
+    pub(crate) fn read(text: &Bytes, go: Go) -> Self {
         let mut anchors = Self {
             text: text.clone(),
             go,
@@ -65,7 +65,7 @@ impl Anchors {
             skipped_count: 0,
             is_beyond_the_judge: false,
         };
-        for block in pem::blocks(&text, go) {
+        for block in pem::blocks(text, go) {
             if let Err(Malformed(reason)) = anchors.take(&block) {
                 anchors.skipped_count += 1;
                 if anchors.skipped.len() < MOST_SKIPPED {

@@ -52,8 +52,11 @@ impl fmt::Display for SignatureError {
 /// What has been computed so far: no signature is computed with twice.
 #[derive(Debug, Default)]
 pub(crate) struct Signatures {
-    known: RefCell<HashMap<(SignatureAlgorithm, [u8; 32]), Result<(), SignatureError>>>,
+    known: RefCell<HashMap<(SignatureAlgorithm, Fingerprint), Result<(), SignatureError>>>,
 }
+
+/// SHA-256 of all that a signature's answer depends on.
+type Fingerprint = [u8; 32];
 
 impl Signatures {
     /// Verifies the signature of `child` with the key of `issuer`.

@@ -118,7 +118,7 @@ pub fn judge_chain(
         Purpose::Server => (version.docker_go(), Gate::ClientAcceptsDaemon),
         Purpose::Client => (version.dockerd_go(), Gate::DaemonAcceptsClient),
     };
-    let anchors = Anchors::read(anchors.into(), go);
+    let anchors = Anchors::read(&anchors.into(), go);
     let chain = Chain::read(&chain.into(), go);
     let host = host.map(hostname::as_dialled);
     let signatures = Signatures::default();

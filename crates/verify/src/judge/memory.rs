@@ -22,10 +22,13 @@ use crate::verdict::Verdict;
 /// It remembers for as long as it lives, and keeps the files that long.
 #[derive(Debug, Default)]
 pub struct Judge {
-    pairs: RefCell<HashMap<(ByPlace, ByPlace, FirstKeyBlock, Go), Result<Rc<Chain>, Unusable>>>,
+    pairs: RefCell<HashMap<(ByPlace, ByPlace, FirstKeyBlock, Go), Loaded>>,
     anchors: RefCell<HashMap<(ByPlace, Go), Rc<Anchors>>>,
     pub(crate) signatures: Signatures,
 }
+
+/// What came of a certificate and its key.
+type Loaded = Result<Rc<Chain>, Unusable>;
 
 impl Judge {
     /// Judges what docker and dockerd will do with these files in this scenario at this moment.
@@ -35,13 +38,7 @@ impl Judge {
     }
 
     /// Loads a pair as `X509KeyPair` does.
-    pub(super) fn load_pair(
-        &self,
-        cert: &Bytes,
-        key: &Bytes,
-        first: FirstKeyBlock,
-        go: Go,
-    ) -> Result<Rc<Chain>, Unusable> {
+    pub(super) fn load_pair(&self, cert: &Bytes, key: &Bytes, first: FirstKeyBlock, go: Go) -> Loaded {
         let place = (ByPlace(cert.clone()), ByPlace(key.clone()), first, go);
         if let Some(known) = self.pairs.borrow().get(&place) {
             return known.clone();
@@ -57,7 +54,7 @@ impl Judge {
         if let Some(known) = self.anchors.borrow().get(&place) {
             return Rc::clone(known);
         }
-        let anchors = Rc::new(Anchors::read(text.clone(), go));
+        let anchors = Rc::new(Anchors::read(text, go));
         self.anchors.borrow_mut().insert(place, Rc::clone(&anchors));
         anchors
     }

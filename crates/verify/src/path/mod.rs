@@ -263,13 +263,11 @@ impl Search<'_> {
         let mut failures = Failures::default();
         for place in roots.issuers_of(child) {
             let der = roots.der(place);
-            match Certificate::parse_again(&der, self.options.go) {
-                Ok(issuer) if issuer.subject == child.issuer => {
-                    if self.try_issuer(Kind::Root, &issuer, chain, &mut failures)? {
-                        return Ok(());
-                    }
-                }
-                _ => {}
+            if let Ok(issuer) = Certificate::parse_again(&der, self.options.go)
+                && issuer.subject == child.issuer
+                && self.try_issuer(Kind::Root, &issuer, chain, &mut failures)?
+            {
+                return Ok(());
             }
         }
         for issuer in intermediates.issuers_of(child) {
