@@ -76,36 +76,35 @@ fn decode_with(text: &[u8], mut keep: impl FnMut(&mut Vec<u8>)) -> Option<Vec<u8
     (sextets == 0).then_some(decoded)
 }
 
-/// Decodes as many undisturbed groups of four as come next; how many, and what is left.
+/// Decodes as much undisturbed text as comes next, sixteen letters at a time; how many groups of four, and what is left.
 fn whole_quanta<'t>(text: &'t [u8], decoded: &mut Vec<u8>) -> (usize, &'t [u8]) {
     /// So many at a time that what is decoded can be shortened in between.
     const MOST: usize = 1 << 16;
     let mut quanta = 0;
-    let (fours, _) = text.as_chunks::<4>();
-    let fours = fours.get(..MOST).unwrap_or(fours);
-    let (sixteens, _) = fours.as_chunks::<4>();
-    for group in sixteens {
-        let [Some(a), Some(b), Some(c), Some(d)] = group.map(three_bytes) else { break };
+    let (groups, _) = text.as_chunks::<16>();
+    for group in groups.iter().take(MOST / 4) {
+        let Some(bytes) = twelve_bytes(group) else { break };
         if quanta == 0 && decoded.is_empty() {
             // Only now, so that a hostile file of a million broken blocks costs no memory.
             decoded.reserve((text.len() / 4 * 3).min(1 << 16));
         }
-        decoded.extend_from_slice([a, b, c, d].as_flattened());
-        quanta += 4;
-    }
-    for group in fours.get(quanta..).unwrap_or_default() {
-        let Some(bytes) = three_bytes(*group) else { break };
         decoded.extend_from_slice(&bytes);
-        quanta += 1;
+        quanta += 4;
     }
     (quanta, text.get(quanta * 4..).unwrap_or_default())
 }
 
-fn three_bytes(group: [u8; 4]) -> Option<[u8; 3]> {
-    let [a, b, c, d] = group.map(|byte| VALUES[usize::from(byte)]);
-    let bits = u32::from(a) << 18 | u32::from(b) << 12 | u32::from(c) << 6 | u32::from(d);
-    let [_, first, second, third] = bits.to_be_bytes();
-    ((a | b | c | d) & 0xc0 == 0).then_some([first, second, third])
+fn twelve_bytes(text: &[u8; 16]) -> Option<[u8; 12]> {
+    let mut bytes = [0; 12];
+    let mut seen = 0;
+    let (groups, _) = text.as_chunks::<4>();
+    let (triples, _) = bytes.as_chunks_mut::<3>();
+    for (&[a, b, c, d], triple) in groups.iter().zip(triples) {
+        let [a, b, c, d] = [a, b, c, d].map(|byte| VALUES[usize::from(byte)]);
+        seen |= a | b | c | d;
+        *triple = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
+    }
+    (seen & 0xc0 == 0).then_some(bytes)
 }
 
 fn padded(mut decoded: Vec<u8>, quantum: u32, sextets: u32, rest: &[u8]) -> Option<Vec<u8>> {
