@@ -14,6 +14,7 @@ mod bad_input;
 mod bootstrap;
 mod env;
 mod kill;
+mod large;
 mod places;
 mod races;
 mod secrets;

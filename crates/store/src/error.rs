@@ -129,7 +129,8 @@ impl fmt::Display for ReadError {
             Self::Io { path, source } => write!(f, "cannot read {}: {}", path.display(), plain(source)),
             Self::NotAFile { path, kind } => write!(f, "{} is a {kind}, not a file", path.display()),
             Self::TooLarge { path, limit } => {
-                write!(f, "{} is larger than the {} MiB that are read", path.display(), limit >> 20)
+                let (limit, unit) = if *limit < 1 << 20 { (limit >> 10, "KiB") } else { (limit >> 20, "MiB") };
+                write!(f, "{} is larger than the {limit} {unit} that are read", path.display())
             }
         }
     }

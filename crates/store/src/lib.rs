@@ -20,4 +20,4 @@ pub use deliver::{
 pub use error::{ReadError, WriteError};
 pub use home::{AuthorityFiles, Home, HomeError};
 pub use lock::HomeLock;
-pub use read::{OpenedFile, read, read_from};
+pub use read::{OpenedFile, RegularFile, open, read, read_from};

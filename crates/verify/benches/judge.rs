@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io::Read as _;
 
 use divan::{Bencher, black_box};
-use dockseal_verify::{Material, Scenario, judge};
+use dockseal_verify::{Material, Scenario, judge, judge_generations};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm};
 use time::macros::datetime;
 
@@ -23,14 +23,19 @@ fn main() {
 #[divan::bench(args = SCENARIOS)]
 fn judge_a_pair(bencher: Bencher<'_, '_>, scenario: &str) {
     let files = files();
-    let side = |side: &str| {
-        let file = |name: &str| files[&format!("materials/{scenario}/{side}/{name}.pem")].clone();
-        Material::from_bytes(side, file("ca"), file("cert"), file("key"))
-    };
-    let (daemon, client) = (side("daemon"), side("client"));
+    let (daemon, client) = (side(&files, scenario, "daemon"), side(&files, scenario, "client"));
     let question = Scenario::mutual("127.0.0.1");
     assert!(judge(&daemon, &client, &question, NOW).is_accepted());
     bencher.bench(|| judge(black_box(&daemon), black_box(&client), &question, NOW));
+}
+
+/// Nine verdicts on the same files: a judge who remembers verifies no signature twice.
+#[divan::bench(args = SCENARIOS)]
+fn judge_a_pair_in_every_generation(bencher: Bencher<'_, '_>, scenario: &str) {
+    let files = files();
+    let (daemon, client) = (side(&files, scenario, "daemon"), side(&files, scenario, "client"));
+    let question = Scenario::mutual("127.0.0.1");
+    bencher.bench(|| judge_generations(black_box(&daemon), black_box(&client), &question, NOW));
 }
 
 /// What the judge cannot save: the daemon's leaf and the client's leaf, each by its CA.
@@ -50,6 +55,11 @@ fn bare_signatures(bencher: Bencher<'_, '_>, scenario: &str) {
             key.verify(&job.message, &job.signature).unwrap();
         }
     });
+}
+
+fn side(files: &HashMap<String, Vec<u8>>, scenario: &str, side: &str) -> Material {
+    let file = |name: &str| files[&format!("materials/{scenario}/{side}/{name}.pem")].clone();
+    Material::from_bytes(side, file("ca"), file("cert"), file("key"))
 }
 
 struct Job {

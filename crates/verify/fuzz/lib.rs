@@ -1,5 +1,6 @@
 //! What the fuzz targets share.
 
+use dockseal_docker::flags::{take_assignments, words};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
@@ -21,4 +22,18 @@ pub fn pem(label: &str, der: &[u8]) -> String {
         }
     }
     text + &format!("\n-----END {label}-----\n")
+}
+
+/// The text of the first line, and what comes after it.
+pub fn first_line(bytes: &[u8]) -> (&str, &[u8]) {
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    let (line, rest) = bytes.split_at(end);
+    (std::str::from_utf8(line).unwrap_or_default(), rest.get(1..).unwrap_or_default())
+}
+
+/// The variables and the words of a command line.
+pub fn command_line(text: &str) -> Option<(Vec<(String, String)>, Vec<String>)> {
+    let mut words = words(text).ok()?;
+    let variables = take_assignments(&mut words);
+    Some((variables, words))
 }

@@ -154,8 +154,8 @@ checks! {
         "Remove certificates with equal names from the CA file and the chain.",
         "Go src/crypto/x509/verify.go (maxChainSignatureChecks)";
     BeyondTheJudge, "beyond-the-judge", Refusal,
-        "The judge does not compute with RSA keys of more than 16384 bits, so it cannot tell.",
-        "Use a smaller key.",
+        "It is more than the judge takes on, so it cannot tell: an RSA key of more than 16384 bits, a certificate or key of more than 1 MiB, more than 400,000 CA certificates, or 200,000 that might have issued one another.",
+        "Use smaller keys and fewer certificates.",
         "none: a limit of this program";
     SystemRootsUnknown, "system-roots-unknown", Refusal,
         "No CA file is given, so Go trusts the system's roots, which the judge was not shown.",

@@ -36,6 +36,34 @@ pub(crate) struct Element<'a> {
     pub(crate) whole: &'a [u8],
 }
 
+/// How long the SEQUENCE is with its header, of which the beginning is at hand.
+pub(crate) fn announced_length(beginning: &[u8]) -> Option<usize> {
+    let (header, length) = header(beginning).filter(|_| beginning.first() == Some(&SEQUENCE))?;
+    header.checked_add(length)
+}
+
+/// The lengths of the header and of the contents.
+fn header(bytes: &[u8]) -> Option<(usize, usize)> {
+    let (&tag, after_tag) = bytes.split_first()?;
+    let (&first, after_length) = after_tag.split_first()?;
+    if tag & 0x1f == 0x1f {
+        return None;
+    }
+    if first & 0x80 == 0 {
+        return Some((2, usize::from(first)));
+    }
+    let octets = usize::from(first & 0x7f);
+    if octets == 0 || octets > 4 {
+        return None;
+    }
+    let digits = after_length.get(..octets)?;
+    let length = digits.iter().fold(0_u32, |length, digit| length << 8 | u32::from(*digit));
+    if length < 128 || digits.first() == Some(&0) {
+        return None;
+    }
+    Some((2 + octets, usize::try_from(length).ok()?))
+}
+
 /// A position in a DER text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
@@ -57,25 +85,8 @@ impl<'a> Reader<'a> {
 
     /// The next element whatever its tag (`readASN1`).
     pub(crate) fn any(&mut self) -> Option<Element<'a>> {
-        let (&tag, after_tag) = self.rest.split_first()?;
-        let (&first, after_length) = after_tag.split_first()?;
-        if tag & 0x1f == 0x1f {
-            return None;
-        }
-        let (header, length) = if first & 0x80 == 0 {
-            (2, usize::from(first))
-        } else {
-            let octets = usize::from(first & 0x7f);
-            if octets == 0 || octets > 4 {
-                return None;
-            }
-            let digits = after_length.get(..octets)?;
-            let length = digits.iter().fold(0_u32, |length, digit| length << 8 | u32::from(*digit));
-            if length < 128 || digits.first() == Some(&0) {
-                return None;
-            }
-            (2 + octets, usize::try_from(length).ok()?)
-        };
+        let tag = *self.rest.first()?;
+        let (header, length) = header(self.rest)?;
         let whole = self.rest.get(..header.checked_add(length)?)?;
         self.rest = self.rest.get(whole.len()..)?;
         Some(Element { tag, contents: whole.get(header..)?, whole })

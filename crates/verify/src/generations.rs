@@ -4,7 +4,7 @@ use dockseal_docker::version::Version;
 use time::OffsetDateTime;
 
 use crate::check::Check;
-use crate::judge::judge;
+use crate::judge::Judge;
 use crate::material::Material;
 use crate::scenario::Scenario;
 use crate::verdict::{Finding, Outcome, Verdict};
@@ -18,10 +18,11 @@ pub fn judge_generations(
     now: OffsetDateTime,
 ) -> Vec<(Version, Version, Verdict)> {
     let pairs = Version::ALL.into_iter().flat_map(|docker| Version::ALL.map(|dockerd| (docker, dockerd)));
+    let judge = Judge::default();
     pairs
         .map(|(docker, dockerd)| {
             let scenario = scenario.clone().between(docker, dockerd);
-            (docker, dockerd, judge(daemon, client, &scenario, now))
+            (docker, dockerd, judge.verdict(daemon, client, &scenario, now))
         })
         .collect()
 }

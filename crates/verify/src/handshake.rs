@@ -6,7 +6,7 @@
 
 use dockseal_docker::version::{Go, GoRelease};
 
-use crate::pool::Pool;
+use crate::pool::Anchors;
 use crate::x509::{Curve, PublicKey};
 
 /// The largest RSA key in bits that a peer's chain may have since 1.20 (`tlsmaxrsasize`).
@@ -46,13 +46,10 @@ pub(crate) fn certificate_message_fits<'c>(certificates: impl Iterator<Item = &'
 }
 
 /// Whether the names of the CAs fit the CertificateRequest, whose extensions have a length of sixteen bits.
-pub(crate) fn certificate_request_fits(anchors: &Pool<'_>) -> bool {
+pub(crate) fn certificate_request_fits(anchors: &Anchors) -> bool {
     /// status_request, signed_certificate_timestamp, signature_algorithms, signature_algorithms_cert and the header.
     const OTHER_EXTENSIONS: usize = 4 + 4 + 30 + 30 + 6;
-    let names = anchors
-        .subjects()
-        .fold(0_usize, |size, (name, count)| size.saturating_add((name.len() + 2).saturating_mul(count)));
-    names + OTHER_EXTENSIONS <= 65_535
+    anchors.names_length() + OTHER_EXTENSIONS <= 65_535
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! Material  = { ca, cert, key: MaterialFile { provenance: Provenance { path, designation }, content: Content } }
 //! Scenario  = { client_mode, daemon_mode, host, docker, dockerd, system_roots }      Scenario::mutual("10.0.0.5")
 //! judge(&daemon, &client, &scenario, now)                       -> Verdict           both sides
+//! Judge::default().verdict(&daemon, &client, &scenario, now)    -> Verdict           the same, asked more than once
 //! judge_daemon(&material, &["host", "10.0.0.5"], now)           -> Verdict           a daemon's bundle alone, every generation
 //! judge_client(&material, now)                                  -> Verdict           a client's bundle alone, every generation
 //! judge_chain(chain, anchors, purpose, host, now, version)      -> Verdict           a bare chain, no keys, no modes
@@ -49,9 +50,18 @@ mod x509;
 
 pub use check::Check;
 pub use generations::{differences, judge_generations};
-pub use judge::judge;
-pub use material::{Content, Designation, FileKind, Material, MaterialFile, Provenance, Side};
+pub use judge::{Judge, judge};
+pub use material::{Bytes, Content, Designation, FileKind, Material, MaterialFile, Provenance, Side};
 pub use path::Purpose;
 pub use scenario::{Scenario, SystemRoots};
 pub use single::{judge_chain, judge_client, judge_daemon};
 pub use verdict::{Finding, Outcome, Place, Severity, Status, Verdict};
+
+/// A name from a certificate or a file as a message can bear it.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 200;
+    match text.char_indices().nth(MOST).and_then(|(end, _)| text.get(..end)) {
+        Some(start) => format!("{start}…"),
+        None => text.to_owned(),
+    }
+}

@@ -5,11 +5,15 @@
 use dockseal_docker::version::Go;
 
 use crate::check::Check;
+use crate::der;
 use crate::handshake;
 use crate::key::{self, KeyMatch};
-use crate::material::FileKind;
-use crate::pem::{self, Block};
+use crate::material::{Bytes, FileKind};
+use crate::pem::{self, Block, Blocks};
 use crate::x509::{Certificate, Curve, ExtendedKeyUsages, PublicKey};
+
+/// No Certificate message holds more (crypto/tls common.go `maxHandshakeCertificateMsg`).
+const MOST_SENT: usize = 262_144;
 
 /// Why a file of a pair is of no use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +33,10 @@ impl Unusable {
 /// The certificates that a side sends, leaf first, and where each is in its file.
 #[derive(Debug)]
 pub(crate) struct Chain {
+    /// All, or as many as are already more than a message holds.
     pub(crate) certificates: Vec<(Vec<u8>, usize)>,
+    /// The file, and where in it the others are.
+    rest: Option<(Bytes, usize)>,
     /// What loading the pair already found out about the leaf.
     pub(crate) leaf: Option<Leaf>,
 }
@@ -69,25 +76,42 @@ impl Leaf {
 
 impl Chain {
     /// Every block labelled CERTIFICATE; empty where there is none.
-    pub(crate) fn read(text: &[u8], go: Go) -> Self {
-        Self::of_blocks(pem::blocks(text, go), &mut Vec::new())
+    pub(crate) fn read(text: &Bytes, go: Go) -> Self {
+        Self::of_blocks(text, pem::blocks(text, go), &mut Skipped::default())
     }
 
-    fn of_blocks<'t>(blocks: impl Iterator<Item = Block<'t>>, skipped: &mut Vec<Vec<u8>>) -> Self {
+    fn of_blocks(text: &Bytes, mut blocks: Blocks<'_>, skipped: &mut Skipped) -> Self {
         let mut certificates = Vec::new();
-        for block in blocks {
-            if block.is_certificate() {
-                certificates.push((block.contents, block.offset));
-            } else if skipped.len() < 4 {
-                skipped.push(block.label.to_vec());
+        let mut size = 0;
+        while let Some(block) = blocks.next() {
+            if !block.is_certificate() {
+                skipped.add(&block);
+                continue;
+            }
+            size += block.length;
+            certificates.push((block.contents, block.offset));
+            if size > MOST_SENT {
+                let rest = Some((text.clone(), blocks.position()));
+                return Self { certificates, rest, leaf: None };
             }
         }
-        Self { certificates, leaf: None }
+        Self { certificates, rest: None, leaf: None }
+    }
+
+    /// What the Certificate message would have, as far as it matters whether that fits.
+    pub(crate) fn sent(&self) -> impl Iterator<Item = &[u8]> {
+        self.certificates.iter().map(|(der, _)| der.as_slice())
+    }
+
+    /// The certificates that are in the file beyond what a message holds, read by this side's Go.
+    pub(crate) fn rest(&self, go: Go) -> impl Iterator<Item = Block<'_>> {
+        let rest = self.rest.as_ref().map(|(text, position)| pem::blocks_from(text, *position, go));
+        rest.into_iter().flatten().filter(Block::is_certificate)
     }
 }
 
 /// What a program asks of the first block of a key file, whatever block the key is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum FirstKeyBlock {
     /// dockerd: nothing.
     Any,
@@ -96,25 +120,29 @@ pub(crate) enum FirstKeyBlock {
 }
 
 /// Loads a pair as `X509KeyPair` does.
-pub(crate) fn load_pair(cert: &[u8], key: &[u8], first: FirstKeyBlock, go: Go) -> Result<Chain, Unusable> {
-    let mut skipped = Vec::new();
-    let mut chain = Chain::of_blocks(pem::blocks(cert, go), &mut skipped);
+pub(crate) fn load_pair(cert: &Bytes, key: &Bytes, first: FirstKeyBlock, go: Go) -> Result<Chain, Unusable> {
+    let mut skipped = Skipped::default();
+    let mut chain = Chain::of_blocks(cert, pem::blocks(cert, go), &mut skipped);
     let Some((leaf, leaf_offset)) = chain.certificates.first() else {
-        return Err(Unusable::new(
-            Check::CertificateMissing,
-            FileKind::Cert,
-            None,
-            describe_skipped("certificate", &skipped),
-        ));
+        return Err(Unusable::new(Check::CertificateMissing, FileKind::Cert, None, skipped.describe("certificate")));
     };
     let key_block = first_private_key(key, first, go)?;
     let unusable = |check, file, offset, text: &str| Err(Unusable::new(check, file, Some(offset), text));
     let certificate = match Certificate::parse(leaf, go) {
         Ok(certificate) => certificate,
+        Err(_) if is_too_large(leaf) => {
+            let text = "the certificate is too large to be looked at here";
+            return unusable(Check::BeyondTheJudge, FileKind::Cert, *leaf_offset, text);
+        }
         Err(malformed) => {
             return unusable(Check::CertificateUnparsable, FileKind::Cert, *leaf_offset, malformed.0);
         }
     };
+    if key_block.is_cut() && der::announced_length(&key_block.contents).is_some_and(|length| length <= key_block.length)
+    {
+        let text = "the key is too large to be looked at here";
+        return unusable(Check::BeyondTheJudge, FileKind::Key, key_block.offset, text);
+    }
     match key::compare(&key_block.contents, &certificate.public_key, go) {
         KeyMatch::Matches => {}
         KeyMatch::Differs => {
@@ -150,12 +178,18 @@ pub(crate) fn load_pair(cert: &[u8], key: &[u8], first: FirstKeyBlock, go: Go) -
     Ok(chain)
 }
 
+/// Whether what was kept of a certificate is the beginning of a larger one.
+pub(crate) fn is_too_large(certificate: &[u8]) -> bool {
+    certificate.len() == pem::MOST_CONTENTS
+        && der::announced_length(certificate).is_some_and(|length| length > certificate.len())
+}
+
 fn is_encrypted(block: &Block<'_>) -> bool {
     block.has_dek_info || block.label == b"ENCRYPTED PRIVATE KEY"
 }
 
 fn first_private_key(key: &[u8], first: FirstKeyBlock, go: Go) -> Result<Block<'_>, Unusable> {
-    let mut skipped = Vec::new();
+    let mut skipped = Skipped::default();
     for (position, block) in pem::blocks(key, go).enumerate() {
         if position == 0 && first == FirstKeyBlock::NotEncrypted && block.has_dek_info {
             let text = "the private key is encrypted with a passphrase";
@@ -164,17 +198,26 @@ fn first_private_key(key: &[u8], first: FirstKeyBlock, go: Go) -> Result<Block<'
         if block.is_private_key() {
             return Ok(block);
         }
-        if skipped.len() < 4 {
-            skipped.push(block.label.to_vec());
-        }
+        skipped.add(&block);
     }
-    Err(Unusable::new(Check::KeyMissing, FileKind::Key, None, describe_skipped("private key", &skipped)))
+    Err(Unusable::new(Check::KeyMissing, FileKind::Key, None, skipped.describe("private key")))
 }
 
-fn describe_skipped(wanted: &str, skipped: &[Vec<u8>]) -> String {
-    if skipped.is_empty() {
-        return format!("there is no PEM block with a {wanted}");
+/// The labels of the first blocks that are not what was looked for.
+#[derive(Default)]
+struct Skipped(Vec<String>);
+
+impl Skipped {
+    fn add(&mut self, block: &Block<'_>) {
+        if self.0.len() < 4 {
+            self.0.push(crate::shortened(&String::from_utf8_lossy(block.label.get(..256).unwrap_or(block.label))));
+        }
     }
-    let labels: Vec<String> = skipped.iter().map(|label| String::from_utf8_lossy(label).into_owned()).collect();
-    format!("there is no PEM block with a {wanted}, only: {}", labels.join(", "))
+
+    fn describe(&self, wanted: &str) -> String {
+        if self.0.is_empty() {
+            return format!("there is no PEM block with a {wanted}");
+        }
+        format!("there is no PEM block with a {wanted}, only: {}", self.0.join(", "))
+    }
 }

@@ -2,9 +2,61 @@
 //!
 //! Nothing here opens a file. Trouble with a file is part of the material and becomes a finding, never an error.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
+
+/// A file's bytes, held once however often they are cloned, and zeroed with the last clone: they may be a private key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Bytes(Arc<Zeroizing<Vec<u8>>>);
+
+impl Bytes {
+    /// Whether both are clones of one: the same bytes in the same place.
+    pub(crate) fn place(&self) -> *const Zeroizing<Vec<u8>> {
+        Arc::as_ptr(&self.0)
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<Zeroizing<Vec<u8>>> for Bytes {
+    fn from(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(Arc::new(bytes))
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Zeroizing::new(bytes).into()
+    }
+}
+
+impl From<&[u8]> for Bytes {
+    fn from(bytes: &[u8]) -> Self {
+        bytes.to_vec().into()
+    }
+}
+
+impl From<&Self> for Bytes {
+    fn from(bytes: &Self) -> Self {
+        bytes.clone()
+    }
+}
+
+impl std::fmt::Debug for Bytes {
+    /// Shows no bytes.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.len())
+    }
+}
 
 /// Which of the two programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,28 +109,16 @@ pub struct Provenance {
 }
 
 /// What came of reading a file.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// Its bytes, zeroed when dropped: they may be a private key.
-    Bytes(Zeroizing<Vec<u8>>),
+    /// Its bytes.
+    Bytes(Bytes),
     /// There is no such file.
     Missing,
     /// It cannot be read; the reason, as for a message.
     Unreadable(String),
     /// The empty path was given, as `--tlscacert=` or a daemon.json without `tlscacert` do.
     NotNamed,
-}
-
-impl std::fmt::Debug for Content {
-    /// Shows no bytes: they may be a private key.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
-            Self::Missing => f.write_str("Missing"),
-            Self::Unreadable(reason) => write!(f, "Unreadable({reason:?})"),
-            Self::NotNamed => f.write_str("NotNamed"),
-        }
-    }
 }
 
 /// One file of one side.
@@ -94,7 +134,7 @@ impl MaterialFile {
     /// A file that was read.
     #[must_use]
     pub fn from_bytes(path: impl Into<PathBuf>, designation: Designation, bytes: impl Into<Vec<u8>>) -> Self {
-        Self::new(path, designation, Content::Bytes(Zeroizing::new(bytes.into())))
+        Self::new(path, designation, Content::Bytes(Bytes::from(bytes.into())))
     }
 
     /// A file that is not there.
@@ -122,6 +162,10 @@ impl MaterialFile {
     /// The bytes, if there are any.
     #[must_use]
     pub fn bytes(&self) -> Option<&[u8]> {
+        self.held().map(|bytes| &**bytes)
+    }
+
+    pub(crate) fn held(&self) -> Option<&Bytes> {
         match &self.content {
             Content::Bytes(bytes) => Some(bytes),
             _ => None,

@@ -22,14 +22,27 @@ pub(crate) struct Block<'a> {
     pub(crate) has_headers: bool,
     /// Whether a header says that the body is encrypted by RFC 1423 (`x509.IsEncryptedPEMBlock`).
     pub(crate) has_dek_info: bool,
+    /// The first [`MOST_CONTENTS`] bytes of the contents.
     pub(crate) contents: Vec<u8>,
+    /// How many bytes the contents really are.
+    pub(crate) length: usize,
     /// Where the block's label begins in the file.
     pub(crate) offset: usize,
+    /// Where the encoded contents begin in the file.
+    pub(crate) body: usize,
 }
+
+/// Of larger contents only the beginning is kept: nothing that is of use has a mebibyte.
+pub(crate) const MOST_CONTENTS: usize = 1 << 20;
 
 impl Block<'_> {
     pub(crate) fn is_certificate(&self) -> bool {
         self.label == b"CERTIFICATE"
+    }
+
+    /// Whether these are only the first bytes of the contents.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.length > self.contents.len()
     }
 
     /// Whether tls.X509KeyPair takes this block for the key (crypto/tls tls.go).
@@ -40,7 +53,20 @@ impl Block<'_> {
 
 /// The blocks of a file in their order.
 pub(crate) fn blocks(text: &[u8], go: Go) -> Blocks<'_> {
-    Blocks { text, position: 0, backwards: go.is_at_least(GoRelease::V1_26), next_end: None, blank: None }
+    blocks_from(text, 0, go)
+}
+
+/// The blocks of a file that come after the one at whose end [`Blocks::position`] is.
+pub(crate) fn blocks_from(text: &[u8], position: usize, go: Go) -> Blocks<'_> {
+    Blocks { text, position, backwards: go.is_at_least(GoRelease::V1_26), next_end: None, blank: None }
+}
+
+/// The contents of the block without headers whose [`Block::body`] is here.
+pub(crate) fn contents_at(text: &[u8], body: usize) -> Option<Vec<u8>> {
+    let rest = text.get(body..)?;
+    // An empty body: the END line follows at once, without a line end of its own to find.
+    let end = if END.get(1..).is_some_and(|end| rest.starts_with(end)) { 0 } else { memmem::find(rest, END)? };
+    base64::decode(rest.get(..end)?, MOST_CONTENTS).map(|decoded| decoded.bytes)
 }
 
 /// The blocks of a file in their order; ends where Go would find no further one.
@@ -67,6 +93,11 @@ impl<'a> Iterator for Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
+    /// Where the search goes on.
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
+
     fn rest(&self, from: usize) -> &'a [u8] {
         self.text.get(from..).unwrap_or_default()
     }
@@ -138,9 +169,10 @@ impl<'a> Blocks<'a> {
         if !self.rest_of_line_is_blank(after) {
             return None;
         }
-        let contents = base64::decode(self.text.get(body..end).unwrap_or_default())?;
+        let decoded = base64::decode(self.text.get(body..end).unwrap_or_default(), MOST_CONTENTS)?;
         self.position = line(self.text, after).1;
-        Some(Block { label, has_headers: headers.any, has_dek_info: headers.dek_info, contents, offset })
+        let (contents, length) = (decoded.bytes, decoded.length);
+        Some(Block { label, has_headers: headers.any, has_dek_info: headers.dek_info, contents, length, offset, body })
     }
 
     /// Go up to 1.25: from the next BEGIN line on.
@@ -252,7 +284,15 @@ mod tests {
     const NEW: Go = Version::V29.dockerd_go();
 
     fn contents(text: &str, go: Go) -> Vec<Vec<u8>> {
-        blocks(text.as_bytes(), go).map(|block| block.contents).collect()
+        let found = blocks(text.as_bytes(), go);
+        found
+            .map(|block| {
+                if !block.has_headers {
+                    assert_eq!(contents_at(text.as_bytes(), block.body).as_ref(), Some(&block.contents), "{text:?}");
+                }
+                block.contents
+            })
+            .collect()
     }
 
     fn both(text: &str, expected: &[&[u8]]) {

@@ -1,63 +1,225 @@
-//! A set of certificates to look issuers up in, as Go's x509.CertPool is.
+//! Sets of certificates to look issuers up in, as Go's x509.CertPool is.
 //!
-//! A pool keeps views into DER, not parsed certificates: a hundred thousand anchors cost their bytes and little more.
+//! What a side trusts is kept as the text of its file and an index: a hundred thousand anchors cost their text and a
+//! few bytes each, and are decoded when somebody asks for them.
 //! Source: Go src/crypto/x509/cert_pool.go (`AddCert`, `AppendCertsFromPEM`, `findPotentialParents`, `contains`).
 
-use std::collections::{HashMap, HashSet};
+use std::cell::OnceCell;
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 
 use dockseal_docker::version::Go;
 
-use crate::pem;
-use crate::x509::{Certificate, PublicKey};
-
-/// The DER of the certificates that Go would take from a ca.pem, and what it silently skips.
-#[derive(Debug, Default)]
-pub(crate) struct Anchors {
-    pub(crate) certificates: Vec<Vec<u8>>,
-    /// Blocks that were no use: offset in the file and why.
-    pub(crate) skipped: Vec<(usize, &'static str)>,
-    /// How many blocks were skipped; `skipped` holds the first ones only.
-    pub(crate) skipped_count: usize,
-}
+use crate::der;
+use crate::material::Bytes;
+use crate::pem::{self, Block};
+use crate::x509::{Certificate, Malformed};
 
 /// More complaints than this help nobody.
 const MOST_SKIPPED: usize = 16;
 
+/// More anchors than this are more than the judge takes on.
+const MOST_ANCHORS: usize = 400_000;
+
+/// The certificates that Go would take from a ca.pem, and what it silently skips.
+#[derive(Debug)]
+pub(crate) struct Anchors {
+    text: Bytes,
+    go: Go,
+    /// Keyed, so that nobody can make names collide.
+    hashes: RandomState,
+    /// Those of one subject are neighbours, in the order of the file; none twice.
+    entries: Vec<Entry>,
+    names_length: OnceCell<usize>,
+    /// The same with the duplicates.
+    taken_names_length: usize,
+    /// Blocks that were no use: offset in the file and why.
+    pub(crate) skipped: Vec<(usize, &'static str)>,
+    /// How many blocks were skipped; `skipped` holds the first ones only.
+    pub(crate) skipped_count: usize,
+    /// Whether there is more in the file than the judge takes on.
+    pub(crate) is_beyond_the_judge: bool,
+}
+
+/// One certificate of a file: hashes, and where its contents begin.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    subject: u32,
+    /// Zero where there is no subjectKeyIdentifier.
+    key_id: u32,
+    der: u32,
+    body: u32,
+}
+
 impl Anchors {
     /// Reads a ca.pem (`AppendCertsFromPEM`): whatever is no plain, parsable certificate is passed over.
-    pub(crate) fn read(text: &[u8], go: Go) -> Self {
-        let mut anchors = Self::default();
+    pub(crate) fn read(text: &Bytes, go: Go) -> Self {
+        let mut anchors = Self {
+            text: text.clone(),
+            go,
+            hashes: RandomState::new(),
+            entries: Vec::new(),
+            names_length: OnceCell::new(),
+            taken_names_length: 0,
+            skipped: Vec::new(),
+            skipped_count: 0,
+            is_beyond_the_judge: false,
+        };
         for block in pem::blocks(text, go) {
-            let reason = if !block.is_certificate() {
-                "the block is not labelled CERTIFICATE"
-            } else if block.has_headers {
-                "the block has PEM headers"
-            } else {
-                match Certificate::parse(&block.contents, go) {
-                    Ok(_) => {
-                        anchors.certificates.push(block.contents);
-                        continue;
-                    }
-                    Err(malformed) => malformed.0,
+            if let Err(Malformed(reason)) = anchors.take(&block) {
+                anchors.skipped_count += 1;
+                if anchors.skipped.len() < MOST_SKIPPED {
+                    anchors.skipped.push((block.offset, reason));
                 }
-            };
-            anchors.skipped_count += 1;
-            if anchors.skipped.len() < MOST_SKIPPED {
-                anchors.skipped.push((block.offset, reason));
             }
+            if anchors.entries.len() > MOST_ANCHORS {
+                anchors.is_beyond_the_judge = true;
+                break;
+            }
+        }
+        let taken = anchors.entries.len();
+        anchors.drop_duplicates();
+        if taken == anchors.entries.len() {
+            anchors.names_length = anchors.taken_names_length.into();
         }
         anchors
     }
+
+    fn take(&mut self, block: &Block<'_>) -> Result<(), Malformed> {
+        if !block.is_certificate() {
+            return Err(Malformed("the block is not labelled CERTIFICATE"));
+        }
+        if block.has_headers {
+            return Err(Malformed("the block has PEM headers"));
+        }
+        if block.is_cut() && der::announced_length(&block.contents) == Some(block.length) {
+            self.is_beyond_the_judge = true;
+            return Err(Malformed("the certificate is too large to be looked at here"));
+        }
+        let certificate = Certificate::parse(&block.contents, self.go)?;
+        let Ok(body) = u32::try_from(block.body) else {
+            self.is_beyond_the_judge = true;
+            return Err(Malformed("it is too far into the file to be looked at here"));
+        };
+        self.taken_names_length += certificate.subject.len() + 2;
+        self.entries.push(Entry {
+            subject: self.hash(certificate.subject),
+            key_id: self.key_id(certificate.extensions.subject_key_id),
+            der: self.hash(certificate.der),
+            body,
+        });
+        Ok(())
+    }
+
+    /// A pool knows a certificate once, however often it is in the file.
+    fn drop_duplicates(&mut self) {
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.sort_unstable_by_key(|entry| (entry.subject, entry.der, entry.body));
+        entries.dedup_by(|later, earlier| {
+            (later.subject, later.der) == (earlier.subject, earlier.der)
+                && self.der(later.body) == self.der(earlier.body)
+        });
+        entries.sort_unstable_by_key(|entry| (entry.subject, entry.body));
+        self.entries = entries;
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "half of the hash is enough")]
+    fn hash(&self, bytes: &[u8]) -> u32 {
+        self.hashes.hash_one(bytes) as u32
+    }
+
+    fn key_id(&self, id: &[u8]) -> u32 {
+        if id.is_empty() { 0 } else { self.hash(id).max(1) }
+    }
+
+    /// The certificate whose contents begin here in the file.
+    pub(crate) fn der(&self, body: u32) -> Vec<u8> {
+        usize::try_from(body).ok().and_then(|body| pem::contents_at(&self.text, body)).unwrap_or_default()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn with_subject(&self, subject: &[u8]) -> &[Entry] {
+        let hash = self.hash(subject);
+        let start = self.entries.partition_point(|entry| entry.subject < hash);
+        let rest = self.entries.get(start..).unwrap_or_default();
+        rest.get(..rest.partition_point(|entry| entry.subject == hash)).unwrap_or_default()
+    }
+
+    /// Whether some certificate has this subject.
+    pub(crate) fn has_subject(&self, subject: &[u8]) -> bool {
+        self.with_subject(subject).iter().any(|entry| {
+            Certificate::parse_again(&self.der(entry.body), self.go)
+                .is_ok_and(|certificate| certificate.subject == subject)
+        })
+    }
+
+    /// Whether this very certificate is among them.
+    pub(crate) fn contains(&self, certificate: &Certificate<'_>) -> bool {
+        let hash = self.hash(certificate.der);
+        let namesakes = self.with_subject(certificate.subject).iter();
+        namesakes.filter(|entry| entry.der == hash).any(|entry| self.der(entry.body) == certificate.der)
+    }
+
+    /// Where those that may have issued `child` are: same name, the likeliest by key identifier first.
+    pub(crate) fn issuers_of(&self, child: &Certificate<'_>) -> impl Iterator<Item = u32> + '_ {
+        let wanted = self.key_id(child.extensions.authority_key_id);
+        let namesakes = self.with_subject(child.issuer);
+        RANKS.into_iter().flat_map(move |wanted_rank| {
+            let of_rank = namesakes
+                .iter()
+                .filter(move |entry| rank(entry.key_id == wanted, entry.key_id == 0, wanted == 0) == wanted_rank);
+            of_rank.map(|entry| entry.body)
+        })
+    }
+
+    /// The bytes that the names take in the list which a daemon sends to its clients, each after its length
+    /// (`Subjects`).
+    pub(crate) fn names_length(&self) -> usize {
+        *self.names_length.get_or_init(|| {
+            let lengths = self.entries.iter().map(|entry| {
+                let der = self.der(entry.body);
+                Certificate::parse_again(&der, self.go).map_or(0, |certificate| certificate.subject.len() + 2)
+            });
+            lengths.sum()
+        })
+    }
 }
 
-/// What has to be known of a certificate to consider it as an issuer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Candidate<'a> {
-    pub(crate) der: &'a [u8],
-    pub(crate) identity: Identity<'a>,
-    subject_key_id: &'a [u8],
-    /// False for a key of an algorithm that Go does not know.
-    pub(crate) has_key: bool,
+/// The order in which Go tries candidates: the key identifier fits; one of both has none; they differ.
+const RANKS: [u8; 3] = [0, 1, 2];
+
+fn rank(same: bool, candidate_has_none: bool, child_has_none: bool) -> u8 {
+    match (same, candidate_has_none != child_has_none) {
+        (true, _) => 0,
+        (false, true) => 1,
+        (false, false) => 2,
+    }
+}
+
+/// The certificates that a side sends beside its leaf.
+#[derive(Debug)]
+pub(crate) struct Intermediates<'c>(Vec<&'c Certificate<'c>>);
+
+impl<'c> Intermediates<'c> {
+    /// Each once.
+    pub(crate) fn new(certificates: &'c [Certificate<'c>]) -> Self {
+        let mut known = HashSet::new();
+        Self(certificates.iter().filter(|certificate| known.insert(certificate.der)).collect())
+    }
+
+    /// Those that may have issued `child`: same name, the likeliest by key identifier first.
+    pub(crate) fn issuers_of(&self, child: &Certificate<'_>) -> Vec<&'c Certificate<'c>> {
+        let wanted = child.extensions.authority_key_id;
+        let mut found: Vec<_> = self.0.iter().copied().filter(|issuer| issuer.subject == child.issuer).collect();
+        found.sort_by_key(|issuer| {
+            let id = issuer.extensions.subject_key_id;
+            rank(id == wanted, id.is_empty(), wanted.is_empty())
+        });
+        found
+    }
 }
 
 /// Two certificates that agree in this are one to chain building.
@@ -81,8 +243,11 @@ impl<'a> Identity<'a> {
     ///
     /// Go stops at the first of equal subject and key that has a subjectAltName where this has none, or the reverse,
     /// even if an equal one follows.
-    pub(crate) fn is_in(&self, chain: &[Self]) -> bool {
-        let mut twins = chain.iter().filter(|other| other.subject == self.subject && other.key_info == self.key_info);
+    pub(crate) fn is_in(&self, chain: &[&Certificate<'_>]) -> bool {
+        let mut twins = chain
+            .iter()
+            .map(|certificate| Identity::of(certificate))
+            .filter(|other| other.subject == self.subject && other.key_info == self.key_info);
         twins
             .find_map(|other| match (self.subject_alt_name, other.subject_alt_name) {
                 (None, Some(_)) | (Some(_), None) => Some(false),
@@ -90,64 +255,5 @@ impl<'a> Identity<'a> {
                 _ => None,
             })
             .unwrap_or(false)
-    }
-}
-
-/// A set of certificates, found by their subject.
-#[derive(Debug, Default)]
-pub(crate) struct Pool<'a> {
-    by_subject: HashMap<&'a [u8], Vec<Candidate<'a>>>,
-    known: HashSet<&'a [u8]>,
-}
-
-impl<'a> Pool<'a> {
-    /// The anchors as the Go that read them looks them up.
-    pub(crate) fn of(anchors: &'a Anchors, go: Go) -> Self {
-        let mut pool = Self::default();
-        for der in &anchors.certificates {
-            if let Ok(certificate) = Certificate::parse_again(der, go) {
-                pool.add(&certificate);
-            }
-        }
-        pool
-    }
-
-    /// Adds a certificate unless it is there already.
-    pub(crate) fn add(&mut self, certificate: &Certificate<'a>) {
-        if self.known.insert(certificate.der) {
-            self.by_subject.entry(certificate.subject).or_default().push(Candidate {
-                der: certificate.der,
-                identity: Identity::of(certificate),
-                subject_key_id: certificate.extensions.subject_key_id,
-                has_key: certificate.public_key != PublicKey::Unknown,
-            });
-        }
-    }
-
-    /// Whether this very certificate is in the pool.
-    pub(crate) fn contains(&self, certificate: &Certificate<'_>) -> bool {
-        self.known.contains(certificate.der)
-    }
-
-    /// The subjects, as a daemon lists them to its clients (`Subjects`).
-    pub(crate) fn subjects(&self) -> impl Iterator<Item = (&'a [u8], usize)> + '_ {
-        self.by_subject.iter().map(|(subject, candidates)| (*subject, candidates.len()))
-    }
-
-    /// Whether some certificate of the pool has this subject.
-    pub(crate) fn has_subject(&self, subject: &[u8]) -> bool {
-        self.by_subject.contains_key(subject)
-    }
-
-    /// Those that may have issued `child`: same name, the likeliest by key identifier first.
-    pub(crate) fn potential_issuers(&self, child: &Certificate<'_>) -> Vec<Candidate<'a>> {
-        let wanted = child.extensions.authority_key_id;
-        let mut candidates = self.by_subject.get(child.issuer).cloned().unwrap_or_default();
-        candidates.sort_by_key(|candidate| match candidate.subject_key_id {
-            id if id == wanted => 0,
-            id if id.is_empty() != wanted.is_empty() => 1,
-            _ => 2,
-        });
-        candidates
     }
 }

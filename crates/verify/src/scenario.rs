@@ -3,6 +3,8 @@
 use dockseal_docker::mode::{ClientMode, DaemonMode};
 use dockseal_docker::version::Version;
 
+use crate::material::Bytes;
+
 /// What Go finds where no CA file is given at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SystemRoots {
@@ -10,7 +12,7 @@ pub enum SystemRoots {
     #[default]
     Unknown,
     /// The PEM text of the system's trusted certificates.
-    Pem(Vec<u8>),
+    Pem(Bytes),
 }
 
 /// Both sides' modes and versions, and what the client dials.

@@ -3,6 +3,8 @@
 //! Source: Go src/crypto/x509/x509.go (`checkSignature`), crypto/rsa (`VerifyPKCS1v15`, `VerifyPSS`, `checkKeySize`,
 //! `checkPublicKey`), crypto/ecdsa (`VerifyASN1`).
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
@@ -10,7 +12,7 @@ use crypto_bigint::{BoxedUint, Odd};
 use dockseal_docker::version::{Go, GoRelease};
 use ring::{digest, signature as with_ring};
 
-use crate::x509::{Curve, Digest, PublicKey, SignatureAlgorithm};
+use crate::x509::{Certificate, Curve, Digest, PublicKey, SignatureAlgorithm};
 
 /// Beyond this modulus one verification costs seconds; Go takes them, the judge says that it cannot tell.
 const MOST_RSA_BITS: usize = 16_384;
@@ -47,13 +49,66 @@ impl fmt::Display for SignatureError {
     }
 }
 
+/// What has been computed so far: no signature is computed with twice.
+#[derive(Debug, Default)]
+pub(crate) struct Signatures {
+    known: RefCell<HashMap<(SignatureAlgorithm, Fingerprint), Result<(), SignatureError>>>,
+}
+
+/// SHA-256 of all that a signature's answer depends on.
+type Fingerprint = [u8; 32];
+
+impl Signatures {
+    /// Verifies the signature of `child` with the key of `issuer`.
+    pub(crate) fn verify(
+        &self,
+        child: &Certificate<'_>,
+        issuer: &Certificate<'_>,
+        go: Go,
+    ) -> Result<(), SignatureError> {
+        let (algorithm, key) = (child.signature_algorithm, &issuer.public_key);
+        permit(algorithm, key, go)?;
+        // All that the answer depends on; whatever else the versions of Go disagree about has been asked above.
+        let mut everything = digest::Context::new(&digest::SHA256);
+        for part in [issuer.key_info, child.to_be_signed, &child.signature] {
+            everything.update(&part.len().to_be_bytes());
+            everything.update(part);
+        }
+        let Ok(everything) = everything.finish().as_ref().try_into() else {
+            return verify(algorithm, key, child.to_be_signed, &child.signature);
+        };
+        let place = (algorithm, everything);
+        if let Some(known) = self.known.borrow().get(&place) {
+            return known.clone();
+        }
+        let answer = verify(algorithm, key, child.to_be_signed, &child.signature);
+        self.known.borrow_mut().insert(place, answer.clone());
+        answer
+    }
+}
+
+/// Whether a program computes with this key at all: the only part in which releases differ.
+fn permit(algorithm: SignatureAlgorithm, key: &PublicKey<'_>, go: Go) -> Result<(), SignatureError> {
+    match (algorithm, key) {
+        (SignatureAlgorithm::RsaPkcs1(_) | SignatureAlgorithm::RsaPss(_), PublicKey::Rsa { modulus, exponent })
+            if go.is_at_least(GoRelease::V1_24) =>
+        {
+            let bits = crate::x509::bit_length(modulus);
+            if bits < go.least_rsa_bits() {
+                return Err(SignatureError::SmallKey { bits });
+            }
+            valid(!exponent.is_multiple_of(2) && (2..1 << 31).contains(exponent))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Verifies `signature` over `message`.
-pub(crate) fn verify(
+fn verify(
     algorithm: SignatureAlgorithm,
     key: &PublicKey<'_>,
     message: &[u8],
     signature: &[u8],
-    go: Go,
 ) -> Result<(), SignatureError> {
     match (algorithm, key) {
         (SignatureAlgorithm::Insecure(name), _) => Err(SignatureError::Insecure(name)),
@@ -61,10 +116,10 @@ pub(crate) fn verify(
             Err(SignatureError::Unsupported)
         }
         (SignatureAlgorithm::RsaPkcs1(digest), PublicKey::Rsa { modulus, exponent }) => {
-            Rsa { modulus, exponent: *exponent, digest, pss: false }.verify(message, signature, go)
+            Rsa { modulus, exponent: *exponent, digest, pss: false }.verify(message, signature)
         }
         (SignatureAlgorithm::RsaPss(digest), PublicKey::Rsa { modulus, exponent }) => {
-            Rsa { modulus, exponent: *exponent, digest, pss: true }.verify(message, signature, go)
+            Rsa { modulus, exponent: *exponent, digest, pss: true }.verify(message, signature)
         }
         (SignatureAlgorithm::Ecdsa(digest), PublicKey::Ecdsa { curve, point }) => {
             valid(verify_ecdsa(*curve, digest, point, message, signature))
@@ -136,16 +191,8 @@ struct Rsa<'a> {
 }
 
 impl Rsa<'_> {
-    fn verify(&self, message: &[u8], signature: &[u8], go: Go) -> Result<(), SignatureError> {
+    fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
         let bits = crate::x509::bit_length(self.modulus);
-        if go.is_at_least(GoRelease::V1_24) {
-            if bits < go.least_rsa_bits() {
-                return Err(SignatureError::SmallKey { bits });
-            }
-            if self.exponent.is_multiple_of(2) || !(2..1 << 31).contains(&self.exponent) {
-                return Err(SignatureError::Invalid);
-            }
-        }
         if signature.len() != self.modulus.len() {
             return Err(SignatureError::Invalid);
         }
@@ -269,7 +316,8 @@ mod tests {
     #[test]
     fn small_rsa_keys_are_not_computed_with_by_dockerd_29() {
         let key = PublicKey::Rsa { modulus: vec![0xff; 96].into(), exponent: 65537 };
-        let ask = |go| verify(SignatureAlgorithm::RsaPkcs1(Digest::Sha256), &key, b"", &[1; 96], go);
+        let algorithm = SignatureAlgorithm::RsaPkcs1(Digest::Sha256);
+        let ask = |go| permit(algorithm, &key, go).and_then(|()| verify(algorithm, &key, b"", &[1; 96]));
         assert_eq!(ask(Version::V29.dockerd_go()), Err(SignatureError::SmallKey { bits: 768 }));
         assert_eq!(ask(Version::V29.docker_go()), Err(SignatureError::Invalid));
     }

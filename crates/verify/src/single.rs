@@ -5,12 +5,14 @@ use dockseal_docker::version::Version;
 use time::OffsetDateTime;
 
 use crate::check::Check;
-use crate::judge::{check_of, judge, read_certificates, verify_path};
+use crate::handshake;
+use crate::judge::{Judge, check_of, read_certificates, verify_path};
 use crate::load::Chain;
-use crate::material::{Designation, Material, MaterialFile};
+use crate::material::{Bytes, Designation, Material, MaterialFile};
 use crate::path::{Options, Purpose, hostname};
-use crate::pool::{Anchors, Pool};
+use crate::pool::Anchors;
 use crate::scenario::Scenario;
+use crate::signature::Signatures;
 use crate::verdict::{Finding, Status, Verdict};
 
 /// The pairs of versions that a new bundle must work with: the newest first.
@@ -24,12 +26,13 @@ const GENERATIONS: [Version; 3] = [Version::V29, Version::V28, Version::V20_10];
 pub fn judge_daemon(material: &Material, hosts: &[&str], now: OffsetDateTime) -> Verdict {
     let client = Material { ca: material.ca.clone(), cert: absent(), key: absent() };
     let hosts = if hosts.is_empty() { &[""] } else { hosts };
+    let judge = Judge::default();
     let verdicts = GENERATIONS.iter().flat_map(|version| {
-        let client = &client;
+        let (judge, client) = (&judge, &client);
         hosts.iter().map(move |host| {
             let scenario = Scenario::mutual(*host).between(*version, *version);
             without(
-                judge(material, client, &scenario, now),
+                judge.verdict(material, client, &scenario, now),
                 &[Gate::ClientLoads, Gate::ClientOffersCertificate, Gate::DaemonAcceptsClient],
                 "the daemon is judged alone",
             )
@@ -45,6 +48,7 @@ pub fn judge_daemon(material: &Material, hosts: &[&str], now: OffsetDateTime) ->
 #[must_use]
 pub fn judge_client(material: &Material, now: OffsetDateTime) -> Verdict {
     let daemon = Material { ca: material.ca.clone(), cert: absent(), key: absent() };
+    let judge = Judge::default();
     let verdicts = GENERATIONS.iter().map(|version| {
         let scenario = Scenario::mutual("localhost").between(*version, *version);
         let other = [
@@ -54,7 +58,7 @@ pub fn judge_client(material: &Material, now: OffsetDateTime) -> Verdict {
             Gate::ClientReadsDaemon,
             Gate::ClientAcceptsDaemon,
         ];
-        without(judge(&daemon, material, &scenario, now), &other, "the client is judged alone")
+        without(judge.verdict(&daemon, material, &scenario, now), &other, "the client is judged alone")
     });
     first_refusal(verdicts).unwrap_or_else(|| nothing_judged(Gate::ClientLoads))
 }
@@ -103,8 +107,8 @@ fn nothing_judged(gate: Gate) -> Verdict {
 /// The verifier is the docker client of `version` for a daemon's certificate, its dockerd for a client's.
 #[must_use]
 pub fn judge_chain(
-    chain: &[u8],
-    anchors: &[u8],
+    chain: impl Into<Bytes>,
+    anchors: impl Into<Bytes>,
     purpose: Purpose,
     host: Option<&str>,
     now: OffsetDateTime,
@@ -114,24 +118,29 @@ pub fn judge_chain(
         Purpose::Server => (version.docker_go(), Gate::ClientAcceptsDaemon),
         Purpose::Client => (version.dockerd_go(), Gate::DaemonAcceptsClient),
     };
-    let anchors = Anchors::read(anchors, go);
-    let chain = Chain::read(chain, go);
+    let anchors = Anchors::read(&anchors.into(), go);
+    let chain = Chain::read(&chain.into(), go);
     let host = host.map(hostname::as_dialled);
-    let options = Options { purpose, host: host.as_deref(), now, go };
-    let pool = Pool::of(&anchors, go);
+    let signatures = Signatures::default();
+    let options = Options { purpose, host: host.as_deref(), now, go, signatures: &signatures };
     let refused = if chain.certificates.is_empty() {
         Some((Check::CertificateMissing, "there is no PEM block with a certificate".to_owned()))
+    } else if !handshake::certificate_message_fits(chain.sent(), go) {
+        Some((Check::MessageTooLarge, "the certificates are more than the other side reads".to_owned()))
+    } else if anchors.is_beyond_the_judge {
+        let text = "the CA file has more or larger certificates than are looked at here";
+        Some((Check::BeyondTheJudge, text.to_owned()))
     } else {
         match read_certificates(&chain, go) {
             Err(unusable) => Some((unusable.check, unusable.text)),
             Ok(certificates) => {
-                verify_path(&certificates, &pool, options).err().map(|error| (check_of(&error), error.to_string()))
+                verify_path(&certificates, &anchors, options).err().map(|error| (check_of(&error), error.to_string()))
             }
         }
     };
     let status = match refused {
         None => Status::Passed,
-        Some((Check::BeyondTheJudge, _)) => Status::Skipped("the judge does not compute with keys this large"),
+        Some((Check::BeyondTheJudge, _)) => Status::Skipped("it is larger than what the judge takes on"),
         Some(_) => Status::Failed,
     };
     let findings =

@@ -3,21 +3,23 @@
 //! Source: Go src/crypto/tls handshake_client_tls13.go, handshake_client.go (`verifyServerCertificate`,
 //! `getClientCertificate`), handshake_server_tls13.go and handshake_server.go (`processCertsFromClient`).
 
+use std::borrow::Cow;
+
 use dockseal_docker::gate::Gate;
 use dockseal_docker::mode::ClientMode;
 use dockseal_docker::version::Go;
 
-use super::{Judge, place};
+use super::{Hearing, place};
 use crate::check::Check;
 use crate::handshake;
-use crate::load::{Chain, Unusable};
+use crate::load::{self, Chain, Unusable};
 use crate::material::{FileKind, Side};
 use crate::path::{self, Options, PathError, Purpose};
-use crate::pool::Pool;
+use crate::pool::{Anchors, Intermediates};
 use crate::verdict::Status;
 use crate::x509::{Certificate, PublicKey};
 
-impl Judge<'_> {
+impl Hearing<'_> {
     pub(super) fn same_protocol(&mut self, client: ClientMode) -> Status {
         match (client.uses_tls(), self.scenario.daemon_mode.uses_tls()) {
             (true, false) => self.report.refuse(
@@ -36,7 +38,7 @@ impl Judge<'_> {
         }
     }
 
-    pub(super) fn handshake(&mut self, chain: Option<&Chain>, lists_names: Option<&Pool<'_>>, docker_go: Go) -> Status {
+    pub(super) fn handshake(&mut self, chain: Option<&Chain>, lists_names: Option<&Anchors>, docker_go: Go) -> Status {
         const GATE: Gate = Gate::Handshake;
         let Some(chain) = chain else {
             return Status::Skipped("the daemon has no certificate and key");
@@ -59,7 +61,7 @@ impl Judge<'_> {
                 "the names of the CAs do not fit into one handshake message",
             );
         }
-        if !handshake::certificate_message_fits(chain.certificates.iter().map(|(der, _)| der.as_slice()), docker_go) {
+        if !handshake::certificate_message_fits(chain.sent(), docker_go) {
             return self.report.refuse(
                 GATE,
                 Check::MessageTooLarge,
@@ -102,7 +104,7 @@ impl Judge<'_> {
         gate: Gate,
         side: Side,
         certificates: &[Certificate<'_>],
-        anchors: Option<&Pool<'_>>,
+        anchors: Option<&Anchors>,
         options: Options<'_>,
     ) -> Status {
         let file = match side {
@@ -125,7 +127,7 @@ impl Judge<'_> {
         }
     }
 
-    pub(super) fn client_offers(&mut self, chain: Option<&Chain>, lists_names: Option<&Pool<'_>>, go: Go) -> Status {
+    pub(super) fn client_offers(&mut self, chain: Option<&Chain>, lists_names: Option<&Anchors>, go: Go) -> Status {
         const GATE: Gate = Gate::ClientOffersCertificate;
         let client = self.client;
         let Some(chain) = chain else {
@@ -152,19 +154,28 @@ impl Judge<'_> {
         if chain.leaf.as_ref().is_some_and(|leaf| anchors.has_subject(&leaf.issuer)) {
             return Status::Passed;
         }
-        for (der, offset) in &chain.certificates {
-            match Certificate::parse(der, go) {
+        let rest = chain.rest(go).map(|block| (Cow::Owned(block.contents), block.offset));
+        for (der, offset) in chain.certificates.iter().map(|(der, offset)| (Cow::Borrowed(der), *offset)).chain(rest) {
+            match Certificate::parse(&der, go) {
                 Ok(certificate) if anchors.has_subject(certificate.issuer) => {
                     return Status::Passed;
                 }
                 Ok(_) => {}
+                Err(_) if load::is_too_large(&der) => {
+                    return self.report.refuse(
+                        GATE,
+                        Check::BeyondTheJudge,
+                        place(Side::Client, &client.cert, FileKind::Cert, Some(offset)),
+                        "a certificate is too large to be looked at here",
+                    );
+                }
                 Err(malformed) => {
                     let text =
                         format!("docker sends no certificate, because one in its file does not parse: {malformed}");
                     return self.report.refuse(
                         GATE,
                         Check::ClientCertificateWithheld,
-                        place(Side::Client, &client.cert, FileKind::Cert, Some(*offset)),
+                        place(Side::Client, &client.cert, FileKind::Cert, Some(offset)),
                         text,
                     );
                 }
@@ -178,10 +189,10 @@ impl Judge<'_> {
         )
     }
 
-    pub(super) fn daemon_accepts(&mut self, chain: &Chain, anchors: Option<&Pool<'_>>, go: Go) -> Status {
+    pub(super) fn daemon_accepts(&mut self, chain: &Chain, anchors: Option<&Anchors>, go: Go) -> Status {
         const GATE: Gate = Gate::DaemonAcceptsClient;
         let client = self.client;
-        if !handshake::certificate_message_fits(chain.certificates.iter().map(|(der, _)| der.as_slice()), go) {
+        if !handshake::certificate_message_fits(chain.sent(), go) {
             return self.report.refuse(
                 GATE,
                 Check::MessageTooLarge,
@@ -193,7 +204,8 @@ impl Judge<'_> {
         let Some(certificates) = certificates else {
             return status;
         };
-        let options = Options { purpose: Purpose::Client, host: None, now: self.now, go };
+        let options =
+            Options { purpose: Purpose::Client, host: None, now: self.now, go, signatures: &self.judge.signatures };
         let status = self.accept_chain(GATE, Side::Client, &certificates, anchors, options);
         if status != Status::Passed {
             return status;
@@ -232,19 +244,15 @@ pub(crate) fn read_certificates(chain: &Chain, go: Go) -> Result<Vec<Certificate
 }
 
 /// Builds the path; the first certificate is the leaf.
-pub(crate) fn verify_path<'a>(
-    certificates: &[Certificate<'a>],
-    anchors: &Pool<'a>,
+pub(crate) fn verify_path(
+    certificates: &[Certificate<'_>],
+    anchors: &Anchors,
     options: Options<'_>,
 ) -> Result<(), PathError> {
     let Some((leaf, others)) = certificates.split_first() else {
         return Err(PathError::UnknownAuthority { hint: None });
     };
-    let mut intermediates = Pool::default();
-    for certificate in others {
-        intermediates.add(certificate);
-    }
-    path::verify(leaf, &intermediates, anchors, options)?;
+    path::verify(leaf, &Intermediates::new(others), anchors, options)?;
     match &leaf.public_key {
         PublicKey::Rsa { .. } | PublicKey::Ecdsa { .. } | PublicKey::Ed25519(_) => Ok(()),
         key @ (PublicKey::Dsa | PublicKey::Unknown) => Err(PathError::KeyKind(key.describe())),
@@ -270,7 +278,7 @@ pub(crate) fn check_of(error: &PathError) -> Check {
         | PathError::NameNotPermitted(_)
         | PathError::UnconstrainableName(_)
         | PathError::TooManyConstraints => Check::NameConstrained,
-        PathError::SignatureBudget => Check::SearchTooLong,
+        PathError::SignatureBudget | PathError::CandidateBudget => Check::SearchTooLong,
         PathError::KeyKind(_) => Check::KeyKindUnsupported,
     }
 }

@@ -6,9 +6,11 @@
 use dockseal_docker::gate::Gate;
 use dockseal_docker::version::{Go, Version};
 
-use super::{Judge, place};
+use std::rc::Rc;
+
+use super::{Hearing, place};
 use crate::check::Check;
-use crate::load::{self, Chain, FirstKeyBlock, Unusable};
+use crate::load::{Chain, FirstKeyBlock, Unusable};
 use crate::material::{Content, FileKind, MaterialFile, Side};
 use crate::pool::Anchors;
 use crate::scenario::SystemRoots;
@@ -17,9 +19,9 @@ use crate::verdict::Status;
 /// What a side trusts.
 pub(super) enum Trust {
     /// Its CA file.
-    File(Anchors),
+    File(Rc<Anchors>),
     /// The system's roots: no CA file is named.
-    System(Option<Anchors>),
+    System(Option<Rc<Anchors>>),
     /// Nothing that could be read.
     Unusable,
 }
@@ -33,7 +35,7 @@ impl Trust {
     }
 }
 
-impl<'j> Judge<'j> {
+impl<'j> Hearing<'j> {
     /// `--tlscacert=` without certificate and key leaves no TLS data at all (docker/cli load.go `tlsConfig`).
     pub(super) fn client_drops_tls(&self) -> bool {
         let mode = self.scenario.client_mode;
@@ -57,11 +59,11 @@ impl<'j> Judge<'j> {
         files.into_iter().find(|(_, file)| file.content == Content::NotNamed)
     }
 
-    pub(super) fn daemon_starts(&mut self, go: Go) -> (Status, Option<Chain>, Trust) {
+    pub(super) fn daemon_starts(&mut self, go: Go) -> (Status, Option<Rc<Chain>>, Trust) {
         const GATE: Gate = Gate::DaemonStarts;
         let daemon = self.daemon;
         let mut status = Status::Passed;
-        let (cert, key) = match (daemon.cert.bytes(), daemon.key.bytes()) {
+        let (cert, key) = match (daemon.cert.held(), daemon.key.held()) {
             (Some(cert), Some(key)) => (cert, key),
             _ => {
                 for kind in [FileKind::Cert, FileKind::Key] {
@@ -72,7 +74,7 @@ impl<'j> Judge<'j> {
                 return (status, None, self.daemon_trust(&mut Status::Passed, go));
             }
         };
-        let chain = match load::load_pair(cert, key, FirstKeyBlock::Any, go) {
+        let chain = match self.judge.load_pair(cert, key, FirstKeyBlock::Any, go) {
             Ok(chain) => Some(chain),
             Err(unusable) => {
                 status = self.unusable(GATE, Side::Daemon, unusable);
@@ -107,7 +109,7 @@ impl<'j> Judge<'j> {
                 );
                 return Trust::System(match &self.scenario.system_roots {
                     SystemRoots::Unknown => None,
-                    SystemRoots::Pem(pem) => Some(Anchors::read(pem, go)),
+                    SystemRoots::Pem(pem) => Some(self.judge.anchors(pem, go)),
                 });
             }
             Content::Missing | Content::Unreadable(_) => {
@@ -115,11 +117,16 @@ impl<'j> Judge<'j> {
                 return Trust::Unusable;
             }
         };
-        let anchors = Anchors::read(bytes, go);
+        let anchors = self.judge.anchors(bytes, go);
         for (offset, reason) in &anchors.skipped {
             self.report.add(Some(gate), Check::CaBlockSkipped, place(side, file, FileKind::Ca, Some(*offset)), *reason);
         }
-        if anchors.certificates.is_empty() {
+        if anchors.is_beyond_the_judge {
+            let text = "the CA file has more or larger certificates than are looked at here";
+            *status = self.report.refuse(gate, Check::BeyondTheJudge, place(side, file, FileKind::Ca, None), text);
+            return Trust::Unusable;
+        }
+        if anchors.is_empty() {
             *status = self.report.refuse(
                 gate,
                 Check::CaUnusable,
@@ -149,7 +156,7 @@ impl<'j> Judge<'j> {
         self.report.refuse(gate, unusable.check, place, unusable.text)
     }
 
-    pub(super) fn client_loads(&mut self, go: Go) -> (Status, Option<Chain>, Trust) {
+    pub(super) fn client_loads(&mut self, go: Go) -> (Status, Option<Rc<Chain>>, Trust) {
         const GATE: Gate = Gate::ClientLoads;
         let client = self.client;
         let mut status = Status::Passed;
@@ -184,7 +191,7 @@ impl<'j> Judge<'j> {
                 status = self.unavailable(GATE, Side::Client, file, kind);
             }
         }
-        let (Some(cert), Some(key)) = (client.cert.bytes(), client.key.bytes()) else {
+        let (Some(cert), Some(key)) = (client.cert.held(), client.key.held()) else {
             for (kind, other) in [(FileKind::Cert, &client.key), (FileKind::Key, &client.cert)] {
                 if client.file(kind).is_passed_over() && other.bytes().is_some() {
                     self.report.add(
@@ -197,7 +204,7 @@ impl<'j> Judge<'j> {
             }
             return (status, None, trust);
         };
-        match load::load_pair(cert, key, FirstKeyBlock::NotEncrypted, go) {
+        match self.judge.load_pair(cert, key, FirstKeyBlock::NotEncrypted, go) {
             Ok(chain) => (status, Some(chain), trust),
             Err(unusable) => (self.unusable(GATE, Side::Client, unusable), None, trust),
         }

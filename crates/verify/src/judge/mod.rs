@@ -4,8 +4,10 @@
 
 mod connection;
 mod files;
+mod memory;
 
 pub(crate) use connection::{check_of, read_certificates, verify_path};
+pub use memory::Judge;
 
 use dockseal_docker::gate::Gate;
 use dockseal_docker::mode::{ClientMode, DaemonMode};
@@ -15,7 +17,6 @@ use crate::advice;
 use crate::check::Check;
 use crate::material::{FileKind, Material, MaterialFile, Side};
 use crate::path::{Options, Purpose, hostname};
-use crate::pool::Pool;
 use crate::scenario::Scenario;
 use crate::verdict::{Finding, Place, Status, Verdict};
 use files::Trust;
@@ -23,7 +24,7 @@ use files::Trust;
 /// Judges what docker and dockerd will do with these files in this scenario at this moment.
 #[must_use]
 pub fn judge(daemon: &Material, client: &Material, scenario: &Scenario, now: OffsetDateTime) -> Verdict {
-    Judge { daemon, client, scenario, now, report: Report::default() }.run()
+    Judge::default().verdict(daemon, client, scenario, now)
 }
 
 /// Findings and gates as they come.
@@ -41,14 +42,15 @@ impl Report {
     fn refuse(&mut self, gate: Gate, check: Check, place: Option<Place>, text: impl Into<String>) -> Status {
         self.add(Some(gate), check, place, text);
         match check {
-            Check::BeyondTheJudge => Status::Skipped("the judge does not compute with keys this large"),
+            Check::BeyondTheJudge => Status::Skipped("it is larger than what the judge takes on"),
             Check::SystemRootsUnknown => Status::Skipped("the system's roots are not known"),
             _ => Status::Failed,
         }
     }
 }
 
-struct Judge<'j> {
+struct Hearing<'j> {
+    judge: &'j Judge,
     daemon: &'j Material,
     client: &'j Material,
     scenario: &'j Scenario,
@@ -56,7 +58,7 @@ struct Judge<'j> {
     report: Report,
 }
 
-impl Judge<'_> {
+impl Hearing<'_> {
     fn run(mut self) -> Verdict {
         let dockerd_go = self.scenario.dockerd.dockerd_go();
         let docker_go = self.scenario.docker.docker_go();
@@ -65,75 +67,72 @@ impl Judge<'_> {
 
         let mut daemon_chain = None;
         let mut daemon_trust = Trust::Unusable;
-        self.gate(Gate::DaemonStarts, client_mode, |judge| {
-            let (status, chain, trust) = judge.daemon_starts(dockerd_go);
+        self.gate(Gate::DaemonStarts, client_mode, |hearing| {
+            let (status, chain, trust) = hearing.daemon_starts(dockerd_go);
             (daemon_chain, daemon_trust) = (chain, trust);
             status
         });
         let mut client_chain = None;
         let mut client_trust = Trust::Unusable;
-        self.gate(Gate::ClientLoads, client_mode, |judge| {
-            let (status, chain, trust) = judge.client_loads(docker_go);
+        self.gate(Gate::ClientLoads, client_mode, |hearing| {
+            let (status, chain, trust) = hearing.client_loads(docker_go);
             (client_chain, client_trust) = (chain, trust);
             status
         });
         // docker forgets about TLS where it was given nothing to use it with.
         let effective_mode = if self.client_drops_tls() { ClientMode::None } else { client_mode };
-        self.gate(Gate::SameProtocol, effective_mode, |judge| judge.same_protocol(effective_mode));
+        self.gate(Gate::SameProtocol, effective_mode, |hearing| hearing.same_protocol(effective_mode));
 
-        let daemon_anchors = daemon_trust.anchors().map(|anchors| Pool::of(anchors, dockerd_go));
-        let client_anchors = client_trust.anchors().map(|anchors| Pool::of(anchors, docker_go));
-        let lists_names = daemon_anchors.as_ref().filter(|_| matches!(daemon_trust, Trust::File(_)));
-        self.gate(Gate::Handshake, effective_mode, |judge| {
-            judge.handshake(daemon_chain.as_ref(), lists_names, docker_go)
+        let (daemon_anchors, client_anchors) = (daemon_trust.anchors(), client_trust.anchors());
+        let lists_names = daemon_anchors.filter(|_| matches!(daemon_trust, Trust::File(_)));
+        self.gate(Gate::Handshake, effective_mode, |hearing| {
+            hearing.handshake(daemon_chain.as_deref(), lists_names, docker_go)
         });
         let fits =
             !self.report.gates.iter().any(|(gate, status)| *gate == Gate::Handshake && *status == Status::Failed);
-        let sent = daemon_chain.as_ref().filter(|_| fits);
+        let sent = daemon_chain.as_deref().filter(|_| fits);
         let mut read = None;
-        self.gate(Gate::ClientReadsDaemon, effective_mode, |judge| match sent {
+        self.gate(Gate::ClientReadsDaemon, effective_mode, |hearing| match sent {
             Some(chain) => {
-                let (status, certificates) = judge.read_chain(Gate::ClientReadsDaemon, Side::Daemon, chain, docker_go);
+                let (status, certificates) =
+                    hearing.read_chain(Gate::ClientReadsDaemon, Side::Daemon, chain, docker_go);
                 read = certificates;
                 status
             }
             None => Status::Skipped("the daemon sends no certificate"),
         });
-        self.gate(Gate::ClientAcceptsDaemon, effective_mode, |judge| match &read {
+        self.gate(Gate::ClientAcceptsDaemon, effective_mode, |hearing| match &read {
             _ if matches!(client_trust, Trust::Unusable) => Status::Skipped("the client's CA file is of no use"),
             Some(certificates) => {
-                let host = hostname::as_dialled(&judge.scenario.host);
+                let host = hostname::as_dialled(&hearing.scenario.host);
                 let options = Options {
                     purpose: Purpose::Server,
                     host: Some(host.as_str()).filter(|host| !host.is_empty()),
-                    now: judge.now,
+                    now: hearing.now,
                     go: docker_go,
+                    signatures: &hearing.judge.signatures,
                 };
-                judge.accept_chain(
-                    Gate::ClientAcceptsDaemon,
-                    Side::Daemon,
-                    certificates,
-                    client_anchors.as_ref(),
-                    options,
-                )
+                hearing.accept_chain(Gate::ClientAcceptsDaemon, Side::Daemon, certificates, client_anchors, options)
             }
             None => Status::Skipped("the daemon's certificates cannot be read"),
         });
         let mut offered = false;
-        self.gate(Gate::ClientOffersCertificate, effective_mode, |judge| {
-            let status = judge.client_offers(client_chain.as_ref(), lists_names, docker_go);
+        self.gate(Gate::ClientOffersCertificate, effective_mode, |hearing| {
+            let status = hearing.client_offers(client_chain.as_deref(), lists_names, docker_go);
             offered = status == Status::Passed;
             status
         });
-        self.gate(Gate::DaemonAcceptsClient, effective_mode, |judge| match client_chain.as_ref().filter(|_| offered) {
-            _ if matches!(daemon_trust, Trust::Unusable) => Status::Skipped("the daemon's CA file is of no use"),
-            Some(chain) => judge.daemon_accepts(chain, daemon_anchors.as_ref(), dockerd_go),
-            None => Status::Skipped("the client sends no certificate"),
+        self.gate(Gate::DaemonAcceptsClient, effective_mode, |hearing| {
+            match client_chain.as_deref().filter(|_| offered) {
+                _ if matches!(daemon_trust, Trust::Unusable) => Status::Skipped("the daemon's CA file is of no use"),
+                Some(chain) => hearing.daemon_accepts(chain, daemon_anchors, dockerd_go),
+                None => Status::Skipped("the client sends no certificate"),
+            }
         });
 
         self.warn_about_modes(effective_mode);
-        advice::add(&mut self.report, Side::Daemon, self.daemon, daemon_chain.as_ref(), self.now);
-        advice::add(&mut self.report, Side::Client, self.client, client_chain.as_ref(), self.now);
+        advice::add(&mut self.report, Side::Daemon, self.daemon, daemon_chain.as_deref(), self.now);
+        advice::add(&mut self.report, Side::Client, self.client, client_chain.as_deref(), self.now);
         let encrypted = effective_mode.uses_tls() && daemon_mode.uses_tls();
         Verdict {
             gates: self.report.gates,
@@ -145,9 +144,9 @@ impl Judge<'_> {
         }
     }
 
-    fn gate(&mut self, gate: Gate, mode: ClientMode, judge: impl FnOnce(&mut Self) -> Status) {
+    fn gate(&mut self, gate: Gate, mode: ClientMode, ask: impl FnOnce(&mut Self) -> Status) {
         let status = match gate.stands(mode, self.scenario.daemon_mode) {
-            Ok(()) => judge(self),
+            Ok(()) => ask(self),
             Err(reason) => Status::NotApplicable(reason),
         };
         self.report.gates.push((gate, status));

@@ -15,7 +15,7 @@ use crate::x509::{Certificate, IpRange, Mailbox, NameConstraints, domain_labels}
 const MOST_COMPARISONS: usize = 250_000;
 
 /// Checks what `issuer` constrains against the certificates below it, leaf first.
-pub(super) fn check(issuer: &Certificate<'_>, below: &[Certificate<'_>], go: Go) -> Result<(), PathError> {
+pub(super) fn check(issuer: &Certificate<'_>, below: &[&Certificate<'_>], go: Go) -> Result<(), PathError> {
     let Some(constraints) = &issuer.extensions.name_constraints else {
         return Ok(());
     };
@@ -23,7 +23,7 @@ pub(super) fn check(issuer: &Certificate<'_>, below: &[Certificate<'_>], go: Go)
     if go.is_at_least(GoRelease::V1_24) {
         below.iter().try_for_each(|certificate| check.certificate(certificate))
     } else {
-        below.first().into_iter().chain([issuer]).try_for_each(|certificate| check.certificate(certificate))
+        below.first().copied().into_iter().chain([issuer]).try_for_each(|certificate| check.certificate(certificate))
     }
 }
 
@@ -209,7 +209,7 @@ pub(super) fn display(name: &[u8]) -> String {
     }
     match <[u8; 16]>::try_from(name) {
         Ok(octets) if !name.iter().all(u8::is_ascii_graphic) => IpAddr::from(octets).to_string(),
-        _ => String::from_utf8_lossy(name).into_owned(),
+        _ => crate::shortened(&String::from_utf8_lossy(name)),
     }
 }
 

@@ -13,7 +13,7 @@ use super::constraints::{bare_uri_host, display};
 use crate::x509::{Certificate, IpRange, Mailbox, NameConstraints, Subtrees, domain_is_valid};
 
 /// Checks the names of every certificate of a chain, leaf first, against the constraints of those above it.
-pub(super) fn check(chain: &[Certificate<'_>], go: Go) -> Result<(), PathError> {
+pub(super) fn check(chain: &[&Certificate<'_>], go: Go) -> Result<(), PathError> {
     let constraining: Vec<(usize, Prepared<'_>)> = chain
         .iter()
         .enumerate()

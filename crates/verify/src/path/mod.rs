@@ -15,9 +15,9 @@ use std::fmt;
 use dockseal_docker::version::{Go, GoRelease};
 use time::OffsetDateTime;
 
-use crate::pool::{Candidate, Identity, Pool};
-use crate::signature::{self, SignatureError};
-use crate::x509::{Certificate, KEY_CERT_SIGN};
+use crate::pool::{Anchors, Identity, Intermediates};
+use crate::signature::{SignatureError, Signatures};
+use crate::x509::{Certificate, KEY_CERT_SIGN, PublicKey};
 
 /// What the leaf is to be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +36,7 @@ pub(crate) struct Options<'o> {
     pub(crate) host: Option<&'o str>,
     pub(crate) now: OffsetDateTime,
     pub(crate) go: Go,
+    pub(crate) signatures: &'o Signatures,
 }
 
 /// Why no chain stands.
@@ -72,6 +73,8 @@ pub(crate) enum PathError {
     UnconstrainableName(String),
     TooManyConstraints,
     SignatureBudget,
+    /// Go would look on, and the judge does not.
+    CandidateBudget,
     /// The chain stands, and TLS does not use the leaf's kind of key (crypto/tls `verifyServerCertificate`).
     KeyKind(String),
 }
@@ -127,6 +130,7 @@ impl fmt::Display for PathError {
             Self::TooManyConstraints => f.write_str("a CA has more name constraints than Go compares"),
             Self::KeyKind(kind) => write!(f, "TLS does not use a key of {kind}"),
             Self::SignatureBudget => f.write_str("more candidates have the issuer's name than Go tries"),
+            Self::CandidateBudget => f.write_str("more candidates have the issuer's name than are tried here"),
         }
     }
 }
@@ -135,7 +139,8 @@ impl PathError {
     /// Whether the judge gave up where Go would have computed on.
     pub(crate) fn is_beyond_the_judge(&self) -> bool {
         match self {
-            Self::UnknownAuthority { hint: Some((Rejected::Signature(SignatureError::HugeKey { .. }), _)) } => true,
+            Self::CandidateBudget
+            | Self::UnknownAuthority { hint: Some((Rejected::Signature(SignatureError::HugeKey { .. }), _)) } => true,
             Self::UnknownAuthority { hint: Some((Rejected::Invalid(error), _)) } => error.is_beyond_the_judge(),
             _ => false,
         }
@@ -158,10 +163,10 @@ impl fmt::Display for Moment {
 }
 
 /// Verifies that a chain leads from `leaf` to a certificate in `roots`.
-pub(crate) fn verify<'a>(
-    leaf: &Certificate<'a>,
-    intermediates: &Pool<'a>,
-    roots: &Pool<'a>,
+pub(crate) fn verify(
+    leaf: &Certificate<'_>,
+    intermediates: &Intermediates<'_>,
+    roots: &Anchors,
     options: Options<'_>,
 ) -> Result<(), PathError> {
     check_certificate(leaf, options)?;
@@ -171,13 +176,13 @@ pub(crate) fn verify<'a>(
         return Err(PathError::HostMismatch { common_name_only: hostname::matches_common_name_only(leaf, host) });
     }
     if roots.contains(leaf) {
-        return check_chain(std::slice::from_ref(leaf), options);
+        return check_chain(&[leaf], options);
     }
-    let mut search = Search { intermediates, roots, options, signature_checks: 0, complete: None };
-    let mut chain = vec![leaf.clone()];
-    let found = search.extend(&mut chain);
+    let mut search = Search { intermediates, roots, options, signature_checks: 0, candidates: 0, complete: None };
+    let found = search.extend(&[leaf]);
     match (found, search.complete) {
         (Ok(()), _) => Ok(()),
+        (Err(PathError::CandidateBudget), _) => Err(PathError::CandidateBudget),
         (Err(_), Some(error)) | (Err(error), None) => Err(error),
     }
 }
@@ -199,7 +204,7 @@ fn check_certificate(certificate: &Certificate<'_>, options: Options<'_>) -> Res
 }
 
 /// What a complete chain, leaf first, must meet as a whole.
-fn check_chain(chain: &[Certificate<'_>], options: Options<'_>) -> Result<(), PathError> {
+fn check_chain(chain: &[&Certificate<'_>], options: Options<'_>) -> Result<(), PathError> {
     let go = options.go;
     let usable = chain.iter().all(|certificate| {
         let usages = certificate.extensions.extended_key_usages;
@@ -224,11 +229,12 @@ enum Kind {
     Root,
 }
 
-struct Search<'s, 'a> {
-    intermediates: &'s Pool<'a>,
-    roots: &'s Pool<'a>,
+struct Search<'s> {
+    intermediates: &'s Intermediates<'s>,
+    roots: &'s Anchors,
     options: Options<'s>,
     signature_checks: usize,
+    candidates: usize,
     /// Why the first complete chain did not pass.
     complete: Option<PathError>,
 }
@@ -236,43 +242,77 @@ struct Search<'s, 'a> {
 /// `maxChainSignatureChecks`.
 const MOST_SIGNATURE_CHECKS: usize = 100;
 
-impl<'a> Search<'_, 'a> {
+/// Candidates that Go does not count are looked at all the same.
+const MOST_CANDIDATES: usize = 200_000;
+
+/// Why the candidates so far were no issuers.
+#[derive(Default)]
+struct Failures {
+    /// The first that had the name and was not the issuer.
+    hint: Option<(Rejected, String)>,
+    last: Option<PathError>,
+}
+
+impl Search<'_> {
     /// Looks for an issuer of the last certificate of `chain`, anchors first.
-    fn extend(&mut self, chain: &mut Vec<Certificate<'a>>) -> Result<(), PathError> {
-        let Some(child) = chain.last().cloned() else {
+    fn extend(&mut self, chain: &[&Certificate<'_>]) -> Result<(), PathError> {
+        let Some(child) = chain.last() else {
             return Err(PathError::UnknownAuthority { hint: None });
         };
-        let identities: Vec<Identity<'a>> = chain.iter().map(Identity::of).collect();
-        let mut hint = None;
-        let mut last_error = None;
-        for (kind, pool) in [(Kind::Root, self.roots), (Kind::Intermediate, self.intermediates)] {
-            for candidate in pool.potential_issuers(&child) {
-                if !self.counts(&candidate, &identities)? {
-                    continue;
-                }
-                let Ok(issuer) = Certificate::parse_again(candidate.der, self.options.go) else {
-                    continue;
-                };
-                match self.consider(kind, &child, issuer, chain) {
-                    Ok(None) => return Ok(()),
-                    Ok(Some(PathError::SignatureBudget)) => return Err(PathError::SignatureBudget),
-                    Ok(Some(error)) => last_error = Some(error),
-                    Err((rejected, name)) => {
-                        if let Rejected::Invalid(error) = &rejected {
-                            last_error = Some((**error).clone());
-                        }
-                        hint.get_or_insert((rejected, name));
-                    }
-                }
+        let (roots, intermediates) = (self.roots, self.intermediates);
+        let mut failures = Failures::default();
+        for place in roots.issuers_of(child) {
+            let der = roots.der(place);
+            if let Ok(issuer) = Certificate::parse_again(&der, self.options.go)
+                && issuer.subject == child.issuer
+                && self.try_issuer(Kind::Root, &issuer, chain, &mut failures)?
+            {
+                return Ok(());
             }
         }
-        Err(last_error.unwrap_or(PathError::UnknownAuthority { hint }))
+        for issuer in intermediates.issuers_of(child) {
+            if self.try_issuer(Kind::Intermediate, issuer, chain, &mut failures)? {
+                return Ok(());
+            }
+        }
+        let Failures { hint, last } = failures;
+        Err(last.unwrap_or(PathError::UnknownAuthority { hint }))
+    }
+
+    /// Whether a chain stands with this issuer. An error ends the search.
+    fn try_issuer(
+        &mut self,
+        kind: Kind,
+        issuer: &Certificate<'_>,
+        chain: &[&Certificate<'_>],
+        failures: &mut Failures,
+    ) -> Result<bool, PathError> {
+        if !self.counts(issuer, chain)? {
+            return Ok(false);
+        }
+        match self.consider(kind, issuer, chain) {
+            Ok(None) => return Ok(true),
+            Ok(Some(error @ (PathError::SignatureBudget | PathError::CandidateBudget))) => return Err(error),
+            Ok(Some(error)) => failures.last = Some(error),
+            Err(rejected) => {
+                if let Rejected::Invalid(error) = &rejected {
+                    failures.last = Some((**error).clone());
+                }
+                failures.hint.get_or_insert_with(|| (rejected, issuer.name()));
+            }
+        }
+        Ok(false)
     }
 
     /// Spends one signature check on a candidate; whether it is worth it. Go 1.26 counts before it looks.
-    fn counts(&mut self, candidate: &Candidate<'a>, chain: &[Identity<'a>]) -> Result<bool, PathError> {
+    fn counts(&mut self, candidate: &Certificate<'_>, chain: &[&Certificate<'_>]) -> Result<bool, PathError> {
         let go = self.options.go;
-        let useless = (!candidate.has_key && go.is_at_least(GoRelease::V1_24)) || candidate.identity.is_in(chain);
+        self.candidates += 1;
+        if self.candidates > MOST_CANDIDATES {
+            return Err(PathError::CandidateBudget);
+        }
+        let has_key = candidate.public_key != PublicKey::Unknown;
+        let useless = (!has_key && go.is_at_least(GoRelease::V1_24)) || Identity::of(candidate).is_in(chain);
         if useless && !go.is_at_least(GoRelease::V1_26) {
             return Ok(false);
         }
@@ -287,29 +327,27 @@ impl<'a> Search<'_, 'a> {
     fn consider(
         &mut self,
         kind: Kind,
-        child: &Certificate<'a>,
-        issuer: Certificate<'a>,
-        chain: &mut Vec<Certificate<'a>>,
-    ) -> Result<Option<PathError>, (Rejected, String)> {
-        let go = self.options.go;
-        if !may_sign(&issuer) {
-            return Err((Rejected::MayNotSign, issuer.name()));
+        issuer: &Certificate<'_>,
+        chain: &[&Certificate<'_>],
+    ) -> Result<Option<PathError>, Rejected> {
+        if !may_sign(issuer) {
+            return Err(Rejected::MayNotSign);
         }
-        signature::verify(child.signature_algorithm, &issuer.public_key, child.to_be_signed, &child.signature, go)
-            .map_err(|error| (Rejected::Signature(error), issuer.name()))?;
-        self.check_issuer(kind, &issuer, chain).map_err(|error| (Rejected::Invalid(Box::new(error)), issuer.name()))?;
-        chain.push(issuer);
+        if let Some(child) = chain.last() {
+            self.options.signatures.verify(child, issuer, self.options.go).map_err(Rejected::Signature)?;
+        }
+        self.check_issuer(kind, issuer, chain).map_err(|error| Rejected::Invalid(Box::new(error)))?;
+        let longer: Vec<&Certificate<'_>> = chain.iter().copied().chain([issuer]).collect();
         let result = match kind {
-            Kind::Root => check_chain(chain, self.options).inspect_err(|error| {
+            Kind::Root => check_chain(&longer, self.options).inspect_err(|error| {
                 self.complete.get_or_insert_with(|| error.clone());
             }),
-            Kind::Intermediate => self.extend(chain),
+            Kind::Intermediate => self.extend(&longer),
         };
-        chain.pop();
         Ok(result.err())
     }
 
-    fn check_issuer(&self, kind: Kind, issuer: &Certificate<'a>, chain: &[Certificate<'a>]) -> Result<(), PathError> {
+    fn check_issuer(&self, kind: Kind, issuer: &Certificate<'_>, chain: &[&Certificate<'_>]) -> Result<(), PathError> {
         let go = self.options.go;
         check_certificate(issuer, self.options)?;
         if !go.is_at_least(GoRelease::V1_26) {

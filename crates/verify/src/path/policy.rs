@@ -13,7 +13,7 @@ type Oid<'a> = &'a [u8];
 const ANY: Oid<'static> = &[0x55, 0x1d, 0x20, 0];
 
 /// Whether the policies of a chain, leaf first, leave something that its CAs require.
-pub(super) fn are_valid(chain: &[Certificate<'_>]) -> bool {
+pub(super) fn are_valid(chain: &[&Certificate<'_>]) -> bool {
     // The root's own policies do not count.
     let Some((_, below_root)) = chain.split_last() else {
         return true;

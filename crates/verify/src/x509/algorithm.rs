@@ -7,7 +7,7 @@ use dockseal_docker::version::Go;
 use crate::der::{self, Reader, SEQUENCE};
 
 /// A digest that Go still takes from a certificate's signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Digest {
     Sha256,
     Sha384,
@@ -26,7 +26,7 @@ impl Digest {
 }
 
 /// What a certificate says it is signed with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum SignatureAlgorithm {
     RsaPkcs1(Digest),
     RsaPss(Digest),

@@ -109,7 +109,7 @@ impl<'a> Certificate<'a> {
     /// What to call the certificate in a message.
     pub(crate) fn name(&self) -> String {
         match &self.common_name {
-            Some(name) if !name.is_empty() => name.clone(),
+            Some(name) if !name.is_empty() => crate::shortened(name),
             _ => "(no common name)".to_owned(),
         }
     }

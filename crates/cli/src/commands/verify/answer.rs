@@ -8,7 +8,7 @@ use dockseal_docker::{
     version::Version,
 };
 use dockseal_verify::{
-    Check, FileKind, Finding, Outcome, Scenario, Severity, Side, Status, SystemRoots, Verdict, judge,
+    Check, FileKind, Finding, Judge, Outcome, Scenario, Severity, Side, Status, SystemRoots, Verdict,
 };
 use time::OffsetDateTime;
 
@@ -17,6 +17,8 @@ use super::{files::Held, notes::Note, show};
 /// What is asked: two sides, or one with the other taken as good.
 #[derive(Clone, Copy)]
 pub(super) struct Question<'q> {
+    /// The same for all that is asked about the same files.
+    pub(super) judge: &'q Judge,
     pub(super) daemon: Option<&'q Held>,
     pub(super) client: Option<&'q Held>,
     pub(super) client_mode: ClientMode,
@@ -216,7 +218,7 @@ impl Question<'_> {
                 dockerd: self.dockerd,
                 system_roots: self.roots.clone(),
             };
-            let mut answer = Answer::of(&judge(&daemon.material, &client.material, &scenario, self.now));
+            let mut answer = Answer::of(&self.judge.verdict(&daemon.material, &client.material, &scenario, self.now));
             if !daemon.unknown.is_empty() || !client.unknown.is_empty() {
                 answer.admit(&daemon.unknown);
                 answer.admit(&client.unknown);

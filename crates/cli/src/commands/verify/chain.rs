@@ -2,24 +2,24 @@
 
 use std::{path::Path, process::ExitCode};
 
-use dockseal_store::OpenedFile;
-use dockseal_verify::{Purpose, judge_chain};
+use dockseal_verify::{Bytes, Purpose, judge_chain};
 use serde_json::json;
 
-use super::{Args, PurposeWord, answer::Answer, show};
+use super::{Args, PurposeWord, answer::Answer, files::Desk, show};
 use crate::{failure::Failure, invocation::Invocation, output::Output, report::SCHEMA};
 
 pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let (Some(chain), Some(ca), Some(purpose)) = (&args.chain.chain, &args.chain.ca, args.chain.purpose) else {
         return Err(Failure::trouble("cannot judge a chain").hint("give --chain, --ca and --purpose together"));
     };
-    let (chain, ca) = (read(chain)?, read(ca)?);
+    let desk = Desk::with(Desk::ROOM);
+    let (chain, ca) = (read(chain, &desk)?, read(ca, &desk)?);
     let (purpose, version, verifier) = match purpose {
         PurposeWord::Server => (Purpose::Server, args.docker, "docker"),
         PurposeWord::Client => (Purpose::Client, args.dockerd, "dockerd"),
     };
     let host = args.host.as_deref().filter(|_| purpose == Purpose::Server);
-    let verdict = judge_chain(&chain.bytes, &ca.bytes, purpose, host, invocation.now, version);
+    let verdict = judge_chain(&chain, &ca, purpose, host, invocation.now, version);
     let answer = Answer::of_chain(&verdict);
     let mut human = format!("{verifier} {version}: {}\n", show::outcome_words(answer.outcome()));
     human.push_str(&show::findings(&answer.findings));
@@ -32,10 +32,11 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     Ok(ExitCode::from(answer.code()))
 }
 
-fn read(path: &Path) -> Result<OpenedFile, Failure> {
-    dockseal_store::read(path).map_err(|error| {
+fn read(path: &Path, desk: &Desk) -> Result<Bytes, Failure> {
+    let read = desk.read(path).map(|(bytes, _)| bytes);
+    read.map_err(|error| {
         Failure::trouble(format!("cannot read {}", show::path(path)))
             .cause(dockseal_pki::printable(&error.to_string()))
-            .hint("give a PEM file of at most 16 MiB")
+            .hint(format!("give PEM files of at most {} MiB together", Desk::ROOM >> 20))
     })
 }

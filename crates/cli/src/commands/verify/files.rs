@@ -1,6 +1,7 @@
 //! Reading what Docker would read. Trouble with a file is part of the material, never the end of the program.
 
 use std::{
+    cell::{Cell, RefCell},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -11,9 +12,52 @@ use dockseal_docker::{
 };
 use dockseal_pki::{Certificate, ExtendedKeyUsage, GeneralName};
 use dockseal_store::ReadError;
-use dockseal_verify::{Content, Designation, Material, MaterialFile, SystemRoots};
+use dockseal_verify::{Bytes, Content, Designation, Material, MaterialFile, Provenance, SystemRoots};
 
 use crate::invocation::Invocation;
+
+/// Where the files of one question lie, in memory: they share an allowance, and large ones that are equal lie there once.
+pub(super) struct Desk {
+    left: Cell<u64>,
+    large: RefCell<Vec<Bytes>>,
+}
+
+impl Desk {
+    /// What all files of a question may have together, in bytes. The program stays below 256 MiB with it.
+    pub(super) const ROOM: u64 = 192 << 20;
+
+    /// Below this it is not worth looking whether a file is there already.
+    const LARGE: u64 = 1 << 20;
+
+    /// A desk with room for this many bytes.
+    pub(super) const fn with(room: u64) -> Self {
+        Self { left: Cell::new(room), large: RefCell::new(Vec::new()) }
+    }
+
+    /// How many bytes there is room for.
+    pub(super) const fn left(&self) -> u64 {
+        self.left.get()
+    }
+
+    /// A file's bytes and its permission bits.
+    pub(super) fn read(&self, path: &Path) -> Result<(Bytes, u32), ReadError> {
+        let file = dockseal_store::open(path)?;
+        let mode = file.mode();
+        if file.length() > Self::LARGE {
+            for held in self.large.borrow().iter() {
+                if held.len() as u64 == file.length() && file.equals(held)? {
+                    return Ok((held.clone(), mode));
+                }
+            }
+        }
+        let bytes = Bytes::from(file.read(self.left())?.bytes);
+        self.left.set(self.left().saturating_sub(bytes.len() as u64));
+        if bytes.len() as u64 > Self::LARGE {
+            self.large.borrow_mut().push(bytes.clone());
+        }
+        Ok((bytes, mode))
+    }
+}
 
 /// One side's files; the judge's material zeroes their bytes when dropped.
 pub(super) struct Held {
@@ -22,6 +66,8 @@ pub(super) struct Held {
     pub(super) loose_key: Option<(PathBuf, u32)>,
     /// Files that Docker might read although this program could not.
     pub(super) unknown: Vec<PathBuf>,
+    /// Whether there was no room for one of them.
+    pub(super) is_too_large: bool,
 }
 
 /// Whose files they are: docker runs as whoever asks, dockerd as root.
@@ -33,27 +79,29 @@ pub(super) enum Reader {
 
 impl Held {
     /// Docker's three names in a directory.
-    pub(super) fn directory(directory: &Path, reader: Reader) -> Self {
-        Self::read(&TlsFiles::in_directory(directory), reader)
+    pub(super) fn directory(directory: &Path, reader: Reader, desk: &Desk) -> Self {
+        Self::read(&TlsFiles::in_directory(directory), reader, desk)
     }
 
     /// The files that settings name.
-    pub(super) fn read(files: &TlsFiles, reader: Reader) -> Self {
+    pub(super) fn read(files: &TlsFiles, reader: Reader, desk: &Desk) -> Self {
         let mut unknown = Vec::new();
         let mut loose_key = None;
+        let mut is_too_large = false;
         let mut open = |setting: &FileSetting| {
             let (path, designation) = match setting {
                 FileSetting::Empty => return (MaterialFile::not_named(), None),
                 FileSetting::Default(path) => (path, Designation::Default),
                 FileSetting::Named(path) => (path, Designation::Named),
             };
-            match dockseal_store::read(path) {
-                Ok(mut opened) => {
-                    let loose = opened.is_readable_by_others().then_some((path.clone(), opened.mode));
-                    let bytes = std::mem::take(&mut *opened.bytes);
-                    (MaterialFile::from_bytes(path, designation, bytes), loose)
+            match desk.read(path) {
+                Ok((bytes, mode)) => {
+                    let loose = (mode & 0o044 != 0).then_some((path.clone(), mode));
+                    let provenance = Provenance { path: path.clone(), designation };
+                    (MaterialFile { provenance, content: Content::Bytes(bytes) }, loose)
                 }
                 Err(error) => {
+                    is_too_large |= matches!(error, ReadError::TooLarge { .. });
                     if is_only_ours(&error, reader) {
                         unknown.push(path.clone());
                     }
@@ -66,7 +114,7 @@ impl Held {
         if files.key != files.cert {
             loose_key = loose;
         }
-        Self { material: Material { ca, cert, key }, loose_key, unknown }
+        Self { material: Material { ca, cert, key }, loose_key, unknown, is_too_large }
     }
 
     /// A side of which nothing is known but what it trusts.
@@ -76,6 +124,7 @@ impl Held {
             material: Material { ca: trusts.clone(), cert: absent(), key: absent() },
             loose_key: None,
             unknown: Vec::new(),
+            is_too_large: false,
         }
     }
 
@@ -101,7 +150,8 @@ impl Held {
     }
 
     fn with(&self, material: Material) -> Self {
-        Self { material, loose_key: self.loose_key.clone(), unknown: self.unknown.clone() }
+        let (loose_key, unknown) = (self.loose_key.clone(), self.unknown.clone());
+        Self { material, loose_key, unknown, is_too_large: self.is_too_large }
     }
 
     /// Whether neither certificate nor key was given.
@@ -148,16 +198,25 @@ fn unreadable(error: &ReadError, path: &Path, designation: Designation) -> Mater
         ReadError::NotAFile { kind, .. } => {
             MaterialFile::unreadable(path, designation, format!("it is a {kind}, not a file"))
         }
-        ReadError::TooLarge { limit, .. } => {
-            MaterialFile::unreadable(path, designation, format!("it is larger than {} MiB", limit >> 20))
+        ReadError::TooLarge { .. } => {
+            let text = format!("all files together are larger than {} MiB", Desk::ROOM >> 20);
+            MaterialFile::unreadable(path, designation, text)
         }
     }
 }
 
+/// The first certificate of a file, which may go on for long.
 fn leaf(pem: &[u8]) -> Option<Certificate> {
-    let blocks = dockseal_pki::pem::decode_all(pem).ok()?;
-    let first = blocks.iter().find(|block| block.tag() == "CERTIFICATE")?;
-    Certificate::from_der(first.contents()).ok()
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    const END: &[u8] = b"-----END CERTIFICATE-----";
+    /// What has names that anybody dials comes earlier.
+    const MOST: usize = 1 << 20;
+    let position = |text: &[u8], wanted: &[u8]| text.windows(wanted.len()).position(|window| window == wanted);
+    let pem = pem.get(..MOST).unwrap_or(pem);
+    let from_begin = pem.get(position(pem, BEGIN)?..)?;
+    let block = from_begin.get(..position(from_begin, END)? + END.len())?;
+    let blocks = dockseal_pki::pem::decode_all(block).ok()?;
+    Certificate::from_der(blocks.first()?.contents()).ok()
 }
 
 /// The first name of a daemon's certificate as a client would dial it.
@@ -203,6 +262,8 @@ pub(super) fn system_roots(invocation: &Invocation) -> SystemRoots {
         Some(file) => vec![file.into()],
         None => FILES.iter().map(PathBuf::from).collect(),
     };
+    /// Go's own roots have a quarter of a mebibyte.
+    const MOST: usize = 16 << 20;
     let mut roots = Vec::new();
     if let Some(opened) = files.iter().find_map(|file| dockseal_store::read(file).ok()) {
         roots.extend_from_slice(&opened.bytes);
@@ -211,11 +272,14 @@ pub(super) fn system_roots(invocation: &Invocation) -> SystemRoots {
         for directory in std::env::split_paths(&directories) {
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
                 if let Ok(opened) = dockseal_store::read(&entry.path()) {
+                    if roots.len() + opened.bytes.len() > MOST {
+                        return SystemRoots::Unknown;
+                    }
                     roots.push(b'\n');
                     roots.extend_from_slice(&opened.bytes);
                 }
             }
         }
     }
-    SystemRoots::Pem(roots)
+    SystemRoots::Pem(roots.into())
 }

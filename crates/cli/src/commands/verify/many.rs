@@ -4,18 +4,21 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
 use dockseal_docker::mode::{ClientMode, DaemonMode};
-use dockseal_verify::{Outcome, SystemRoots};
+use dockseal_verify::{Judge, Outcome, SystemRoots};
 use serde_json::{Value, json};
 
 use super::{
     Args,
     answer::{Answer, Question},
-    files::{Held, Reader, first_name, reader_of},
+    files::{Desk, Held, Reader, first_name, reader_of},
     show,
     sides::{self, must_be_directory},
 };
@@ -39,13 +42,15 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         must_be_directory(directory)?;
         directories.extend(opened(directory));
     }
-    let daemon = sides::daemon(args)?;
-    let client = sides::client(args, invocation)?;
+    let desk = Desk::with(Desk::ROOM);
+    let daemon = sides::daemon(args, &desk)?;
+    let client = sides::client(args, invocation, &desk)?;
     let others = Others {
         client_mode: client.as_ref().and_then(|side| side.mode),
         daemon_mode: daemon.as_ref().and_then(|side| side.mode),
         daemon: daemon.map(|side| side.held),
         client: client.map(|side| side.held),
+        large: Mutex::new(desk.left()),
     };
     let judged = in_parallel(&directories, |directory| judge_one(directory, args, &others, invocation));
 
@@ -87,7 +92,12 @@ struct Others {
     client: Option<Held>,
     client_mode: Option<ClientMode>,
     daemon_mode: Option<DaemonMode>,
+    /// The room that these sides leave: it is for one directory with large files at a time.
+    large: Mutex<u64>,
 }
+
+/// What the files of one directory may have together for it to be judged beside others, in bytes.
+const ROOM_FOR_EACH: u64 = 512 << 10;
 
 const fn role_word(role: Reader) -> &'static str {
     match role {
@@ -116,11 +126,33 @@ fn opened(directory: &Path) -> Vec<PathBuf> {
 }
 
 fn judge_one(directory: &Path, args: &Args, others: &Others, invocation: &Invocation) -> Judged {
-    let held = Held::directory(directory, Reader::Docker);
+    let held = Held::directory(directory, Reader::Docker, &Desk::with(ROOM_FOR_EACH));
+    if !held.is_too_large {
+        return judge_held(directory, held, ROOM_FOR_EACH, args, others, invocation);
+    }
+    drop(held);
+    let room = others.large.lock().unwrap_or_else(PoisonError::into_inner);
+    let held = Held::directory(directory, Reader::Docker, &Desk::with(*room));
+    judge_held(directory, held, *room, args, others, invocation)
+}
+
+fn judge_held(
+    directory: &Path,
+    held: Held,
+    room: u64,
+    args: &Args,
+    others: &Others,
+    invocation: &Invocation,
+) -> Judged {
     let leaf = held.leaf();
     let role = reader_of(directory, leaf.as_ref());
     // dockerd may read what docker may not.
-    let held = if role == Reader::Dockerd && !held.is_read() { Held::directory(directory, role) } else { held };
+    let held = if role == Reader::Dockerd && !held.is_read() {
+        drop(held);
+        Held::directory(directory, role, &Desk::with(room))
+    } else {
+        held
+    };
     let roots = SystemRoots::Unknown;
     let name = || first_name(leaf.as_ref()?);
     let (daemon, client) = match role {
@@ -131,7 +163,9 @@ fn judge_one(directory: &Path, args: &Args, others: &Others, invocation: &Invoca
         Reader::Dockerd => args.host.clone().or_else(name),
         Reader::Docker => args.host.clone().or_else(|| first_name(&others.daemon.as_ref()?.leaf()?)),
     };
+    let judge = Judge::default();
     let question = Question {
+        judge: &judge,
         daemon,
         client,
         client_mode: others.client_mode.unwrap_or(ClientMode::TlsVerifyCert),

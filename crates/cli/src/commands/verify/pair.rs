@@ -8,13 +8,13 @@ use dockseal_docker::{
     mode::{ClientMode, DaemonMode},
     version::Version,
 };
-use dockseal_verify::{Outcome, Status, SystemRoots};
+use dockseal_verify::{Judge, Outcome, Status, SystemRoots};
 use serde_json::{Value, json};
 
 use super::{
     Args,
     answer::{Answer, Question, Shown},
-    files::{self, first_name},
+    files::{self, Desk, first_name},
     notes::Note,
     show,
     sides::{self, Side},
@@ -28,11 +28,12 @@ use crate::{
 };
 
 pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
-    let daemon = sides::daemon(args)?;
-    let mut client = sides::client(args, invocation)?;
+    let desk = Desk::with(Desk::ROOM);
+    let daemon = sides::daemon(args, &desk)?;
+    let mut client = sides::client(args, invocation, &desk)?;
     let alone = daemon.is_none() && client.is_none();
     if alone {
-        let mut current = sides::client_by_settings(args, invocation)?;
+        let mut current = sides::client_by_settings(args, invocation, &desk)?;
         // A mode asked for is asked of the files that docker would use.
         if let Some(word) = args.client.client_mode {
             current.mode = Some(word.mode(!current.held.has_no_certificate()));
@@ -52,7 +53,9 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     };
     let client_asked = client.as_ref().and_then(|side| side.mode);
     let daemon_asked = daemon.as_ref().and_then(|side| side.mode);
+    let judge = Judge::default();
     let question = Question {
+        judge: &judge,
         daemon: daemon.as_ref().map(|side| &side.held),
         client: client.as_ref().map(|side| &side.held),
         client_mode: client_asked.unwrap_or(ClientMode::TlsVerifyCert),

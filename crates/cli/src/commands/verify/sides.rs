@@ -13,13 +13,13 @@ use dockseal_docker::{
     mode::{ClientMode, DaemonMode},
     settings::{Environment, FileSetting, Setting, TlsFiles},
 };
-use dockseal_store::ReadError;
+use dockseal_store::{OpenedFile, ReadError};
 use dockseal_verify::{Check, Designation, Material, MaterialFile};
 
 use super::{
     Args,
     answer::Shown,
-    files::{Held, Reader},
+    files::{Desk, Held, Reader},
     notes::Note,
     show,
 };
@@ -48,31 +48,36 @@ pub(super) struct Said {
     pub(super) trouble: Vec<String>,
 }
 
-pub(super) fn daemon(args: &Args) -> Result<Option<Side<DaemonMode>>, Failure> {
+pub(super) fn daemon(args: &Args, desk: &Desk) -> Result<Option<Side<DaemonMode>>, Failure> {
     let given = &args.daemon;
     if given.daemon_json.is_some() || given.dockerd_flags.is_some() {
-        return daemon_by_settings(args).map(Some);
+        return daemon_by_settings(args, desk).map(Some);
     }
     let files = [&given.daemon_ca, &given.daemon_cert, &given.daemon_key];
-    let Some(held) = named(given.daemon.as_deref(), files, Reader::Dockerd)? else { return Ok(None) };
+    let Some(held) = named(given.daemon.as_deref(), files, Reader::Dockerd, desk)? else { return Ok(None) };
     let mode = given.daemon_mode.map(DaemonMode::from);
     Ok(Some(Side { held, mode, said: None, fault: None }))
 }
 
-pub(super) fn client(args: &Args, invocation: &Invocation) -> Result<Option<Side<ClientMode>>, Failure> {
+pub(super) fn client(args: &Args, invocation: &Invocation, desk: &Desk) -> Result<Option<Side<ClientMode>>, Failure> {
     let given = &args.client;
     if given.docker_flags.is_some() {
-        return client_by_settings(args, invocation).map(Some);
+        return client_by_settings(args, invocation, desk).map(Some);
     }
     let files = [&given.client_ca, &given.client_cert, &given.client_key];
-    let Some(held) = named(given.client.as_deref(), files, Reader::Docker)? else { return Ok(None) };
+    let Some(held) = named(given.client.as_deref(), files, Reader::Docker, desk)? else { return Ok(None) };
     let mode = given.client_mode.map(|word| word.mode(!held.has_no_certificate()));
     Ok(Some(Side { held, mode, said: None, fault: None }))
 }
 
 /// A directory's three files, single ones in their place. Without a directory nobody's default one is meant: what is not
 /// named is not there.
-fn named(directory: Option<&Path>, given: [&Option<PathBuf>; 3], reader: Reader) -> Result<Option<Held>, Failure> {
+fn named(
+    directory: Option<&Path>,
+    given: [&Option<PathBuf>; 3],
+    reader: Reader,
+    desk: &Desk,
+) -> Result<Option<Held>, Failure> {
     if directory.is_none() && given.iter().all(|file| file.is_none()) {
         return Ok(None);
     }
@@ -91,7 +96,7 @@ fn named(directory: Option<&Path>, given: [&Option<PathBuf>; 3], reader: Reader)
         cert: file(cert, layout::CERT_FILE),
         key: file(key, layout::KEY_FILE),
     };
-    let mut held = Held::read(&files, reader);
+    let mut held = Held::read(&files, reader, desk);
     if directory.is_none() {
         let Material { ca: of_ca, cert: of_cert, key: of_key } = &mut held.material;
         for (file, given, name) in
@@ -136,7 +141,7 @@ fn unreadable(what: &str, error: &ReadError) -> Failure {
         .hint("name a file that can be read here")
 }
 
-fn daemon_by_settings(args: &Args) -> Result<Side<DaemonMode>, Failure> {
+fn daemon_by_settings(args: &Args, desk: &Desk) -> Result<Side<DaemonMode>, Failure> {
     let (variables, flags) =
         command_line(args.daemon.dockerd_flags.as_deref().unwrap_or_default(), "--dockerd-flags", Program::Dockerd)?;
     let find = |name: &str| variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.into());
@@ -145,7 +150,7 @@ fn daemon_by_settings(args: &Args) -> Result<Side<DaemonMode>, Failure> {
     environment.home.get_or_insert_with(|| "/root".into());
     let json = match args.daemon.daemon_json.as_deref().or(flags.config_file.as_deref().map(Path::new)) {
         Some(path) => {
-            let mut opened = dockseal_store::read(path).map_err(|error| unreadable("daemon.json", &error))?;
+            let mut opened = read_json(path).map_err(|error| unreadable("daemon.json", &error))?;
             Some(std::mem::take(&mut *opened.bytes))
         }
         None => None,
@@ -154,8 +159,8 @@ fn daemon_by_settings(args: &Args) -> Result<Side<DaemonMode>, Failure> {
     Ok(match request.resolve() {
         Ok(settings) => {
             let files = settings.files.clone().unwrap_or_else(nothing);
-            let held = match elsewhere(args)? {
-                None => Held::read(&files, Reader::Dockerd),
+            let held = match elsewhere(args, desk)? {
+                None => Held::read(&files, Reader::Dockerd, desk),
                 Some(mut held) => {
                     let Material { ca, cert, key } = &mut held.material;
                     for (file, setting) in [(ca, &files.ca), (cert, &files.cert), (key, &files.key)] {
@@ -170,7 +175,7 @@ fn daemon_by_settings(args: &Args) -> Result<Side<DaemonMode>, Failure> {
             Side { held, mode, said: Some(said_of_daemon(settings)), fault: None }
         }
         Err(fault) => Side {
-            held: Held::read(&nothing(), Reader::Dockerd),
+            held: Held::read(&nothing(), Reader::Dockerd, desk),
             mode: Some(DaemonMode::TlsVerify),
             said: None,
             fault: Some(Shown::note(Note::SettingsRefused, Some(Gate::DaemonStarts), stops(&fault))),
@@ -179,9 +184,9 @@ fn daemon_by_settings(args: &Args) -> Result<Side<DaemonMode>, Failure> {
 }
 
 /// The files of a configuration that is meant for another place, where `--daemon` says they are now.
-fn elsewhere(args: &Args) -> Result<Option<Held>, Failure> {
+fn elsewhere(args: &Args, desk: &Desk) -> Result<Option<Held>, Failure> {
     let given = &args.daemon;
-    named(given.daemon.as_deref(), [&given.daemon_ca, &given.daemon_cert, &given.daemon_key], Reader::Dockerd)
+    named(given.daemon.as_deref(), [&given.daemon_ca, &given.daemon_cert, &given.daemon_key], Reader::Dockerd, desk)
 }
 
 fn stops(fault: &DaemonFault) -> String {
@@ -209,7 +214,11 @@ fn nothing() -> TlsFiles {
 }
 
 /// What the docker command would use: flags given here, the environment, config.json, the context store.
-pub(super) fn client_by_settings(args: &Args, invocation: &Invocation) -> Result<Side<ClientMode>, Failure> {
+pub(super) fn client_by_settings(
+    args: &Args,
+    invocation: &Invocation,
+    desk: &Desk,
+) -> Result<Side<ClientMode>, Failure> {
     let (variables, flags) =
         command_line(args.client.docker_flags.as_deref().unwrap_or_default(), "--docker-flags", Program::Docker)?;
     let find = |name: &str| {
@@ -220,10 +229,10 @@ pub(super) fn client_by_settings(args: &Args, invocation: &Invocation) -> Result
     };
     let request = ClientRequest { flags, environment: Environment::read(find), version: args.docker };
     let mut trouble = Vec::new();
-    let current = current_context(&request.config_directory().join("config.json"), &mut trouble);
+    let current = current_context(&request.config_directory().join("config.json"), &mut trouble)?;
     let resolved = match request.choose(current.as_deref()) {
         Ok((Choice::Default, ranking)) => request.resolve_default(ranking),
-        Ok((Choice::Named { name, files }, ranking)) => match stored_context(&name, &files.meta) {
+        Ok((Choice::Named { name, files }, ranking)) => match stored_context(&name, &files.meta)? {
             Ok(endpoint) => {
                 let there =
                     [layout::CA_FILE, layout::CERT_FILE, layout::KEY_FILE].map(|file| files.tls.join(file).exists());
@@ -239,7 +248,7 @@ pub(super) fn client_by_settings(args: &Args, invocation: &Invocation) -> Result
                 ClientTls::On { files, .. } => files.clone(),
                 ClientTls::Off => nothing(),
             };
-            let held = Held::read(&files, Reader::Docker);
+            let held = Held::read(&files, Reader::Docker, desk);
             Side { held, mode: Some(settings.tls.mode()), said: Some(said_of_client(settings, trouble)), fault: None }
         }
         Err(fault) => {
@@ -271,28 +280,37 @@ fn said_of_client(settings: ClientSettings, trouble: Vec<String>) -> Said {
 }
 
 /// docker warns of a config.json that it cannot read, and goes on.
-fn current_context(path: &Path, trouble: &mut Vec<String>) -> Option<String> {
-    let opened = match dockseal_store::read(path) {
+fn current_context(path: &Path, trouble: &mut Vec<String>) -> Result<Option<String>, Failure> {
+    let opened = match read_json(path) {
         Ok(opened) => opened,
-        Err(ReadError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error @ ReadError::TooLarge { .. }) => return Err(unreadable("docker's config.json", &error)),
         Err(error) => {
             trouble.push(error.to_string());
-            return None;
+            return Ok(None);
         }
     };
-    context::current_context(&opened.bytes).unwrap_or_else(|error| {
+    Ok(context::current_context(&opened.bytes).unwrap_or_else(|error| {
         trouble.push(format!("{}: {error}", path.display()));
         None
-    })
+    }))
 }
 
-fn stored_context(name: &str, meta: &Path) -> Result<ContextEndpoint, String> {
-    match dockseal_store::read(meta) {
+/// The endpoint of a context, or why docker cannot use it.
+fn stored_context(name: &str, meta: &Path) -> Result<Result<ContextEndpoint, String>, Failure> {
+    Ok(match read_json(meta) {
         Ok(opened) => ContextEndpoint::from_meta(&opened.bytes)
             .map_err(|error| format!("context {name:?} cannot be used: {}: {error}", meta.display())),
-        Err(ReadError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+        Err(error @ ReadError::TooLarge { .. }) => return Err(unreadable("context's meta.json", &error)),
+        Err(error) if error.is_not_found() => {
             Err(format!("context {name:?}: context not found: {} does not exist", meta.display()))
         }
         Err(error) => Err(format!("context {name:?} cannot be used: {error}")),
-    }
+    })
+}
+
+/// A file of Docker's settings. What it says takes up to two hundred times its own size once it is parsed.
+fn read_json(path: &Path) -> Result<OpenedFile, ReadError> {
+    const MOST: u64 = 512 << 10;
+    dockseal_store::open(path)?.read(MOST)
 }
