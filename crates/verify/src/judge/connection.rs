@@ -8,6 +8,7 @@ use dockseal_docker::mode::ClientMode;
 use dockseal_docker::version::Go;
 
 use super::{Judge, place};
+use crate::advice;
 use crate::check::Check;
 use crate::handshake;
 use crate::load::{Chain, Unusable};
@@ -174,7 +175,7 @@ impl Judge<'_> {
             GATE,
             Check::ClientCertificateWithheld,
             place(Side::Client, &client.cert, FileKind::Cert, None),
-            "docker sends no certificate, because none in its file was issued by a CA that the daemon names",
+            advice::withheld(chain, anchors, go),
         )
     }
 
