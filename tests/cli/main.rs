@@ -10,12 +10,14 @@
     reason = "test code"
 )]
 
+mod advice;
 mod bad_input;
 mod bootstrap;
 mod env;
 mod kill;
 mod places;
 mod races;
+mod recorded;
 mod secrets;
 mod snapshots;
 mod verify;

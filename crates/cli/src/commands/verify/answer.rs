@@ -12,7 +12,7 @@ use dockseal_verify::{
 };
 use time::OffsetDateTime;
 
-use super::{files::Held, notes::Note, show};
+use super::{files::Held, notes::Note, permissions, show};
 
 /// What is asked: two sides, or one with the other taken as good.
 #[derive(Clone, Copy)]
@@ -95,6 +95,8 @@ impl Shown {
 pub(super) struct Answer {
     pub(super) gates: Vec<(Gate, Status)>,
     pub(super) findings: Vec<Shown>,
+    /// Whether docker speaks TLS at all; nothing where it stops before.
+    pub(super) client_uses_tls: Option<bool>,
     encrypted: bool,
     daemon_authenticated: bool,
     client_authenticated: bool,
@@ -106,6 +108,7 @@ impl Answer {
         Self {
             gates: vec![(gate, Status::Failed)],
             findings: vec![finding],
+            client_uses_tls: None,
             encrypted: false,
             daemon_authenticated: false,
             client_authenticated: false,
@@ -116,6 +119,7 @@ impl Answer {
         Self {
             gates: verdict.gates().to_vec(),
             findings: verdict.findings().iter().map(Shown::from).collect(),
+            client_uses_tls: Some(verdict.client_uses_tls()),
             encrypted: verdict.is_encrypted(),
             daemon_authenticated: verdict.authenticates_daemon(),
             client_authenticated: verdict.authenticates_client(),
@@ -182,6 +186,13 @@ impl Answer {
         self.findings.retain(|finding| finding.gate.is_none_or(|gate| !gates.contains(&gate)));
     }
 
+    /// The files of the side that stands in are those of the side that is there.
+    fn all_of(&mut self, side: Side) {
+        for finding in &mut self.findings {
+            finding.side = finding.side.map(|_| side);
+        }
+    }
+
     /// A file that this program could not read is no file that Docker cannot.
     fn admit(&mut self, unknown: &[PathBuf]) {
         for finding in &self.findings {
@@ -231,6 +242,7 @@ impl Question<'_> {
                 let mode = if knows_ca { ClientMode::TlsVerify } else { ClientMode::Tls };
                 let mut answer = put(daemon, &Held::stand_in(&daemon.material.ca), mode);
                 answer.findings.retain(|finding| finding.id != Check::DaemonNotVerified.id());
+                answer.all_of(Side::Daemon);
                 answer.without(&CLIENTS_GATES, "the daemon is judged alone");
                 if !self.daemon_mode.uses_tls() {
                     answer.without(&[Gate::SameProtocol], "the daemon is judged alone");
@@ -240,6 +252,7 @@ impl Question<'_> {
             (None, Some(client)) => {
                 let mut answer = put(&Held::stand_in(&client.material.ca), client, self.client_mode);
                 answer.without(&DAEMONS_GATES, "the client is judged alone");
+                answer.all_of(Side::Client);
                 if self.client_mode == ClientMode::None {
                     answer.without(&CLIENTS_GATES, "there is no TLS handshake");
                 } else if client.trusts_the_system() {
@@ -253,16 +266,29 @@ impl Question<'_> {
                 put(&absent, &absent, self.client_mode)
             }
         };
-        for held in [self.daemon, self.client].into_iter().flatten() {
+        for (side, held) in self.sides() {
             if let Some((path, mode)) = &held.loose_key {
                 let text = format!("{} has mode {mode:04o}: others than its owner may read it", path.display());
                 let mut shown = Shown::note(Note::KeyReadable, None, text);
+                shown.side = Some(side);
                 shown.path = Some(path.clone());
                 shown.file = Some(FileKind::Key);
                 answer.findings.push(shown);
             }
         }
         answer
+    }
+
+    fn sides(&self) -> impl Iterator<Item = (Side, &Held)> {
+        let sides = [(Side::Daemon, self.daemon), (Side::Client, self.client)];
+        sides.into_iter().filter_map(|(side, held)| Some((side, held?)))
+    }
+
+    /// Adds what is said of the material once, whatever the modes and versions.
+    pub(super) fn note_permissions(&self, answer: &mut Answer) {
+        for (side, held) in self.sides() {
+            answer.findings.extend(permissions::world_writable(side, &held.material));
+        }
     }
 
     /// Other versions whose answer differs, and that answer: each side's varies by itself.

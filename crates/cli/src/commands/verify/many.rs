@@ -144,6 +144,7 @@ fn judge_one(directory: &Path, args: &Args, others: &Others, invocation: &Invoca
     };
     let mut answer = question.ask();
     question.note_other_versions(&mut answer);
+    question.note_permissions(&mut answer);
     Judged { role, host, answer }
 }
 

@@ -66,6 +66,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let mut answer = answer(&question, daemon.as_ref(), client.as_ref(), alone && args.client.client_mode.is_none());
     let others =
         if faulty(daemon.as_ref(), client.as_ref()) { Vec::new() } else { question.note_other_versions(&mut answer) };
+    question.note_permissions(&mut answer);
     if assumed {
         let text = format!("clients are taken to dial {host}, the first name of the daemon's certificate");
         answer.findings.push(Shown::note(Note::HostAssumed, None, text));

@@ -174,6 +174,7 @@ pub(super) fn summary_wire(answer: &Answer) -> Value {
         "outcome": outcome,
         "gate": gate,
         "checks": answer.deciding_checks(),
+        "client_uses_tls": answer.client_uses_tls,
         "encrypted": answer.is_encrypted(),
         "daemon_authenticated": answer.authenticates_daemon(),
         "client_authenticated": answer.authenticates_client(),
