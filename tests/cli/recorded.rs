@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use dockseal_tests::{Program, Sandbox, require};
+use dockseal_tests::{Program, Sandbox, pki, require};
 use serde_json::Value;
 
 /// When docker and dockerd were asked.
@@ -169,4 +169,58 @@ fn the_modes_asked_for_agree_with_every_recorded_outcome() {
         }
         vec![format!("{asked:?} {row:?}: {said}, exit code {:?}", ran.code)]
     });
+}
+
+/// Directories in which files are missing, which Docker forgives by the way it came to them.
+const PARTIAL: [(&str, &[&str]); 7] = [
+    ("dir-noca", &["cert.pem", "key.pem"]),
+    ("dir-nocert", &["ca.pem", "key.pem"]),
+    ("dir-nokey", &["ca.pem", "cert.pem"]),
+    ("dir-caonly", &["ca.pem"]),
+    ("dir-certonly", &["cert.pem"]),
+    ("dir-keyonly", &["key.pem"]),
+    ("dir-empty", &[]),
+];
+
+#[test]
+fn the_rows_of_the_environment_agree_where_files_are_missing() {
+    let sandbox = Sandbox::new();
+    let pki = pki("p256", "p256");
+    for (name, files) in PARTIAL {
+        std::fs::create_dir(sandbox.path(name)).unwrap();
+        for file in files {
+            let _ = std::fs::copy(pki.client.0.join(file), sandbox.path(name).join(file)).unwrap();
+        }
+    }
+    let recorded = dockseal_tests::repository().join("crates/docker/tests/docker-truth/configs.jsonl");
+    let recorded = std::fs::read_to_string(recorded).unwrap();
+    let outcomes: Vec<Value> = recorded.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut compared = 0;
+    for outcome in &outcomes {
+        let text = |key: &str| outcome[key].as_str().unwrap_or_default();
+        let daemon = match text("config") {
+            "cfg-client-vs-verify" => "tlsverify",
+            "cfg-client-vs-plain" => "none",
+            _ => continue,
+        };
+        let (client, name) = match text("client") {
+            client if client.starts_with("env-verify-dir-") => ("tlsverify+cert", &client[11..]),
+            client if client.starts_with("env-tls-dir-") => ("tls+cert", &client[8..]),
+            _ => continue,
+        };
+        if !PARTIAL.iter().any(|(partial, _)| *partial == name) {
+            continue;
+        }
+        let program = sandbox.dockseal(["verify", "--format", "json", "--host", "127.0.0.1"]);
+        let program = program.args(["--docker", text("docker"), "--dockerd", text("dockerd"), "--daemon"]);
+        let ran = program.arg(&pki.daemon.0).arg("--client").arg(sandbox.path(name)).run();
+        let answer: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}\n{ran}"));
+        let cell = answer["modes"].as_array().unwrap().iter().find(|cell| {
+            cell["client_by"] == "environment" && cell["client_mode"] == client && cell["daemon_mode"] == daemon
+        });
+        assert_eq!(cell.map(word), Some(text("outcome")), "{outcome}\n{ran}");
+        compared += 1;
+    }
+    // Seven directories, two variables, two daemons, four pairs of releases.
+    assert_eq!(compared, 112);
 }
