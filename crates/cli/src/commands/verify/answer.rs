@@ -7,12 +7,16 @@ use dockseal_docker::{
     mode::{ClientMode, DaemonMode},
     version::Version,
 };
+use dockseal_pki::GeneralName;
 use dockseal_verify::{
     Check, FileKind, Finding, Outcome, Scenario, Severity, Side, Status, SystemRoots, Verdict, judge,
 };
 use time::OffsetDateTime;
 
 use super::{files::Held, notes::Note, permissions, show};
+
+/// More of a certificate's names than this help nobody.
+const MOST_NAMES: usize = 8;
 
 /// What is asked: two sides, or one with the other taken as good.
 #[derive(Clone, Copy)]
@@ -266,6 +270,7 @@ impl Question<'_> {
                 put(&absent, &absent, self.client_mode)
             }
         };
+        self.name_the_hosts(&mut answer);
         for (side, held) in self.sides() {
             if let Some((path, mode)) = &held.loose_key {
                 let text = format!("{} has mode {mode:04o}: others than its owner may read it", path.display());
@@ -277,6 +282,26 @@ impl Question<'_> {
             }
         }
         answer
+    }
+
+    /// What is dialled and what the certificate has instead.
+    fn name_the_hosts(&self, answer: &mut Answer) {
+        let Some(mismatch) = answer.findings.iter_mut().find(|finding| finding.id == Check::HostMismatch.id()) else {
+            return;
+        };
+        let leaf = self.daemon.and_then(Held::leaf);
+        let names = leaf.iter().flat_map(|leaf| &leaf.names).filter_map(|name| match name {
+            GeneralName::Dns(name) => Some(name.clone()),
+            GeneralName::Ip(address) => Some(address.to_string()),
+            _ => None,
+        });
+        let names: Vec<String> = names.collect();
+        let shown = names.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>().join(", ");
+        mismatch.text.push_str(&match names.len().saturating_sub(MOST_NAMES) {
+            0 if names.is_empty() => format!(": {} is dialled, and the certificate names no host", self.host),
+            0 => format!(": {} is dialled, and the certificate is for {shown}", self.host),
+            more => format!(": {} is dialled, and the certificate is for {shown} and {more} more", self.host),
+        });
     }
 
     fn sides(&self) -> impl Iterator<Item = (Side, &Held)> {
