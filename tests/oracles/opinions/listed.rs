@@ -495,10 +495,10 @@ pub(super) const CLASSES: &[Class] = &[
         reason: "rustls reads 64 KiB, OpenSSL 100 KiB, Go 256 KiB",
     },
     Class {
-        id: "many-names-of-cas",
+        id: "long-messages-of-docker",
         refuses: Refuses::Docker(&[Check::MessageTooLarge]),
-        stacks: &[Python],
-        scenarios: &["anchors-more-than-fit-in-a-request"],
-        reason: "Python's server lists no names of CAs",
+        stacks: &[OpenSsl, OpenSslStrict, Python, Java],
+        scenarios: &["anchors-more-than-fit-in-a-request", "kilobytes"],
+        reason: "Python's server lists no names of CAs, and a chain alone is no message",
     },
 ];
