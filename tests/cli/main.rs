@@ -10,6 +10,7 @@
     reason = "test code"
 )]
 
+mod advice;
 mod bad_input;
 mod bootstrap;
 mod env;
@@ -17,6 +18,7 @@ mod kill;
 mod large;
 mod places;
 mod races;
+mod recorded;
 mod secrets;
 mod snapshots;
 mod verify;

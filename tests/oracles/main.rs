@@ -20,6 +20,7 @@ mod docker;
 mod inspect;
 mod lint;
 mod matrix;
+mod opinions;
 mod probe;
 mod request;
 mod shells;

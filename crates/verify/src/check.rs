@@ -218,11 +218,27 @@ checks! {
         "Use P-256, or RSA of at least 2048 bits.",
         "CA/Browser Forum Baseline Requirements, section 6.1.5; Go crypto/rsa, Minimum key size";
     NegativeSerial, "negative-serial", Advice,
-        "The serial number is negative, which RFC 5280 forbids; dockerd 29 and OpenSSL refuse the certificate where docker takes it.",
+        "The serial number is negative, which RFC 5280 forbids; dockerd 29 refuses the certificate where docker takes it.",
         "Issue the certificate anew.",
         "RFC 5280, section 4.1.2.2; Go src/crypto/x509/parser.go (x509negativeserial)";
     BothUsages, "both-usages", Advice,
         "The certificate may be used by daemons and by clients, so a stolen client certificate can play the daemon.",
         "Issue with one extendedKeyUsage.",
         "RFC 5280, section 4.2.1.12";
+    CaExpiresSoon, "ca-expires-soon", Advice,
+        "A CA of the chain expires within ninety days, and with it everything that it issued: Go checks roots as well.",
+        "Roll over to a new CA; every daemon and client needs the new CA file before the old CA ends.",
+        "Go src/crypto/x509/verify.go (isValid)";
+    OutlivesCa, "outlives-ca", Advice,
+        "The certificate is valid for longer than a CA above it, so it stops working before its own end.",
+        "Issue certificates that end before their CA does.",
+        "Go src/crypto/x509/verify.go (isValid)";
+    LongLifetime, "long-lifetime", Advice,
+        "The certificate is valid for more than 825 days: Apple's platforms refuse such a server, and Docker cannot revoke a client.",
+        "Issue for a year or less, and renew.",
+        "Apple support article 103769; moby has no revocation";
+    OtherStacksRefuse, "other-stacks-refuse", Advice,
+        "Docker takes the chain and another TLS stack does not: client libraries in Python, Java, Rust or Node, or a proxy in front of the daemon, will refuse it.",
+        "Issue the certificate that is named anew, as RFC 5280 has it: critical basicConstraints, keyUsage and key identifiers in CAs; digitalSignature and one extendedKeyUsage in leaves; P-256 or RSA of at least 2048 bits.",
+        "RFC 5280, section 4.2.1; OpenSSL crypto/x509/x509_vfy.c (check_extensions), v3_purp.c; Python Doc/whatsnew/3.13 (ssl); webpki src/verify_cert.rs; JDK sun/security/validator";
 }

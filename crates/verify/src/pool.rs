@@ -175,6 +175,17 @@ impl Anchors {
         })
     }
 
+    /// The first few subjects in the order of the file, and how many certificates there are.
+    pub(crate) fn first_subjects(&self, most: usize) -> (Vec<Vec<u8>>, usize) {
+        let mut bodies: Vec<u32> = self.entries.iter().map(|entry| entry.body).collect();
+        bodies.sort_unstable();
+        let ders = bodies.into_iter().take(most).map(|body| self.der(body));
+        let subjects = ders.filter_map(|der| {
+            Certificate::parse_again(&der, self.go).ok().map(|certificate| certificate.subject.to_vec())
+        });
+        (subjects.collect(), self.entries.len())
+    }
+
     /// The bytes that the names take in the list which a daemon sends to its clients, each after its length
     /// (`Subjects`).
     pub(crate) fn names_length(&self) -> usize {

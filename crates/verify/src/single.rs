@@ -8,7 +8,7 @@ use crate::check::Check;
 use crate::handshake;
 use crate::judge::{Judge, check_of, read_certificates, verify_path};
 use crate::load::Chain;
-use crate::material::{Bytes, Designation, Material, MaterialFile};
+use crate::material::{Bytes, Designation, Material, MaterialFile, Side};
 use crate::path::{Options, Purpose, hostname};
 use crate::pool::Anchors;
 use crate::scenario::Scenario;
@@ -33,6 +33,7 @@ pub fn judge_daemon(material: &Material, hosts: &[&str], now: OffsetDateTime) ->
             let scenario = Scenario::mutual(*host).between(*version, *version);
             without(
                 judge.verdict(material, client, &scenario, now),
+                Side::Daemon,
                 &[Gate::ClientLoads, Gate::ClientOffersCertificate, Gate::DaemonAcceptsClient],
                 "the daemon is judged alone",
             )
@@ -58,7 +59,8 @@ pub fn judge_client(material: &Material, now: OffsetDateTime) -> Verdict {
             Gate::ClientReadsDaemon,
             Gate::ClientAcceptsDaemon,
         ];
-        without(judge.verdict(&daemon, material, &scenario, now), &other, "the client is judged alone")
+        let verdict = judge.verdict(&daemon, material, &scenario, now);
+        without(verdict, Side::Client, &other, "the client is judged alone")
     });
     first_refusal(verdicts).unwrap_or_else(|| nothing_judged(Gate::ClientLoads))
 }
@@ -67,14 +69,17 @@ fn absent() -> MaterialFile {
     MaterialFile::missing("", Designation::Default)
 }
 
-/// The verdict without the gates of the side that is not there.
-fn without(mut verdict: Verdict, gates: &[Gate], reason: &'static str) -> Verdict {
+/// The verdict without the gates of the side that is not there; its CA file is that of the side that is.
+fn without(mut verdict: Verdict, side: Side, gates: &[Gate], reason: &'static str) -> Verdict {
     for (gate, status) in &mut verdict.gates {
         if gates.contains(gate) {
             *status = Status::NotApplicable(reason);
         }
     }
     verdict.findings.retain(|finding| finding.gate.is_none_or(|gate| !gates.contains(&gate)));
+    for place in verdict.findings.iter_mut().filter_map(|finding| finding.place.as_mut()) {
+        place.side = side;
+    }
     verdict
 }
 

@@ -266,10 +266,20 @@ def certificate(subject, issuer=None, key=None, exts=(), *, issuer_name=None, be
 CA_USAGE = ("key_cert_sign", "crl_sign")
 
 
+def identified(exts, key, issuer, how):
+    """With key identifiers, as RFC 5280 has them, so that what is odd about a certificate is what its maker meant."""
+    present = {dotted for dotted, _, _ in exts}
+    if not exts or how.get("version", 3) != 3 or how.pop("anonymous", False):
+        return exts
+    own = [ski(key)] if "2.5.29.14" not in present and any(dotted == "2.5.29.19" for dotted in present) else []
+    above = [aki(issuer.key)] if issuer and "2.5.29.35" not in present else []
+    return [*exts, *own, *above]
+
+
 def ca(subject, issuer=None, key=None, *, path=None, exts=None, extra=(), **how):
     key = key or new_key()
-    exts = [bc(True, path), ku(*CA_USAGE), ski(key)] if exts is None else list(exts)
-    return certificate(subject, issuer, key, [*exts, *extra], **how)
+    exts = [bc(True, path), ku(*CA_USAGE)] if exts is None else list(exts)
+    return certificate(subject, issuer, key, identified([*exts, *extra], key, issuer, how), **how)
 
 
 NAMES = ["DNS:localhost", "IP:127.0.0.1", "IP:::1"]
@@ -283,7 +293,8 @@ def leaf(role, issuer, key=None, *, subject=None, exts=None, extra=(), names=Non
         if role == "daemon" or names:
             exts.append(names if isinstance(names, tuple) and len(names) == 3 and isinstance(names[1], bool)
                         else san(*(names or NAMES)))
-    return certificate(subject if subject is not None else f"{role} leaf", issuer, key, [*exts, *extra], **how)
+    exts = identified([*exts, *extra], key, issuer, how)
+    return certificate(subject if subject is not None else f"{role} leaf", issuer, key, exts, **how)
 
 
 PURPOSE = {"daemon": "server", "client": "client"}

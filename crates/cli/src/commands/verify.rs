@@ -6,13 +6,17 @@ mod files;
 mod many;
 pub(crate) mod notes;
 mod pair;
+mod permissions;
 mod show;
 mod sides;
 mod table;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{
+    Args as ClapArgs, ValueEnum,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 use dockseal_docker::{
     mode::{ClientMode, DaemonMode},
     version::Version,
@@ -69,13 +73,13 @@ struct DaemonArgs {
     #[arg(long, value_name = "DIR")]
     daemon: Option<PathBuf>,
     /// The daemon's CA file, named as --tlscacert does
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file_as_docker_takes_it())]
     daemon_ca: Option<PathBuf>,
     /// The daemon's certificate, named as --tlscert does
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file_as_docker_takes_it())]
     daemon_cert: Option<PathBuf>,
     /// The daemon's key, named as --tlskey does
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file_as_docker_takes_it())]
     daemon_key: Option<PathBuf>,
     /// What dockerd was told about TLS
     #[arg(long, value_name = "MODE", value_enum)]
@@ -88,6 +92,11 @@ struct DaemonArgs {
     dockerd_flags: Option<String>,
 }
 
+/// The empty name is one to Docker: no file.
+fn file_as_docker_takes_it() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
+
 #[derive(ClapArgs)]
 #[command(next_help_heading = "The client")]
 struct ClientArgs {
@@ -95,13 +104,13 @@ struct ClientArgs {
     #[arg(long, value_name = "DIR")]
     client: Option<PathBuf>,
     /// The client's CA file, named as --tlscacert does
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file_as_docker_takes_it())]
     client_ca: Option<PathBuf>,
     /// The client's certificate, named as --tlscert does
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file_as_docker_takes_it())]
     client_cert: Option<PathBuf>,
     /// The client's key, named as --tlskey does
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file_as_docker_takes_it())]
     client_key: Option<PathBuf>,
     /// What docker was told about TLS
     #[arg(long, value_name = "MODE", value_enum)]

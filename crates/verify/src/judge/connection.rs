@@ -10,6 +10,7 @@ use dockseal_docker::mode::ClientMode;
 use dockseal_docker::version::Go;
 
 use super::{Hearing, place};
+use crate::advice;
 use crate::check::Check;
 use crate::handshake;
 use crate::load::{self, Chain, Unusable};
@@ -185,7 +186,7 @@ impl Hearing<'_> {
             GATE,
             Check::ClientCertificateWithheld,
             place(Side::Client, &client.cert, FileKind::Cert, None),
-            "docker sends no certificate, because none in its file was issued by a CA that the daemon names",
+            advice::withheld(chain, anchors, go),
         )
     }
 

@@ -105,7 +105,10 @@ impl<'j> Hearing<'j> {
                     Some(gate),
                     Check::SystemRootsTrusted,
                     place(side, file, FileKind::Ca, None),
-                    "no CA file is named, so the system's roots are trusted",
+                    match side {
+                        Side::Daemon => "no CA file is named: a client certificate of any public CA lets its holder in",
+                        Side::Client => "no CA file is named: a certificate of any public CA for the host passes",
+                    },
                 );
                 return Trust::System(match &self.scenario.system_roots {
                     SystemRoots::Unknown => None,

@@ -13,7 +13,7 @@ use dockseal_docker::gate::Gate;
 use dockseal_docker::mode::{ClientMode, DaemonMode};
 use time::OffsetDateTime;
 
-use crate::advice;
+use crate::advice::{self, Presented};
 use crate::check::Check;
 use crate::material::{FileKind, Material, MaterialFile, Side};
 use crate::path::{Options, Purpose, hostname};
@@ -131,8 +131,28 @@ impl Hearing<'_> {
         });
 
         self.warn_about_modes(effective_mode);
-        advice::add(&mut self.report, Side::Daemon, self.daemon, daemon_chain.as_deref(), self.now);
-        advice::add(&mut self.report, Side::Client, self.client, client_chain.as_deref(), self.now);
+        for presented in [
+            Presented {
+                side: Side::Daemon,
+                material: self.daemon,
+                chain: daemon_chain.as_deref(),
+                trusted: &self.client.ca,
+                anchors: client_anchors,
+                signatures: &self.judge.signatures,
+                go: docker_go,
+            },
+            Presented {
+                side: Side::Client,
+                material: self.client,
+                chain: client_chain.as_deref(),
+                trusted: &self.daemon.ca,
+                anchors: daemon_anchors,
+                signatures: &self.judge.signatures,
+                go: dockerd_go,
+            },
+        ] {
+            advice::add(&mut self.report, &presented, self.now);
+        }
         let encrypted = effective_mode.uses_tls() && daemon_mode.uses_tls();
         Verdict {
             gates: self.report.gates,

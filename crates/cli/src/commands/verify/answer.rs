@@ -7,12 +7,16 @@ use dockseal_docker::{
     mode::{ClientMode, DaemonMode},
     version::Version,
 };
+use dockseal_pki::GeneralName;
 use dockseal_verify::{
     Check, FileKind, Finding, Judge, Outcome, Scenario, Severity, Side, Status, SystemRoots, Verdict,
 };
 use time::OffsetDateTime;
 
-use super::{files::Held, notes::Note, show};
+use super::{files::Held, notes::Note, permissions, show};
+
+/// More of a certificate's names than this help nobody.
+const MOST_NAMES: usize = 8;
 
 /// What is asked: two sides, or one with the other taken as good.
 #[derive(Clone, Copy)]
@@ -97,6 +101,8 @@ impl Shown {
 pub(super) struct Answer {
     pub(super) gates: Vec<(Gate, Status)>,
     pub(super) findings: Vec<Shown>,
+    /// Whether docker speaks TLS at all; nothing where it stops before.
+    pub(super) client_uses_tls: Option<bool>,
     encrypted: bool,
     daemon_authenticated: bool,
     client_authenticated: bool,
@@ -108,6 +114,7 @@ impl Answer {
         Self {
             gates: vec![(gate, Status::Failed)],
             findings: vec![finding],
+            client_uses_tls: None,
             encrypted: false,
             daemon_authenticated: false,
             client_authenticated: false,
@@ -118,6 +125,7 @@ impl Answer {
         Self {
             gates: verdict.gates().to_vec(),
             findings: verdict.findings().iter().map(Shown::from).collect(),
+            client_uses_tls: Some(verdict.client_uses_tls()),
             encrypted: verdict.is_encrypted(),
             daemon_authenticated: verdict.authenticates_daemon(),
             client_authenticated: verdict.authenticates_client(),
@@ -184,6 +192,13 @@ impl Answer {
         self.findings.retain(|finding| finding.gate.is_none_or(|gate| !gates.contains(&gate)));
     }
 
+    /// The files of the side that stands in are those of the side that is there.
+    fn all_of(&mut self, side: Side) {
+        for finding in &mut self.findings {
+            finding.side = finding.side.map(|_| side);
+        }
+    }
+
     /// A file that this program could not read is no file that Docker cannot.
     fn admit(&mut self, unknown: &[PathBuf]) {
         for finding in &self.findings {
@@ -233,6 +248,7 @@ impl Question<'_> {
                 let mode = if knows_ca { ClientMode::TlsVerify } else { ClientMode::Tls };
                 let mut answer = put(daemon, &Held::stand_in(&daemon.material.ca), mode);
                 answer.findings.retain(|finding| finding.id != Check::DaemonNotVerified.id());
+                answer.all_of(Side::Daemon);
                 answer.without(&CLIENTS_GATES, "the daemon is judged alone");
                 if !self.daemon_mode.uses_tls() {
                     answer.without(&[Gate::SameProtocol], "the daemon is judged alone");
@@ -242,6 +258,7 @@ impl Question<'_> {
             (None, Some(client)) => {
                 let mut answer = put(&Held::stand_in(&client.material.ca), client, self.client_mode);
                 answer.without(&DAEMONS_GATES, "the client is judged alone");
+                answer.all_of(Side::Client);
                 if self.client_mode == ClientMode::None {
                     answer.without(&CLIENTS_GATES, "there is no TLS handshake");
                 } else if client.trusts_the_system() {
@@ -255,16 +272,50 @@ impl Question<'_> {
                 put(&absent, &absent, self.client_mode)
             }
         };
-        for held in [self.daemon, self.client].into_iter().flatten() {
+        self.name_the_hosts(&mut answer);
+        for (side, held) in self.sides() {
             if let Some((path, mode)) = &held.loose_key {
                 let text = format!("{} has mode {mode:04o}: others than its owner may read it", path.display());
                 let mut shown = Shown::note(Note::KeyReadable, None, text);
+                shown.side = Some(side);
                 shown.path = Some(path.clone());
                 shown.file = Some(FileKind::Key);
                 answer.findings.push(shown);
             }
         }
         answer
+    }
+
+    /// What is dialled and what the certificate has instead.
+    fn name_the_hosts(&self, answer: &mut Answer) {
+        let Some(mismatch) = answer.findings.iter_mut().find(|finding| finding.id == Check::HostMismatch.id()) else {
+            return;
+        };
+        let leaf = self.daemon.and_then(Held::leaf);
+        let names = leaf.iter().flat_map(|leaf| &leaf.names).filter_map(|name| match name {
+            GeneralName::Dns(name) => Some(name.clone()),
+            GeneralName::Ip(address) => Some(address.to_string()),
+            _ => None,
+        });
+        let names: Vec<String> = names.collect();
+        let shown = names.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>().join(", ");
+        mismatch.text.push_str(&match names.len().saturating_sub(MOST_NAMES) {
+            0 if names.is_empty() => format!(": {} is dialled, and the certificate names no host", self.host),
+            0 => format!(": {} is dialled, and the certificate is for {shown}", self.host),
+            more => format!(": {} is dialled, and the certificate is for {shown} and {more} more", self.host),
+        });
+    }
+
+    fn sides(&self) -> impl Iterator<Item = (Side, &Held)> {
+        let sides = [(Side::Daemon, self.daemon), (Side::Client, self.client)];
+        sides.into_iter().filter_map(|(side, held)| Some((side, held?)))
+    }
+
+    /// Adds what is said of the material once, whatever the modes and versions.
+    pub(super) fn note_permissions(&self, answer: &mut Answer) {
+        for (side, held) in self.sides() {
+            answer.findings.extend(permissions::world_writable(side, &held.material));
+        }
     }
 
     /// Other versions whose answer differs, and that answer: each side's varies by itself.

@@ -178,6 +178,7 @@ fn judge_held(
     };
     let mut answer = question.ask();
     question.note_other_versions(&mut answer);
+    question.note_permissions(&mut answer);
     Judged { role, host, answer }
 }
 

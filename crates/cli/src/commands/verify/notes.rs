@@ -65,6 +65,10 @@ notes! {
         "The private key can be read by others than its owner. Docker does not look at permissions.",
         "chmod 0600 the key, or 0400 for the daemon's.",
         "docker-bench-security 3.14; docker/cli and moby check no modes";
+    WorldWritable, "world-writable", Advice,
+        "Anybody on the machine may change a key, a certificate or a CA file, or its directory: who writes the CA file says whom Docker trusts. Docker does not look at permissions.",
+        "chmod o-w what is named.",
+        "docker-bench-security 3.9 to 3.14; docker/cli and moby check no modes";
     HostAssumed, "host-assumed", Advice,
         "Nobody said what clients dial, so the first name of the daemon's certificate is taken.",
         "Say it with --host.",

@@ -69,6 +69,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let mut answer = answer(&question, daemon.as_ref(), client.as_ref(), alone && args.client.client_mode.is_none());
     let others =
         if faulty(daemon.as_ref(), client.as_ref()) { Vec::new() } else { question.note_other_versions(&mut answer) };
+    question.note_permissions(&mut answer);
     if assumed {
         let text = format!("clients are taken to dial {host}, the first name of the daemon's certificate");
         answer.findings.push(Shown::note(Note::HostAssumed, None, text));
@@ -214,22 +215,13 @@ fn human(
         text.push_str(&table.human());
         text.push('\n');
     }
+    let docker = show::program("docker", question.docker, &question.client_mode.to_string());
+    let dockerd = show::program("dockerd", question.dockerd, &question.daemon_mode.to_string());
+    let host = dockseal_pki::printable(question.host);
     let who = match (daemon.is_some(), client.is_some()) {
-        (true, true) => format!(
-            "docker {} {} dials {}, dockerd {} {}",
-            question.docker,
-            question.client_mode,
-            dockseal_pki::printable(question.host),
-            question.dockerd,
-            question.daemon_mode
-        ),
-        (true, false) => format!(
-            "dockerd {} {}, dialled as {}",
-            question.dockerd,
-            question.daemon_mode,
-            dockseal_pki::printable(question.host)
-        ),
-        _ => format!("docker {} {}", question.docker, question.client_mode),
+        (true, true) => format!("{docker} dials {host}, {dockerd}"),
+        (true, false) => format!("{dockerd}, dialled as {host}"),
+        _ => docker,
     };
     text.push_str(&format!("{who}\n{}", show::outcome_words(answer.outcome())));
     if answer.is_accepted() && daemon.is_some() && client.is_some() {

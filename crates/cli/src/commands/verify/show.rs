@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dockseal_docker::gate::Gate;
+use dockseal_docker::{gate::Gate, version::Version};
 use dockseal_pki::printable;
 use dockseal_verify::{FileKind, Outcome, Severity, Side, Status};
 use serde_json::{Value, json};
@@ -51,6 +51,14 @@ const fn what_passes(gate: Gate) -> &'static str {
     }
 }
 
+/// A program of Docker's, its release and its mode.
+pub(super) fn program(name: &str, version: Version, mode: &str) -> String {
+    match mode {
+        "none" => format!("{name} {version} without TLS"),
+        mode => format!("{name} {version} {mode}"),
+    }
+}
+
 /// Short enough for a table's cell.
 pub(super) fn cell(answer: &Answer) -> String {
     match answer.outcome() {
@@ -86,7 +94,7 @@ pub(super) fn findings(findings: &[Shown]) -> String {
     }
     let mut rest = of(Severity::Warning).chain(of(Severity::Advice)).peekable();
     if rest.peek().is_some() {
-        text.push_str("\nWorth knowing, whatever the verdict:\n");
+        text.push_str("\nWorth knowing, whatever the verdict; dockseal explain CHECK says what to do:\n");
     }
     for finding in rest {
         let word = finding.severity.name();
@@ -174,6 +182,7 @@ pub(super) fn summary_wire(answer: &Answer) -> Value {
         "outcome": outcome,
         "gate": gate,
         "checks": answer.deciding_checks(),
+        "client_uses_tls": answer.client_uses_tls,
         "encrypted": answer.is_encrypted(),
         "daemon_authenticated": answer.authenticates_daemon(),
         "client_authenticated": answer.authenticates_client(),

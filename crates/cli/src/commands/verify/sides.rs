@@ -116,7 +116,7 @@ pub(super) fn must_be_directory(directory: &Path) -> Result<(), Failure> {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(failure()
             .cause("it is not a directory")
-            .hint("name the directory with ca.pem, cert.pem and key.pem, or single files, e.g. with --client-cert")),
+            .hint("name the directory with ca.pem, cert.pem and key.pem, or single files with --daemon-cert, --client-cert and so on")),
         Err(error) => Err(failure().cause(error).hint("name the directory that holds ca.pem, cert.pem and key.pem")),
     }
 }

@@ -19,6 +19,17 @@ enum Origin {
     Context,
 }
 
+impl Origin {
+    /// The stable name in reports.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Flags => "flags",
+            Self::Environment => "environment",
+            Self::Context => "context",
+        }
+    }
+}
+
 /// One way to tell docker about TLS.
 struct Row {
     label: &'static str,
@@ -60,8 +71,6 @@ impl Table {
                 Origin::Environment => &default,
                 Origin::Context => &context,
             };
-            // A file flag that nobody gave is not named: rows say which are given.
-            let held = if row.origin == Origin::Flags { &named } else { held };
             let mode = match row.origin {
                 Origin::Context
                     if held.trusts_the_system() && held.has_no_certificate() && row.mode.verifies_daemon() =>
@@ -124,6 +133,7 @@ impl Table {
             for (daemon, answer) in DaemonMode::ALL.iter().zip(cells) {
                 let mut wire = show::answer_wire(answer);
                 wire["client"] = json!(row.label);
+                wire["client_by"] = json!(row.origin.name());
                 wire["client_mode"] = json!(row.mode.to_string());
                 wire["daemon_mode"] = json!(daemon.to_string());
                 modes.push(wire);
