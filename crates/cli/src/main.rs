@@ -20,6 +20,7 @@ mod passphrase;
 mod progress;
 mod reissue;
 mod report;
+mod rows;
 
 use std::process::ExitCode;
 

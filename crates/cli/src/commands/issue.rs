@@ -1,4 +1,6 @@
-//! `dockseal issue`: the material of one daemon or one client.
+//! `dockseal issue`: the material of one daemon, one client or many.
+
+mod bulk;
 
 use std::{
     path::{Path, PathBuf},
@@ -53,6 +55,14 @@ enum EndpointArgs {
         #[command(flatten)]
         common: Common,
     },
+    /// The material of many clients, a directory for each
+    #[command(
+        after_help = "What an earlier run delivered stays, so that a run that was interrupted is finished by running it again.\n\n\
+        Examples:\n  \
+        dockseal issue clients alice bob carol --out ./clients\n  \
+        dockseal issue clients --from users.txt --out ./clients --lifetime 30d --format json"
+    )]
+    Clients(bulk::Args),
 }
 
 #[derive(clap::Args)]
@@ -87,6 +97,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let (common, role) = match &args.endpoint {
         EndpointArgs::Daemon { common, .. } => (common, Role::Daemon),
         EndpointArgs::Client { common, .. } => (common, Role::Client),
+        EndpointArgs::Clients(args) => return bulk::run(args, invocation, output),
     };
     let what = format!("cannot issue the {role} certificate");
     let to_stdout = common.out.as_os_str() == "-";
@@ -101,6 +112,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let endpoint = match &args.endpoint {
         EndpointArgs::Daemon { names, .. } => daemon(names, request.as_ref(), output)?,
         EndpointArgs::Client { user, .. } => client(user, request.as_ref(), output)?,
+        EndpointArgs::Clients(args) => return bulk::run(args, invocation, output),
     };
     let existing = if common.replace { Existing::Replace } else { Existing::Keep };
     if !to_stdout {

@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     if let (Some(csr), Some(out)) = (&args.csr, &args.out) {
         return csr::run(csr, out, &wanted, lifetime, &args.passphrase, invocation, output);
     }
-    let mut report = Report::new(output.format(), args.dry_run);
+    let mut report = Report::new(output.format());
     if args.dry_run {
         each_page(
             &inventory,

@@ -5,27 +5,26 @@ use std::process::ExitCode;
 use dockseal_docker::{Role, layout};
 use dockseal_inventory::{Destination, Entry};
 use dockseal_pki::Lifetime;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     failure::Failure,
     invocation::Invocation,
     output::{Format, Output},
     reissue::{Job, Outcome, Trouble, visit},
-    report::{CertificateReport, SCHEMA, until},
+    report::{CertificateReport, until},
+    rows::Rows,
 };
 
 pub(crate) struct Report {
-    format: Format,
-    dry_run: bool,
-    rows: u64,
-    troubles: u64,
+    rows: Rows,
+    /// How many daemons have a certificate that they have not read yet.
     daemons: u64,
 }
 
 impl Report {
-    pub(crate) fn new(format: Format, dry_run: bool) -> Self {
-        Self { format, dry_run, rows: 0, troubles: 0, daemons: 0 }
+    pub(crate) fn new(format: Format) -> Self {
+        Self { rows: Rows::new(format), daemons: 0 }
     }
 
     /// What would be done.
@@ -53,9 +52,9 @@ impl Report {
                         let path = destination.place.path.display().to_string();
                         let wish = crate::reissue::wish_of(entry, lifetime).lifetime;
                         let given = wish.map(|lifetime| lifetime.to_string()).unwrap_or_default();
-                        self.row(
+                        self.rows.row(
                             &format!("would renew {} {} in {path} for {given}", entry.role, entry.name),
-                            json!({
+                            &json!({
                                 "state": "planned",
                                 "role": entry.role.word(),
                                 "name": entry.name,
@@ -85,9 +84,9 @@ impl Report {
                 let ends = until(renewed.certificate.validity, invocation.now);
                 for place in &renewed.places {
                     let path = place.path.display().to_string();
-                    self.row(
+                    self.rows.row(
                         &format!("renewed {} {} in {path}, valid until {ends}", entry.role, entry.name),
-                        json!({
+                        &json!({
                             "state": "renewed",
                             "role": entry.role.word(),
                             "name": entry.name,
@@ -115,9 +114,9 @@ impl Report {
         output: &mut Output,
     ) {
         match failure {
-            None => self.row(
+            None => self.rows.row(
                 &format!("ran the command for {role} {name} in {}", destination.place.path.display()),
-                json!({
+                &json!({
                     "state": "command succeeded",
                     "role": role.word(),
                     "name": name,
@@ -132,55 +131,21 @@ impl Report {
     }
 
     fn trouble(&mut self, trouble: &Trouble, role: Role, name: &str, output: &mut Output) {
-        self.troubles += 1;
-        let Failure { what, cause, hint, .. } = &trouble.failure;
-        if self.format == Format::Json {
-            let directory = trouble.place.as_ref().map(|place| place.path.display().to_string());
-            self.row(
-                "",
-                json!({
-                    "state": "left", "role": role.word(), "name": name, "directory": directory,
-                    "error": what, "cause": cause, "hint": hint,
-                }),
-                output,
-            );
-            return;
-        }
-        let mut text = format!("{role} {name}: {what}");
-        if let Some(cause) = cause {
-            text.push_str(&format!("\n  cause: {cause}"));
-        }
-        if let Some(hint) = hint {
-            text.push_str(&format!("\n  hint:  {hint}"));
-        }
-        output.warn(&text);
-    }
-
-    fn row(&mut self, human: &str, wire: Value, output: &mut Output) {
-        match self.format {
-            Format::Human => output.raw(format!("{human}\n")),
-            Format::Json => {
-                let before =
-                    if self.rows == 0 { format!("{{\"schema\":{SCHEMA},\"results\":[\n") } else { ",\n".to_owned() };
-                output.raw(format!("{before}{wire}"));
-            }
-        }
-        self.rows += 1;
+        let directory = trouble.place.as_ref().map(|place| place.path.display().to_string());
+        let wire = json!({ "role": role.word(), "name": name, "directory": directory });
+        self.rows.trouble(&format!("{role} {name}"), &trouble.failure, wire, output);
     }
 
     /// 0 when all that was due is renewed, 1 when something was left as it was.
     pub(crate) fn finish(self, output: &mut Output) -> ExitCode {
-        let troubles = self.troubles;
-        match self.format {
-            Format::Json if self.rows == 0 => output.raw(format!("{{\"schema\":{SCHEMA},\"results\":[],\"left\":0}}\n")),
-            Format::Json => output.raw(format!("\n],\"left\":{troubles}}}\n")),
-            Format::Human if self.daemons > 0 && !self.dry_run => output.note(&format!(
-                "dockerd reads {} when it starts: restart {} (with \"live-restore\": true in daemon.json, containers stay up)",
-                layout::CERT_FILE,
-                if self.daemons == 1 { "the daemon whose certificate was renewed" } else { "the daemons whose certificates were renewed" },
-            )),
-            Format::Human => {}
+        if self.daemons > 0 && output.format() == Format::Human {
+            let (which, were) = if self.daemons == 1 { ("daemon", "was") } else { ("daemons", "were") };
+            output.note(&format!(
+                "dockerd reads {} when it starts: restart the {which} whose certificate {were} renewed (with \"live-restore\": true in \
+                 daemon.json, containers stay up)",
+                layout::CERT_FILE
+            ));
         }
-        ExitCode::from(u8::from(troubles > 0))
+        self.rows.finish(output)
     }
 }

@@ -1,0 +1,237 @@
+//! `dockseal issue clients`: many at once, made durable together.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use dockseal_ca::{Authority, Endpoint};
+use dockseal_docker::{Ownership, Role, plan};
+use dockseal_inventory::{CertificateId, KeyHolder, Place, State};
+use dockseal_pki::{PrivateKey, UserName};
+use dockseal_store::{Displaced, Existing, stage_for_batch};
+use ring::rand::SystemRandom;
+use serde_json::json;
+
+use crate::{
+    authority::open,
+    endpoint::{Permitted, SignedBundle, SubjectKey, Wish, parse_user, permit},
+    failure::Failure,
+    groups::{LeafArgs, OwnerArgs, PassphraseArgs},
+    invocation::Invocation,
+    ledger::{Ledger, inventory_failure},
+    output::Output,
+    progress::Progress,
+    reissue::{BATCH, Outcome, Prepared, StagedAt, Trouble, in_parallel, in_the_way, record_and_swap},
+    report::{CertificateReport, until},
+    rows::Rows,
+};
+
+const WHAT: &str = "cannot issue the client certificates";
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The users
+    #[arg(value_name = "USER", required_unless_present = "from")]
+    users: Vec<String>,
+    /// Read more users from this file, one on each line (- for standard input); blank lines and # comments are skipped
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// The directory that gets a directory for each user
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Put new bundles in the place of those that are there; without it, those stay
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    leaf: LeafArgs,
+    #[command(flatten)]
+    owner: OwnerArgs,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+/// A user, and where the bundle goes.
+struct Client {
+    user: UserName,
+    place: Place,
+}
+
+/// What all of them have in common.
+struct Terms<'t> {
+    authority: &'t Authority,
+    args: &'t Args,
+    wish: Wish,
+    ownership: Ownership,
+    existing: Existing,
+    invocation: &'t Invocation,
+}
+
+pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    let (wish, ownership) = (args.leaf.wish()?, args.owner.resolve()?);
+    let users = args.users.iter().map(|user| Ok(user.clone())).chain(lines(args.from.as_deref())?);
+    let opened = open(&args.passphrase, invocation, output)?;
+    let existing = if args.replace { Existing::Replace } else { Existing::Keep };
+    let terms = Terms { authority: &opened.authority, args, wish, ownership, existing, invocation };
+    let out = invocation.place(&args.out)?;
+    let mut rows = Rows::new(output.format());
+    let mut progress = Progress::new("issued", args.count());
+    let mut ledger: Option<Ledger> = None;
+    let mut users = users.peekable();
+    while users.peek().is_some() {
+        let mut batch = Vec::new();
+        for user in users.by_ref().take(BATCH) {
+            let user = user?;
+            match parse_user(&user) {
+                Ok(user) => {
+                    let path = out.path.join(user.as_str());
+                    batch.push(Client { user, place: Place { path, ..out.clone() } });
+                }
+                Err(failure) => rows.trouble(&format!("client {user:?}"), &failure, json!({ "name": user }), output),
+            }
+        }
+        let count = batch.len() as u64;
+        // Refused for all alike: nothing is changed by it.
+        if let (None, Some(first)) = (&ledger, batch.first()) {
+            let _ = terms.permit(first)?;
+        }
+        let ledger = match &mut ledger {
+            Some(ledger) => {
+                ledger.give_way(&opened.home, invocation)?;
+                ledger
+            }
+            none => none.insert(Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?),
+        };
+        for outcome in issue_batch(&terms, ledger, batch, &mut rows, output)? {
+            show(&outcome, &mut rows, invocation, output);
+        }
+        progress.advance(count);
+    }
+    drop(progress);
+    Ok(rows.finish(output))
+}
+
+impl Args {
+    /// How many there will be, as far as that can be told beforehand.
+    fn count(&self) -> u64 {
+        let from = self.from.as_deref().filter(|path| path.is_file()).and_then(|path| File::open(path).ok());
+        let in_file = from.map_or(0, |file| BufReader::new(file).split(b'\n').count());
+        (self.users.len() + in_file) as u64
+    }
+}
+
+/// The users in a file, one by one.
+fn lines(from: Option<&Path>) -> Result<impl Iterator<Item = Result<String, Failure>> + use<>, Failure> {
+    let cannot = |path: &Path, error: std::io::Error| {
+        Failure::trouble(WHAT)
+            .cause(format!("{}: {error}", path.display()))
+            .hint("give a text file with one user on each line")
+    };
+    let reader: Option<(Box<dyn Read>, PathBuf)> = match from {
+        None => None,
+        Some(path) if path.as_os_str() == "-" => Some((Box::new(std::io::stdin()), PathBuf::from("standard input"))),
+        Some(path) => Some((Box::new(File::open(path).map_err(|error| cannot(path, error))?), path.to_owned())),
+    };
+    Ok(reader.into_iter().flat_map(move |(reader, path)| {
+        // A line longer than any name is no name, however long it is.
+        let lines = BufReader::new(reader).lines();
+        lines
+            .map(move |line| line.map(|line| line.trim().to_owned()).map_err(|error| cannot(&path, error)))
+            .filter(|line| line.as_ref().map_or(true, |line| !line.is_empty() && !line.starts_with('#')))
+    }))
+}
+
+impl Terms<'_> {
+    fn permit(&self, client: &Client) -> Result<Permitted, Failure> {
+        let key = PrivateKey::generate(self.args.leaf.key, &SystemRandom::new())
+            .map_err(|error| Failure::trouble("cannot make a private key").cause(error))?;
+        let endpoint = Endpoint::Client { user: client.user.clone() };
+        permit(self.authority, &endpoint, SubjectKey::Here(Box::new(key)), self.wish, self.invocation)
+    }
+
+    fn prepare(
+        &self,
+        client: Client,
+        permitted: Permitted,
+        id: CertificateId,
+    ) -> Result<Prepared<Client>, Box<Outcome<Client>>> {
+        let left = |client, trouble| Box::new(Outcome { subject: client, issued: None, troubles: vec![trouble] });
+        let signed = match permitted.sign(self.authority, self.invocation) {
+            Ok(signed) => signed,
+            Err(failure) => return Err(left(client, Trouble { place: None, failure })),
+        };
+        let plan = plan(&signed.bundle, Role::Client, self.ownership);
+        let place = client.place.clone();
+        match stage_for_batch(&plan, &place.path, self.existing, Displaced::Keep) {
+            Err(error) => Err(left(client, in_the_way(place, &error))),
+            Ok(bundle) => {
+                let SignedBundle { certificate, notes, .. } = signed;
+                let staged = vec![StagedAt { place, ownership: self.ownership, destination: None, bundle }];
+                let troubles = Vec::new();
+                Ok(Prepared { id, subject: client, certificate, key_holder: KeyHolder::Here, staged, notes, troubles })
+            }
+        }
+    }
+}
+
+fn issue_batch(
+    terms: &Terms<'_>,
+    ledger: &mut Ledger,
+    clients: Vec<Client>,
+    rows: &mut Rows,
+    output: &mut Output,
+) -> Result<Vec<Outcome<Client>>, Failure> {
+    let mut wanted = Vec::new();
+    for client in clients {
+        if terms.existing == Existing::Keep && has_one(ledger, &client)? {
+            let path = client.place.path.display().to_string();
+            let wire = json!({ "state": "kept", "role": "client", "name": client.user.as_str(), "directory": path });
+            rows.row(&format!("kept client {} in {path}", client.user), &wire, output);
+        } else {
+            wanted.push(client);
+        }
+    }
+    let permitted: Vec<(Client, Permitted)> = in_parallel(wanted, |client| {
+        let permitted = terms.permit(&client)?;
+        Ok((client, permitted))
+    })
+    .into_iter()
+    .collect::<Result<_, Failure>>()?;
+    let reservations: Vec<_> = permitted.iter().map(|(_, permitted)| (permitted, None)).collect();
+    let ids = ledger.reserve_all(&reservations)?;
+    let numbered: Vec<_> = permitted.into_iter().zip(ids).collect();
+    let prepared = in_parallel(numbered, |((client, permitted), id)| terms.prepare(client, permitted, id));
+    record_and_swap(ledger, prepared, false)
+}
+
+/// Whether the user's certificate was delivered there by an earlier run.
+fn has_one(ledger: &Ledger, client: &Client) -> Result<bool, Failure> {
+    let failure = |error| inventory_failure(WHAT, &error);
+    let Some(destination) = ledger.inventory.destination_at(&client.place).map_err(failure)? else { return Ok(false) };
+    let Some(id) = destination.certificate else { return Ok(false) };
+    let entry = ledger.inventory.entry(id).map_err(failure)?;
+    let fits = entry.is_some_and(|entry| entry.state == State::Issued && entry.name == client.user.as_str());
+    Ok(fits && client.place.path.is_dir())
+}
+
+fn show(outcome: &Outcome<Client>, rows: &mut Rows, invocation: &Invocation, output: &mut Output) {
+    let name = outcome.subject.user.as_str();
+    let path = outcome.subject.place.path.display().to_string();
+    if let Some(issued) = &outcome.issued {
+        let ends = until(issued.certificate.validity, invocation.now);
+        let wire = json!({
+            "state": "issued",
+            "role": "client",
+            "name": name,
+            "directory": path,
+            "certificate": CertificateReport::new(Role::Client, &issued.certificate),
+        });
+        rows.row(&format!("issued client {name} in {path}, valid until {ends}"), &wire, output);
+    }
+    for trouble in &outcome.troubles {
+        let wire = json!({ "role": "client", "name": name, "directory": path });
+        rows.trouble(&format!("client {name}"), &trouble.failure, wire, output);
+    }
+}
