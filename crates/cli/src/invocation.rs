@@ -26,6 +26,9 @@ pub(crate) struct Invocation {
     pub(crate) now: OffsetDateTime,
     /// How long to wait for another run.
     pub(crate) patience: Duration,
+    /// What tells this machine from others.
+    pub(crate) machine: String,
+    machine_name: String,
     authority: Option<PathBuf>,
 }
 
@@ -53,12 +56,12 @@ impl Invocation {
             Some("0") => Duration::ZERO,
             Some(text) => parse_lifetime(text)?.duration().try_into().unwrap_or(PATIENCE),
         };
-        Ok(Self { now: now.replace_nanosecond(0).unwrap_or(now), patience, authority })
+        let (machine, machine_name) = machine();
+        Ok(Self { now: now.replace_nanosecond(0).unwrap_or(now), patience, machine, machine_name, authority })
     }
 
     /// Who runs what, where and when, for the authority's trail.
     pub(crate) fn run(&self) -> Run {
-        let (machine, machine_name) = machine();
         let user = nix::unistd::geteuid();
         let name = nix::unistd::User::from_uid(user).ok().flatten().map(|user| user.name);
         // No option takes a secret, so none can be in here.
@@ -66,15 +69,15 @@ impl Invocation {
         Run {
             at: self.now,
             user: name.unwrap_or_else(|| user.to_string()),
-            machine,
-            machine_name,
+            machine: self.machine.clone(),
+            machine_name: self.machine_name.clone(),
             command: format!("dockseal {}", words.join(" ")),
         }
     }
 
     /// A directory of this machine, by the one name that it has.
     pub(crate) fn place(&self, path: &Path) -> Result<Place, Failure> {
-        let (machine, machine_name) = machine();
+        let (machine, machine_name) = (self.machine.clone(), self.machine_name.clone());
         Ok(Place { kind: Kind::Directory, machine, machine_name, path: resolved(&self.absolute(path)?) })
     }
 

@@ -175,13 +175,16 @@ pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invoc
     let no = |cause: String, hint: &str| {
         Failure::no(format!("{} was left as it is", path.display())).cause(cause).hint(hint)
     };
-    if destination.place.kind != Kind::Directory || destination.place.machine != invocation.run().machine {
+    if destination.place.kind != Kind::Directory || destination.place.machine != invocation.machine {
         return Err(no(
             format!("it is on the machine {}, and this is another one", destination.place.machine_name),
             "run it there, with the same authority",
         ));
     }
-    remove_stale(path).map_err(|error| write_failure(&format!("cannot look at {}", path.display()), &error))?;
+    // A run that was killed may have moved it away.
+    if path.symlink_metadata().is_err() {
+        remove_stale(path).map_err(|error| write_failure(&format!("cannot look at {}", path.display()), &error))?;
+    }
     let metadata = path.symlink_metadata().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => no(
             "it is gone".to_owned(),

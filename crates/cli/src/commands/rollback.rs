@@ -108,11 +108,11 @@ impl Done {
 
 /// The places of the certificates of this name that keep what was there before.
 fn with_previous(ledger: &Ledger, name: &str, invocation: &Invocation) -> Result<Vec<(Entry, Destination)>, Failure> {
-    let machine = invocation.run().machine;
+    let machine = &invocation.machine;
     let mut found = Vec::new();
     for entry in named::counting(&ledger.inventory, name, None, WHAT)? {
         for destination in ledger.inventory.destinations_of(entry.id).map_err(failure)? {
-            let here = destination.place.kind == Kind::Directory && destination.place.machine == machine;
+            let here = destination.place.kind == Kind::Directory && destination.place.machine == *machine;
             if destination.previous.is_some() && here {
                 found.push((entry.clone(), destination));
             }

@@ -24,8 +24,8 @@ pub(super) fn run_all(
     let failure = |error| inventory_failure(WHAT, &error);
     let mut ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
     let waiting = ledger.inventory.commands_due().map_err(failure)?;
-    let machine = invocation.run().machine;
-    for destination in waiting.into_iter().filter(|destination| destination.place.machine == machine) {
+    let machine = &invocation.machine;
+    for destination in waiting.into_iter().filter(|destination| destination.place.machine == *machine) {
         let Some(id) = destination.certificate else { continue };
         let Some(entry) = ledger.inventory.entry(id).map_err(failure)? else { continue };
         ledger.pause();
