@@ -92,13 +92,17 @@ fn dockseal(home: &Path, args: &[&str], input: Option<String>) {
     assert!(child.wait().unwrap().success(), "{args:?}");
 }
 
+fn pem(label: &str, der: &[u8]) -> String {
+    pem::encode(&pem::Pem::new(label, der))
+}
+
 fn bare(out: &Path, count: usize) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "Bare authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let ca = params.self_signed(&key).unwrap().pem();
+    let ca = pem("CERTIFICATE", params.self_signed(&key).unwrap().der());
     let issuer = Issuer::new(params, key);
     fs::create_dir(out).unwrap();
     let share = count.div_ceil(cores());
@@ -120,8 +124,8 @@ fn bare(out: &Path, count: usize) {
                     fs::DirBuilder::new().mode(0o700).create(&directory).unwrap();
                     for (name, mode, text) in [
                         ("ca.pem", 0o444, ca.clone()),
-                        ("cert.pem", 0o444, certificate.pem()),
-                        ("key.pem", 0o600, key.serialize_pem()),
+                        ("cert.pem", 0o444, pem("CERTIFICATE", certificate.der())),
+                        ("key.pem", 0o600, pem("PRIVATE KEY", key.serialized_der())),
                     ] {
                         let mut options = fs::OpenOptions::new();
                         let mut file =

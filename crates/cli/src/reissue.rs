@@ -312,6 +312,9 @@ pub(crate) fn in_the_way(place: Place, error: &WriteError) -> Trouble {
     Trouble { failure: write_failure(&what, error), place: Some(place) }
 }
 
+/// A place whose bundle is staged, and its number, where it is known already.
+type Waiting = (Place, Option<DestinationId>);
+
 /// Announces what is staged, makes it durable, swaps it in, and remembers what came of it.
 pub(crate) fn record_and_swap<Subject: Send>(
     ledger: &mut Ledger,
@@ -322,7 +325,7 @@ pub(crate) fn record_and_swap<Subject: Send>(
     announce(ledger, &prepared).map_err(failure)?;
 
     let mut batch = Batch::default();
-    let mut outcomes: Vec<(Option<CertificateId>, Outcome<Subject>, Vec<(Place, Option<DestinationId>)>)> = Vec::new();
+    let mut outcomes: Vec<(Option<CertificateId>, Outcome<Subject>, Vec<Waiting>)> = Vec::new();
     for one in prepared {
         outcomes.push(match one {
             Err(outcome) => (None, *outcome, Vec::new()),

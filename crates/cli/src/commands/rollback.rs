@@ -79,6 +79,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     Ok(ExitCode::SUCCESS)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn failure(error: dockseal_inventory::InventoryError) -> Failure {
     inventory_failure(WHAT, &error)
 }

@@ -22,7 +22,6 @@ use crate::{
     report::until,
 };
 
-#[expect(clippy::too_many_arguments, reason = "what the command line says")]
 pub(super) fn run(
     csr: &Path,
     out: &Path,
