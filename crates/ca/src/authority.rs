@@ -39,8 +39,8 @@ pub struct Authority {
     anchors: TrustAnchors,
     /// From the issuer up to, but without, the anchor: what follows a leaf in its `cert.pem`.
     intermediates: Vec<Certificate>,
-    issuer: Certificate,
-    encoder: rcgen::Issuer<'static, SigningKey<Box<dyn Signer>>>,
+    pub(crate) issuer: Certificate,
+    pub(crate) encoder: rcgen::Issuer<'static, SigningKey<Box<dyn Signer>>>,
 }
 
 impl fmt::Debug for Authority {

@@ -8,12 +8,14 @@
 mod adapter;
 mod authority;
 mod constraint;
+mod crl;
 mod profile;
 mod request_csr;
 mod weakness;
 
 pub use authority::{Authority, AuthorityError, AuthorityRequest, SignError};
 pub use constraint::{PermitError, PermittedName};
+pub use crl::{CrlError, CrlRequest};
 pub use profile::{Endpoint, Issuance, Note, Profile, ProfileConfig, ProfileError, Refusal, Request, Template};
 pub use request_csr::certificate_request;
 pub use weakness::{Position, Weakness, weaknesses};

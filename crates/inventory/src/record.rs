@@ -298,15 +298,17 @@ impl Recorder<'_> {
         })
     }
 
-    /// The number of an issuer's next CRL, which no other CRL of it has (RFC 5280 section 5.2.3).
+    /// The number of an issuer's next CRL, greater than every one that was given before (RFC 5280 section 5.2.3), and than
+    /// `after`: the number of one that an inventory which was made again does not know of.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn next_crl_number(&mut self, generation: GenerationId) -> Result<u64, InventoryError> {
+    pub fn next_crl_number(&mut self, generation: GenerationId, after: u64) -> Result<u64, InventoryError> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX - 1);
         self.write(|writer| {
             let number: i64 = writer.transaction.query_row(
-                "UPDATE generation SET crl_number = crl_number + 1 WHERE id = ?1 RETURNING crl_number",
-                [generation.0],
+                "UPDATE generation SET crl_number = max(crl_number, ?2) + 1 WHERE id = ?1 RETURNING crl_number",
+                [generation.0, after],
                 |row| row.get(0),
             )?;
             writer.event("crl", None, None, Some(&format!("generation {}, number {number}", generation.0)))?;
@@ -320,6 +322,14 @@ impl Recorder<'_> {
     /// When the file cannot be written.
     pub fn note(&mut self, what: &str, detail: &str) -> Result<(), InventoryError> {
         self.write(|writer| writer.event(what, None, None, Some(detail)))
+    }
+
+    /// These certificates, found where replaced ones are kept, count no longer, unless they are at a destination too.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn replaced(&mut self, ids: &[CertificateId]) -> Result<(), InventoryError> {
+        self.write(|writer| ids.iter().try_for_each(|id| writer.supersede_unless_in_use(*id)))
     }
 
     /// Takes certificates from elsewhere: those of an inventory that was lost, or of an authority that had none. What is

@@ -10,6 +10,7 @@
 
 mod bundle;
 mod certificate;
+mod crl;
 mod dn;
 mod fingerprint;
 mod key;
@@ -26,6 +27,7 @@ mod validity;
 
 pub use bundle::{Bundle, TrustAnchors};
 pub use certificate::{BasicConstraints, Certificate, CertificateError, ExtendedKeyUsage, Extension, GeneralName};
+pub use crl::{RevocationList, Revoked};
 pub use dn::{DistinguishedName, printable};
 pub use fingerprint::Fingerprint;
 pub use key::{KeyAlgorithm, KeyError, KeyForm, Passphrase, PrivateKey};

@@ -47,6 +47,24 @@ impl RevocationReason {
         }
     }
 
+    /// Its CRLReason code (RFC 5280 section 5.3.1).
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Unspecified => 0,
+            Self::KeyCompromise => 1,
+            Self::CaCompromise => 2,
+            Self::AffiliationChanged => 3,
+            Self::Superseded => 4,
+            Self::CessationOfOperation => 5,
+            Self::PrivilegeWithdrawn => 9,
+        }
+    }
+
+    /// The reason of this code.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
     /// The reason of this name, whatever its letters' case and hyphens.
     pub fn parse(text: &str) -> Option<Self> {
         let plain = |text: &str| text.replace(['-', '_'], "").to_ascii_lowercase();
@@ -68,6 +86,7 @@ mod tests {
     fn reasons_are_read_as_they_are_written() {
         for reason in RevocationReason::ALL {
             assert_eq!(RevocationReason::parse(reason.word()), Some(reason));
+            assert_eq!(RevocationReason::from_code(reason.code()), Some(reason));
         }
         assert_eq!(RevocationReason::parse("key-compromise"), Some(RevocationReason::KeyCompromise));
         assert_eq!(RevocationReason::parse("certificateHold"), None);

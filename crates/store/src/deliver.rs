@@ -287,7 +287,7 @@ pub fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), WriteError>
     sync_directory(parent)
 }
 
-fn unused_name(name: &OsStr) -> Result<String, WriteError> {
+pub(crate) fn unused_name(name: &OsStr) -> Result<String, WriteError> {
     let mut random = [0; 6];
     SystemRandom::new()
         .fill(&mut random)
@@ -296,7 +296,7 @@ fn unused_name(name: &OsStr) -> Result<String, WriteError> {
     Ok(format!(".{}.dockseal-{suffix}", name.to_string_lossy()))
 }
 
-fn split(destination: &Path) -> Result<(&Path, &OsStr), WriteError> {
+pub(crate) fn split(destination: &Path) -> Result<(&Path, &OsStr), WriteError> {
     let name = destination.file_name().ok_or_else(|| WriteError::NoName { path: destination.to_owned() })?;
     let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok((parent, name))
@@ -568,7 +568,7 @@ fn carry(from: &Path, to: &Path) -> Result<(), WriteError> {
     sync_directory(to)
 }
 
-fn sync_directory(path: &Path) -> Result<(), WriteError> {
+pub(crate) fn sync_directory(path: &Path) -> Result<(), WriteError> {
     let directory = File::open(path).map_err(WriteError::io("open the directory", path))?;
     match directory.sync_all() {
         // Some network and FUSE file systems cannot sync a directory; there is nothing better to do on them.

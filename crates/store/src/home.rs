@@ -25,6 +25,10 @@ const KEY_FILE: &str = "ca-key.pem";
 /// The certificates of an authority that was made before there were inventories.
 const ISSUED_DIRECTORY: &str = "issued";
 const INVENTORY_FILE: &str = "inventory.db";
+/// The latest revocation lists, one of each generation whose key is here.
+const CRL_FILE: &str = "crl.pem";
+/// Everybody may read a revocation list, and a new one takes its place.
+pub const CRL_MODE: u32 = 0o644;
 /// The inventory's mode; what SQLite makes beside it gets the same.
 const INVENTORY_MODE: u32 = 0o600;
 
@@ -184,6 +188,20 @@ impl Home {
         })
     }
 
+    /// Whether an authority is there, without opening its key, which not everybody may read.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be told.
+    pub fn check_there(&self) -> Result<(), HomeError> {
+        self.check_directory()?;
+        match fs::symlink_metadata(self.path.join(CA_FILE)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.inventory_path().exists() => {
+                Err(HomeError::NotFound { path: self.path.clone() })
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Reads the authority's certificate and key.
     ///
     /// # Errors
@@ -214,6 +232,61 @@ impl Home {
     /// Where the inventory is.
     pub fn inventory_path(&self) -> PathBuf {
         self.path.join(INVENTORY_FILE)
+    }
+
+    /// Where the latest revocation lists are.
+    pub fn crl_path(&self) -> PathBuf {
+        self.path.join(CRL_FILE)
+    }
+
+    /// Puts an inventory in the place of one that is damaged, gone or not wanted any more, which is kept beside it; where,
+    /// comes back. The caller has the authority's lock, and nobody has the old file open for writing.
+    ///
+    /// # Errors
+    /// When the system refuses; then the old file is where it was.
+    pub fn replace_inventory(&self, bytes: &[u8]) -> Result<Option<PathBuf>, HomeError> {
+        let path = self.inventory_path();
+        let io = |source| HomeError::Write(WriteError::Io { doing: "set aside", path: path.clone(), source });
+        let with = |path: &Path, end: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(end);
+            PathBuf::from(name)
+        };
+        let mut kept = None;
+        if fs::symlink_metadata(&path).is_ok() {
+            let mut aside = (1_u32..).map(|number| with(&path, &format!(".damaged-{number}")));
+            let aside = aside
+                .find(|aside| fs::symlink_metadata(aside).is_err())
+                .ok_or_else(|| io(std::io::Error::from(std::io::ErrorKind::AlreadyExists)))?;
+            // A second name first, so that at every instant there is a file of the old name.
+            fs::hard_link(&path, &aside).map_err(io)?;
+            kept = Some(aside);
+        }
+        // A log of the old file would be taken for one of the new file (https://www.sqlite.org/howtocorrupt.html, 1.4).
+        for end in ["-wal", "-shm"] {
+            let moved = match &kept {
+                Some(aside) => fs::rename(with(&path, end), with(aside, end)),
+                None => fs::remove_file(with(&path, end)),
+            };
+            match moved {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        crate::replace(&path, INVENTORY_MODE, bytes).map_err(HomeError::Write)?;
+        Ok(kept)
+    }
+
+    /// Reads what the latest revocation lists are; `None` when there are none.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn read_crls(&self) -> Result<Option<OpenedFile>, HomeError> {
+        match read(&self.crl_path()) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(HomeError::Read(error)),
+        }
     }
 
     /// Puts an inventory where there is none, whole or not at all.

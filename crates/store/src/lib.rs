@@ -12,12 +12,16 @@ mod error;
 mod home;
 mod lock;
 mod read;
+mod replacement;
+mod walk;
 
 pub use deliver::{
     Batch, Displaced, Existing, Staged, check_destination, deliver, previous_path, remove_stale, roll_back, stage,
     stage_for_batch, write_new,
 };
 pub use error::{ReadError, WriteError};
-pub use home::{AuthorityFiles, Home, HomeError};
+pub use home::{AuthorityFiles, CRL_MODE, Home, HomeError};
 pub use lock::HomeLock;
 pub use read::{OpenedFile, RegularFile, open, read, read_from};
+pub use replacement::{Replacement, replace};
+pub use walk::Walk;
