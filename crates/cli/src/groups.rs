@@ -30,7 +30,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "DURATION")]
     pub(crate) wait: Option<String>,
 
-    /// How results are written: human, or json as one object
+    /// How results are written: human, json as one object, or prometheus (list and status)
     #[arg(long, global = true, value_enum, default_value = "human", hide_possible_values = true)]
     pub(crate) format: Format,
 }

@@ -75,6 +75,11 @@ impl Invocation {
         }
     }
 
+    /// What tells this machine from others.
+    pub(crate) fn machine(&self) -> String {
+        machine().0
+    }
+
     /// A directory of this machine, by the one name that it has.
     pub(crate) fn place(&self, path: &Path) -> Result<Place, Failure> {
         let (machine, machine_name) = (self.machine.clone(), self.machine_name.clone());

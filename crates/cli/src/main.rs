@@ -13,6 +13,7 @@ mod held;
 mod invocation;
 mod judgement;
 mod ledger;
+mod listing;
 mod named;
 mod next;
 mod output;
@@ -39,6 +40,10 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let mut output = Output::new(cli.global.format);
+    if cli.global.format == Format::Prometheus && !cli.command.has_metrics() {
+        let failure = Failure::trouble("cannot write this as metrics for Prometheus");
+        return output.fail(&failure.hint("dockseal list and dockseal status can; here it is human or json"));
+    }
     let result = Invocation::new(&cli.global).and_then(|invocation| run(cli.command, &invocation, &mut output));
     match result {
         Ok(code) => output.finish(code),
@@ -52,6 +57,8 @@ fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result
         Command::Adopt(args) => commands::adopt::run(&args, invocation, output),
         Command::Issue(args) => commands::issue::run(&args, invocation, output),
         Command::Request(args) => commands::request::run(&args, invocation, output),
+        Command::List(args) => commands::list::run(&args, invocation, output),
+        Command::Status(args) => commands::status::run(&args, invocation, output),
         Command::Renew(args) => commands::renew::run(&args, invocation, output),
         Command::Rollback(args) => commands::rollback::run(&args, invocation, output),
         Command::Env(args) => commands::env::run(&args, invocation, output),

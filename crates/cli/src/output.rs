@@ -15,6 +15,8 @@ pub(crate) enum Format {
     Human,
     /// For programs: one JSON object.
     Json,
+    /// For Prometheus, where there is something to measure.
+    Prometheus,
 }
 
 pub(crate) struct Output {
@@ -37,7 +39,7 @@ impl Output {
     /// The result: `human` as text, or `wire` as JSON.
     pub(crate) fn result(&mut self, human: &str, wire: &impl Serialize) {
         match self.format {
-            Format::Human => self.raw(human),
+            Format::Human | Format::Prometheus => self.raw(human),
             Format::Json => {
                 let json = serde_json::to_string_pretty(wire).unwrap_or_default();
                 self.raw(format!("{json}\n"));
@@ -91,7 +93,7 @@ impl Output {
     /// Ends the program with a failure.
     pub(crate) fn fail(&mut self, failure: &Failure) -> ExitCode {
         match self.format {
-            Format::Human => {
+            Format::Human | Format::Prometheus => {
                 let mut text = self.labelled("error", &failure.what, "31");
                 if let Some(cause) = &failure.cause {
                     text.push_str(&format!("\n  cause: {cause}"));

@@ -3,7 +3,7 @@
 use dockseal_docker::Role;
 use dockseal_pki::{Certificate, Validity, moment};
 use serde::Serialize;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub(crate) const SCHEMA: u32 = 1;
 
@@ -43,15 +43,19 @@ pub(crate) fn rfc3339(time: OffsetDateTime) -> String {
 /// `2027-11-23 12:00 UTC (365 days)`: the end of a validity and how far away it is.
 pub(crate) fn until(validity: Validity, now: OffsetDateTime) -> String {
     let left = validity.not_after - now;
+    let distance = if left.is_negative() { "expired".to_owned() } else { distance(left) };
+    format!("{} ({distance})", moment(validity.not_after))
+}
+
+/// `12 days`: a span of time in the unit that people would use for it.
+pub(crate) fn distance(left: Duration) -> String {
     // To the nearest, so that a certificate that was just made for a year still says so a minute later.
     let nearest = |seconds: i64| (left.whole_seconds() + seconds / 2) / seconds;
     let (years, days, hours, minutes) = (nearest(365 * 86_400), nearest(86_400), nearest(3600), nearest(60));
-    let distance = match () {
-        () if left.is_negative() => "expired".to_owned(),
+    match () {
         () if days >= 2 * 365 => format!("{years} years"),
         () if hours >= 48 => format!("{days} days"),
         () if minutes >= 120 => format!("{hours} hours"),
         () => format!("{minutes} minutes"),
-    };
-    format!("{} ({distance})", moment(validity.not_after))
+    }
 }

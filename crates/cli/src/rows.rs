@@ -24,7 +24,7 @@ impl Rows {
     /// One result.
     pub(crate) fn row(&mut self, human: &str, wire: &Value, output: &mut Output) {
         match self.format {
-            Format::Human => output.raw(format!("{human}\n")),
+            Format::Human | Format::Prometheus => output.raw(format!("{human}\n")),
             Format::Json => self.wire(wire, output),
         }
     }
@@ -34,7 +34,7 @@ impl Rows {
         self.troubles += 1;
         let Failure { what, cause, hint, .. } = failure;
         match self.format {
-            Format::Human => {
+            Format::Human | Format::Prometheus => {
                 let mut text = format!("{who}: {what}");
                 if let Some(cause) = cause {
                     text.push_str(&format!("\n  cause: {cause}"));

@@ -208,25 +208,35 @@ impl Home {
     /// When it is missing, incomplete or unreadable.
     pub fn read(&self) -> Result<AuthorityFiles, HomeError> {
         self.check_directory()?;
-        let part = |file: &'static str| {
-            let path = self.path.join(file);
-            read(&path).map(|opened| (opened, path)).map_err(|error| match error {
-                error if error.is_not_found() => HomeError::Incomplete { path: self.path.clone(), file },
-                other => HomeError::Read(other),
-            })
-        };
         if !self.path.join(CA_FILE).exists() && !self.path.join(KEY_FILE).exists() {
             return Err(HomeError::NotFound { path: self.path.clone() });
         }
-        let (anchors, _) = part(CA_FILE)?;
-        let (key, key_path) = part(KEY_FILE)?;
-        let mut chain = match part(ISSUER_FILE) {
+        let chain = self.read_chain()?;
+        let (key, key_path) = self.part(KEY_FILE)?;
+        Ok(AuthorityFiles { chain, key, key_path })
+    }
+
+    /// The PEM of the issuer's certificate, then of those above it: what everybody may read.
+    ///
+    /// # Errors
+    /// When it is missing or unreadable.
+    pub fn read_chain(&self) -> Result<Vec<u8>, HomeError> {
+        let (anchors, _) = self.part(CA_FILE)?;
+        let mut chain = match self.part(ISSUER_FILE) {
             Ok((issuer, _)) => issuer.bytes.to_vec(),
             Err(HomeError::Incomplete { .. }) => Vec::new(),
             Err(other) => return Err(other),
         };
         chain.extend_from_slice(&anchors.bytes);
-        Ok(AuthorityFiles { chain, key, key_path })
+        Ok(chain)
+    }
+
+    fn part(&self, file: &'static str) -> Result<(OpenedFile, PathBuf), HomeError> {
+        let path = self.path.join(file);
+        read(&path).map(|opened| (opened, path)).map_err(|error| match error {
+            error if error.is_not_found() => HomeError::Incomplete { path: self.path.clone(), file },
+            other => HomeError::Read(other),
+        })
     }
 
     /// Where the inventory is.

@@ -67,6 +67,11 @@ impl Replacement {
         Ok(Self { file: BufWriter::new(file), destination: destination.to_owned(), mode, staged })
     }
 
+    /// Where it is to be.
+    pub fn destination(&self) -> &Path {
+        &self.destination
+    }
+
     /// All of it is written: it takes its place, durably.
     ///
     /// # Errors

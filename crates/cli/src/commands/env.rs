@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let command: Vec<&str> = command.iter().map(String::as_str).collect();
     if args.unset {
         match output.format() {
-            Format::Human => output.raw(env::unset(shell, &command)),
+            Format::Human | Format::Prometheus => output.raw(env::unset(shell, &command)),
             Format::Json => output.result("", &wire(None, None, None)),
         }
         return Ok(ExitCode::SUCCESS);
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
 
     match output.format() {
-        Format::Human => {
+        Format::Human | Format::Prometheus => {
             let variables = Variables { host: host.as_deref(), cert_path: dir.as_os_str().as_bytes() };
             output.raw(env::set(shell, &variables, &command).map_err(|error| inexpressible(shell, &error))?);
         }

@@ -81,7 +81,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         }
     }
     match output.format() {
-        Format::Human => {
+        Format::Human | Format::Prometheus => {
             let texts: Vec<String> = files.iter().map(|file| file.text(&files, invocation)).collect();
             output.raw(texts.join("\n"));
         }

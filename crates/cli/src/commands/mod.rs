@@ -7,10 +7,12 @@ pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod issue;
+pub(crate) mod list;
 pub(crate) mod probe;
 pub(crate) mod renew;
 pub(crate) mod request;
 pub(crate) mod rollback;
+pub(crate) mod status;
 pub(crate) mod verify;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +35,13 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Command {
+    /// Whether it has something for Prometheus.
+    pub(crate) fn has_metrics(&self) -> bool {
+        matches!(self, Self::List(_) | Self::Status(_))
+    }
+}
+
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Do the main job in one step: authority, daemon, clients and the daemon's configuration
@@ -45,6 +54,10 @@ pub(crate) enum Command {
     Issue(issue::Args),
     /// Make a key and a certificate request on the machine that will use them
     Request(request::Args),
+    /// List the certificates: whose, where, how long they still live
+    List(list::Args),
+    /// Tell whether anything is due, by the exit code too
+    Status(status::Args),
     /// Put new certificates in the place of those that are due
     Renew(renew::Args),
     /// Bring back the bundle that a renewal replaced

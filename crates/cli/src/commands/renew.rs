@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let home = invocation.home()?;
     crate::authority::read(&home)?;
     let inventory = look(&home, invocation, output)?;
-    refuse_a_clock_that_went_back(&inventory, invocation)?;
+    refuse_a_clock_that_went_back(&inventory, invocation, WHAT)?;
     let wanted = args.wanted(&inventory, role, invocation)?;
     if let (Some(csr), Some(out)) = (&args.csr, &args.out) {
         return csr::run(csr, out, &wanted, lifetime, &args.passphrase, invocation, output);
@@ -296,11 +296,15 @@ fn still_counting(inventory: &Inventory, entries: Vec<Entry>) -> Result<Vec<Entr
 }
 
 /// Certificates made by a clock that went back would not count yet for anybody, or end too soon.
-fn refuse_a_clock_that_went_back(inventory: &Inventory, invocation: &Invocation) -> Result<(), Failure> {
-    let last = inventory.last_written().map_err(|error| inventory_failure(WHAT, &error))?;
+pub(crate) fn refuse_a_clock_that_went_back(
+    inventory: &Inventory,
+    invocation: &Invocation,
+    what: &str,
+) -> Result<(), Failure> {
+    let last = inventory.last_written().map_err(|error| inventory_failure(what, &error))?;
     match last.filter(|last| went_back(*last, invocation.now)) {
         None => Ok(()),
-        Some(last) => Err(Failure::trouble(WHAT)
+        Some(last) => Err(Failure::trouble(what)
             .cause(format!(
                 "the clock went back: it says {}, and this authority was used on {}",
                 dockseal_pki::moment(invocation.now),

@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let count = |wanted: u8| judged.iter().filter(|judged| judged.answer.code() == wanted).count();
     let (accepted, refused, unknown) = (count(0), count(1), count(2));
     match output.format() {
-        Format::Human => {
+        Format::Human | Format::Prometheus => {
             let mut text: String =
                 directories.iter().zip(&judged).map(|(directory, judged)| line(directory, judged)).collect();
             text.push_str(&format!("\n{accepted} accepted, {refused} refused, {unknown} unknown\n"));

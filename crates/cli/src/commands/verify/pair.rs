@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     };
 
     match output.format() {
-        Format::Human => {
+        Format::Human | Format::Prometheus => {
             output.raw(human(&question, &answer, daemon.as_ref(), client.as_ref(), table.as_ref()));
         }
         Format::Json => {

@@ -1,0 +1,103 @@
+//! `dockseal status`: whether anything is due, for people, cron, monitoring and systemd conditions.
+
+use std::process::ExitCode;
+
+use dockseal_inventory::Selection;
+use dockseal_pki::{moment, printable};
+use serde_json::{Map, Value};
+
+use super::{
+    list::{RowArgs, field},
+    renew::refuse_a_clock_that_went_back,
+};
+use crate::{
+    failure::Failure,
+    invocation::Invocation,
+    ledger::inventory_failure,
+    listing::{List, Question, Row, Sink, Table, View, row_wire, write_metrics},
+    output::{Format, Output},
+    report::{distance, rfc3339},
+};
+
+const WHAT: &str = "cannot tell whether anything is due";
+
+#[derive(clap::Args)]
+#[command(after_help = "A certificate is due when two thirds of its life are gone; --within changes that.\n\
+    Exit codes: 0 nothing is due, 1 something is due or expired, 2 could not tell (no authority, a damaged inventory, a clock\n\
+    that went back). Nothing is written, and neither the authority's key nor its lock is needed.\n\
+    With --format prometheus every certificate that counts is written, due or not; the exit code is the same.\n\n\
+    Examples:\n  \
+    dockseal status\n  \
+    dockseal status --within 14d --role daemon\n  \
+    dockseal status > /dev/null || echo 'certificates are due' | mail -s docker admin\n  \
+    dockseal status --format prometheus --out /var/lib/node_exporter/dockseal.prom")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    rows: RowArgs,
+}
+
+pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    let question = args.rows.question(Selection::Due(invocation.now), invocation)?;
+    let view = View::open(invocation, WHAT)?;
+    refuse_a_clock_that_went_back(&view.inventory, invocation, WHAT)?;
+    let format = output.format();
+    let mut due = view.rows(&question, WHAT)?;
+    let mut page = due.next_page()?;
+    let answer = ExitCode::from(u8::from(page.is_some()));
+    let everything = Question { selection: Selection::Issued, ..question };
+    let mut sink = Sink::open(args.rows.out.as_deref(), invocation, output, WHAT)?;
+    match format {
+        Format::Prometheus => write_metrics(&view, &everything, invocation.now, &mut sink, WHAT)?,
+        Format::Json => {
+            let mut list = List::begin(invocation.now, &mut sink)?;
+            let something_is_due = page.is_some();
+            while let Some(rows) = page {
+                list.page(&rows, &mut sink)?;
+                page = due.next_page()?;
+            }
+            let next = next(&view, &everything, something_is_due)?;
+            let last = view.inventory.last_written().map_err(|error| inventory_failure(WHAT, &error))?;
+            let fields = [
+                field("due", something_is_due),
+                field("next", next.map_or(Value::Null, |row| row_wire(&row, invocation.now))),
+                field("counts", serde_json::to_value(view.counts(invocation.now, WHAT)?).unwrap_or_default()),
+                field("last_run", last.map_or(Value::Null, |last| rfc3339(last).into())),
+            ];
+            list.finish(&Map::from_iter(fields), &mut sink)?;
+        }
+        Format::Human => {
+            let mut table = Table::new(invocation.now);
+            if page.is_none() {
+                sink.write(&nothing(next(&view, &everything, false)?.as_ref(), invocation))?;
+            }
+            while let Some(rows) = page {
+                sink.write(&table.page(&rows))?;
+                page = due.next_page()?;
+            }
+        }
+    }
+    sink.finish()?;
+    Ok(answer)
+}
+
+/// The first that ends, where nothing is due yet.
+fn next(view: &View, everything: &Question, something_is_due: bool) -> Result<Option<Row>, Failure> {
+    if something_is_due {
+        return Ok(None);
+    }
+    Ok(view.rows(everything, WHAT)?.next_page()?.and_then(|rows| rows.into_iter().next()))
+}
+
+fn nothing(next: Option<&Row>, invocation: &Invocation) -> String {
+    match next {
+        None => "Nothing is due.\n".to_owned(),
+        Some(row) => format!(
+            "Nothing is due. The first to end is {} {}, on {} (in {}); it is due on {}.\n",
+            row.role,
+            printable(&row.name),
+            moment(row.validity().not_after),
+            distance(row.validity().not_after - invocation.now),
+            moment(row.due_at),
+        ),
+    }
+}
