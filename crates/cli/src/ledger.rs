@@ -212,7 +212,8 @@ pub(crate) fn open_to_read(home: &Home) -> Result<Inventory, Failure> {
     Inventory::open(&home.inventory_path(), Access::Read).map_err(|error| inventory_failure(WHAT, &error))
 }
 
-fn lock(home: &Home, run: &Run, invocation: &Invocation) -> Result<HomeLock, Failure> {
+/// The right to work on the authority, waited for.
+pub(crate) fn lock(home: &Home, run: &Run, invocation: &Invocation) -> Result<HomeLock, Failure> {
     let who = format!("{} (process {}, by {} on {})", run.command, std::process::id(), run.user, run.machine_name);
     home.lock(&who, invocation.patience).map_err(|error| home_failure("cannot work on the authority", &error))
 }

@@ -21,6 +21,7 @@ mod passphrase;
 mod progress;
 mod reissue;
 mod report;
+mod revocations;
 mod rows;
 
 use std::process::ExitCode;
@@ -61,6 +62,9 @@ fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result
         Command::Status(args) => commands::status::run(&args, invocation, output),
         Command::Renew(args) => commands::renew::run(&args, invocation, output),
         Command::Rollback(args) => commands::rollback::run(&args, invocation, output),
+        Command::Revoke(args) => commands::revoke::run(&args, invocation, output),
+        Command::Crl(args) => commands::crl::run(&args, invocation, output),
+        Command::Inventory(args) => commands::inventory::run(&args, invocation, output),
         Command::Env(args) => commands::env::run(&args, invocation, output),
         Command::Probe(args) => commands::probe::run(&args, invocation, output),
         Command::Inspect(args) => commands::inspect::run(&args, invocation, output),

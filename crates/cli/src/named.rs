@@ -42,7 +42,7 @@ pub(crate) fn unknown(inventory: &Inventory, text: &str, what: &str) -> Result<F
     }))
 }
 
-fn ambiguous(text: &str, entries: &[Entry], what: &str) -> Failure {
+pub(crate) fn ambiguous(text: &str, entries: &[Entry], what: &str) -> Failure {
     let mut named: Vec<String> = entries.iter().map(|entry| format!("{}/{}", entry.role, entry.name)).collect();
     named.sort();
     named.dedup();

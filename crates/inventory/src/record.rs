@@ -3,11 +3,12 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 use dockseal_docker::{Ownership, Role};
-use dockseal_pki::{Certificate, GeneralName, RevocationReason, SerialNumber};
+use dockseal_pki::{Certificate, GeneralName, SerialNumber};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::{
-    CertificateId, DestinationId, GenerationId, Inventory, InventoryError, KeyHolder, Place, Run, State, query,
+    CertificateId, DestinationId, GenerationId, Inventory, InventoryError, KeyHolder, Place, Revocation, Run, State,
+    query,
 };
 
 /// A serial to be taken before it is signed with.
@@ -282,16 +283,16 @@ impl Recorder<'_> {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn revoke(&mut self, ids: &[CertificateId], reason: RevocationReason) -> Result<(), InventoryError> {
+    pub fn revoke(&mut self, ids: &[CertificateId], revocation: Revocation) -> Result<(), InventoryError> {
         self.write(|writer| {
             for id in ids {
                 let changed = writer.transaction.execute(
                     "UPDATE certificate SET state = 'revoked', revoked_at = ?2, reason = ?3
                      WHERE id = ?1 AND state IN ('issued', 'superseded')",
-                    params![id.0, writer.at, reason.word()],
+                    params![id.0, revocation.at.unix_timestamp(), revocation.reason.word()],
                 )?;
                 if changed > 0 {
-                    writer.event("revoked", Some(*id), None, Some(reason.word()))?;
+                    writer.event("revoked", Some(*id), None, Some(revocation.reason.word()))?;
                 }
             }
             Ok(())
@@ -455,7 +456,15 @@ impl Writer<'_> {
             .query_row(params![found.generation.0, serial], |row| row.get(0))
             .optional()?;
         let id = match known {
-            Some(id) => CertificateId(id),
+            Some(id) => {
+                // Found before where its key is not.
+                if found.key_holder == KeyHolder::Here {
+                    self.transaction
+                        .prepare_cached("UPDATE certificate SET key_holder = ?2 WHERE id = ?1")?
+                        .execute(params![id, found.key_holder.word()])?;
+                }
+                CertificateId(id)
+            }
             None => {
                 let values = params![found.generation.0, serial, found.role.word(), found.name, self.at];
                 let id = self

@@ -273,12 +273,13 @@ impl Home {
             kept = Some(aside);
         }
         // A log of the old file would be taken for one of the new file (https://www.sqlite.org/howtocorrupt.html, 1.4).
-        for end in ["-wal", "-shm"] {
-            let moved = match &kept {
-                Some(aside) => fs::rename(with(&path, end), with(aside, end)),
-                None => fs::remove_file(with(&path, end)),
-            };
-            match moved {
+        let log = with(&path, "-wal");
+        let moved = match &kept {
+            Some(aside) => fs::rename(log, with(aside, "-wal")),
+            None => fs::remove_file(log),
+        };
+        for done in [moved, fs::remove_file(with(&path, "-shm"))] {
+            match done {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
                 Ok(()) | Err(_) => {}
             }

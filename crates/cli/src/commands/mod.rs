@@ -2,15 +2,18 @@
 
 pub(crate) mod adopt;
 pub(crate) mod bootstrap;
+pub(crate) mod crl;
 pub(crate) mod env;
 pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod inspect;
+pub(crate) mod inventory;
 pub(crate) mod issue;
 pub(crate) mod list;
 pub(crate) mod probe;
 pub(crate) mod renew;
 pub(crate) mod request;
+pub(crate) mod revoke;
 pub(crate) mod rollback;
 pub(crate) mod status;
 pub(crate) mod verify;
@@ -62,6 +65,12 @@ pub(crate) enum Command {
     Renew(renew::Args),
     /// Bring back the bundle that a renewal replaced
     Rollback(rollback::Args),
+    /// Revoke what was issued to somebody, for proxies that ask
+    Revoke(revoke::Args),
+    /// Write a new revocation list
+    Crl(crl::Args),
+    /// Check, rebuild and read the authority's inventory
+    Inventory(inventory::Args),
     /// Print the variables that make docker use a client's directory
     Env(env::Args),
     /// Show certificates, keys, requests and revocation lists

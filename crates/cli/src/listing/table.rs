@@ -63,7 +63,7 @@ fn lines(row: &Row, now: OffsetDateTime) -> Vec<[String; 8]> {
         expires(row, now),
         bar(row, now),
         row.generation.map_or_else(|| "-".to_owned(), |number| number.to_string()),
-        places.next().unwrap_or_else(|| "(not known)".to_owned()),
+        places.next().unwrap_or_else(|| "-".to_owned()),
     ];
     let more = places.map(|place| {
         let mut cells: [String; 8] = std::array::from_fn(|_| String::new());

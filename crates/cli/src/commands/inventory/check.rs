@@ -1,0 +1,250 @@
+//! `dockseal inventory check`: is what the inventory says what the disk holds?
+
+use std::{io, os::unix::fs::PermissionsExt, path::Path, process::ExitCode};
+
+use dockseal_docker::layout;
+use dockseal_inventory::{Destination, Entry, Inventory, InventoryError, KeyHolder, Kind};
+use dockseal_pki::{Certificate, PrivateKey, Signer, printable};
+use dockseal_store::{Home, ReadError, read};
+use serde_json::{Value, json};
+
+use crate::{
+    authority::{home_failure, read_certificates},
+    failure::Failure,
+    invocation::Invocation,
+    ledger::{inventory_failure, open_to_read},
+    output::{Format, Output},
+    report::SCHEMA,
+};
+
+const WHAT: &str = "cannot check the inventory";
+const PAGE: u32 = 256;
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Looks at the database itself, the authority's own files, and every directory of this machine that got a bundle.\n\
+    Exit codes: 0 all is as recorded, 1 something is not, 2 could not tell. Nothing is changed.\n\n\
+    Examples:\n  dockseal inventory check\n  dockseal inventory check --format json"
+)]
+pub(crate) struct Args {}
+
+/// Something that is not as it was recorded, or cannot be looked at.
+struct Finding {
+    /// One word for programs.
+    id: &'static str,
+    place: String,
+    text: String,
+    /// It could not be told.
+    unknown: bool,
+}
+
+impl Finding {
+    fn new(id: &'static str, place: &Path, text: impl Into<String>) -> Self {
+        Self { id, place: printable(&place.to_string_lossy()), text: text.into(), unknown: false }
+    }
+
+    /// What the system says of a file: not there, or not to be looked at by this user.
+    fn unreadable(place: &Path, name: &str, error: &ReadError) -> Self {
+        match error {
+            ReadError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Self { unknown: true, ..Self::new("unreadable", place, format!("{name} may not be read by this user")) }
+            }
+            error if error.is_not_found() => Self::new("gone", place, format!("{name} is not there")),
+            error => Self::new("unreadable", place, error.to_string()),
+        }
+    }
+
+    fn wire(&self) -> Value {
+        json!({ "id": self.id, "place": self.place, "text": self.text, "unknown": self.unknown })
+    }
+}
+
+/// What was looked at.
+#[derive(Default)]
+struct Count {
+    places: u64,
+    as_recorded: u64,
+    elsewhere: u64,
+}
+
+pub(crate) fn run(_: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    let home = invocation.home()?;
+    home.check_there().map_err(|error| home_failure(WHAT, &error))?;
+    let inventory = open_to_read(&home)?;
+    let failed = |error: InventoryError| inventory_failure(WHAT, &error);
+    let damage = inventory.integrity().map_err(failed)?;
+    if let Some(first) = damage.first() {
+        let damaged = InventoryError::Damaged { path: home.inventory_path(), detail: first.clone() };
+        return Err(inventory_failure(WHAT, &damaged));
+    }
+    let format = output.format();
+    let (mut findings, mut count) = (Vec::new(), Count::default());
+    let (mut wrong, mut unknown) = (false, false);
+    let mut say = |found: Vec<Finding>, output: &mut Output| {
+        for finding in found {
+            wrong |= !finding.unknown;
+            unknown |= finding.unknown;
+            match format {
+                Format::Json => findings.push(finding.wire()),
+                Format::Human | Format::Prometheus => {
+                    output.raw(format!("  {:12}  {}: {}\n", finding.id, finding.place, finding.text));
+                }
+            }
+        }
+    };
+    say(authority(&home, &inventory, &failed)?, output);
+    say(unfinished(&inventory, invocation).map_err(failed)?, output);
+    let mut after = None;
+    loop {
+        let page = inventory.destinations(after, PAGE).map_err(failed)?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        for destination in &page {
+            let here = destination.place.kind == Kind::Directory && destination.place.machine == invocation.machine();
+            if !here {
+                count.elsewhere += 1;
+                continue;
+            }
+            let found = place(destination, &inventory).map_err(failed)?;
+            count.places += 1;
+            count.as_recorded += u64::from(found.is_empty());
+            say(found, output);
+        }
+    }
+    let json = json!({
+        "schema": SCHEMA,
+        "places": count.places,
+        "as_recorded": count.as_recorded,
+        "elsewhere": count.elsewhere,
+        "findings": findings,
+    });
+    output.result(&summary(&count), &json);
+    Ok(match (wrong, unknown) {
+        (true, _) => ExitCode::from(1),
+        (false, true) => ExitCode::from(2),
+        (false, false) => ExitCode::SUCCESS,
+    })
+}
+
+fn summary(count: &Count) -> String {
+    let Count { places, as_recorded, elsewhere } = count;
+    let mut text = format!("{as_recorded} of {places} directories of this machine are as recorded.");
+    if *elsewhere > 0 {
+        text.push_str(&format!(" {elsewhere} on other machines were not looked at."));
+    }
+    text.push('\n');
+    text
+}
+
+/// The authority's own files.
+fn authority(
+    home: &Home,
+    inventory: &Inventory,
+    failed: &impl Fn(InventoryError) -> Failure,
+) -> Result<Vec<Finding>, Failure> {
+    let mut findings = Vec::new();
+    let chain = home.read_chain().map_err(|error| home_failure(WHAT, &error))?;
+    let chain = read_certificates(&chain, &home.path().join(layout::CA_FILE))?;
+    let generations = inventory.generations().map_err(failed)?;
+    let signs = |issuer: &Certificate| generations.iter().any(|generation| generation.certificate == *issuer);
+    if !chain.first().is_some_and(signs) && !generations.is_empty() {
+        let text = "the inventory is another authority's: it does not know the certificate that signs here";
+        findings.push(Finding::new("foreign", &home.inventory_path(), text));
+    }
+    match home.read() {
+        Ok(files) if files.key.is_readable_by_others() => {
+            let text = format!("has mode {:04o}: others can read the authority's key", files.key.mode);
+            findings.push(Finding::new("mode", &files.key_path, text));
+        }
+        // Whoever may not read the key, or keeps it elsewhere, checks the rest.
+        Ok(_) | Err(_) => {}
+    }
+    Ok(findings)
+}
+
+/// What killed runs left, or one that is at work right now.
+fn unfinished(inventory: &Inventory, invocation: &Invocation) -> Result<Vec<Finding>, InventoryError> {
+    let open = inventory.unfinished()?;
+    let machine = invocation.machine();
+    Ok(open
+        .iter()
+        .filter(|destination| destination.place.machine == machine)
+        .map(|destination| {
+            let text = "a delivery was not finished; the next run that works on the authority settles it";
+            Finding::new("unfinished", &destination.place.path, text)
+        })
+        .collect())
+}
+
+/// One directory.
+fn place(destination: &Destination, inventory: &Inventory) -> Result<Vec<Finding>, InventoryError> {
+    let path = &destination.place.path;
+    let Some(entry) = destination.certificate.map(|id| inventory.entry(id)).transpose()?.flatten() else {
+        return Ok(Vec::new());
+    };
+    let whose = format!("{} {}", entry.role, printable(&entry.name));
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(vec![Finding::new("gone", path, format!("the directory of {whose} is not there"))]);
+        }
+        Ok(metadata) if !metadata.is_dir() => {
+            return Ok(vec![Finding::new("gone", path, format!("{whose} was here, and this is no directory"))]);
+        }
+        Ok(_) | Err(_) => {}
+    }
+    let cert_path = path.join(layout::CERT_FILE);
+    let leaf = match read(&cert_path) {
+        Err(error) => return Ok(vec![Finding::unreadable(path, layout::CERT_FILE, &error)]),
+        Ok(file) => read_certificates(&file.bytes, &cert_path).ok().and_then(|all| all.into_iter().next()),
+    };
+    let mut findings = Vec::new();
+    match leaf {
+        Some(leaf) if leaf == entry.certificate => {}
+        Some(leaf) => findings.push(Finding::new("other", path, other(&whose, &leaf, inventory)?)),
+        None => findings.push(Finding::new("other", path, format!("{} is no certificate", layout::CERT_FILE))),
+    }
+    if let Err(error) = read(&path.join(layout::CA_FILE)) {
+        findings.push(Finding::unreadable(path, layout::CA_FILE, &error));
+    }
+    findings.extend(key(destination, &entry));
+    Ok(findings)
+}
+
+fn other(whose: &str, leaf: &Certificate, inventory: &Inventory) -> Result<String, InventoryError> {
+    Ok(match inventory.entry_of(leaf.fingerprint())? {
+        Some(known) => format!(
+            "holds the certificate {} of {} {} ({}), not the one recorded for {whose}",
+            known.serial(),
+            known.role,
+            printable(&known.name),
+            known.state.word()
+        ),
+        None => format!("holds a certificate of {}, which is not recorded, not that of {whose}", leaf.subject),
+    })
+}
+
+/// The private key beside it, and who may get at it.
+fn key(destination: &Destination, entry: &Entry) -> Vec<Finding> {
+    let path = &destination.place.path;
+    let file = match read(&path.join(layout::KEY_FILE)) {
+        Err(error) if entry.key_holder == KeyHolder::Elsewhere && error.is_not_found() => return Vec::new(),
+        Err(error) => return vec![Finding::unreadable(path, layout::KEY_FILE, &error)],
+        Ok(file) => file,
+    };
+    let mut findings = Vec::new();
+    let matches = PrivateKey::from_pem(&file.bytes, None)
+        .is_ok_and(|(key, _)| key.public_key().spki() == entry.certificate.public_key.spki());
+    if !matches {
+        findings.push(Finding::new("key", path, format!("{} is not the certificate's key", layout::KEY_FILE)));
+    }
+    let wanted = destination.ownership.key_mode.unwrap_or_else(|| layout::key_mode(entry.role));
+    if file.mode & 0o777 & !(wanted | 0o600) != 0 {
+        let text = format!("{} has mode {:04o}, wider than {wanted:04o}", layout::KEY_FILE, file.mode);
+        findings.push(Finding::new("mode", path, text));
+    }
+    let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o7777);
+    if mode & 0o022 != 0 {
+        findings.push(Finding::new("mode", path, format!("others can write to the directory (mode {mode:04o})")));
+    }
+    findings
+}

@@ -1,0 +1,268 @@
+//! `dockseal inventory rebuild`: what is known of an authority's certificates, from the certificates themselves.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use dockseal_docker::{Role, layout};
+use dockseal_inventory::{
+    Access, CertificateId, Found, GenerationId, Inventory, InventoryError, KeyHolder, Place, Revocation, Run,
+};
+use dockseal_pki::{Certificate, PrivateKey, RevocationList, Signer, pem};
+use dockseal_store::{Home, ReadError, Walk, read};
+use serde_json::json;
+
+use crate::{
+    authority::{home_failure, read_certificates, read_hint},
+    failure::Failure,
+    invocation::Invocation,
+    ledger::{inventory_failure, lock, role_and_name},
+    output::Output,
+    report::SCHEMA,
+    revocations,
+};
+
+const WHAT: &str = "cannot make the inventory again";
+/// How many directories below the named ones are entered.
+const DEPTH: usize = 16;
+/// The most that a file with certificates has, in bytes; larger ones are passed over.
+const LIMIT: u64 = 1 << 20;
+/// How many certificates are remembered in one transaction.
+const BATCH: usize = 256;
+/// How the directories begin and go on in which replaced bundles and those in the making are.
+const HIDDEN: (&str, &str) = (".", ".dockseal");
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Looks for every certificate below the directories that this authority signed. A directory whose cert.pem is one becomes a\n\
+    place that renewals know of. What crl.pem revokes is revoked. Symbolic links to directories are not entered.\n\
+    What cannot be found again: certificates that are nowhere below, places on other machines, and the trail.\n\n\
+    Examples:\n  \
+    dockseal inventory rebuild /etc/docker ~/clients\n  \
+    dockseal inventory rebuild --replace ."
+)]
+pub(crate) struct Args {
+    /// Where to look
+    #[arg(value_name = "DIR", required = true)]
+    directories: Vec<PathBuf>,
+    /// Even if the inventory that is there is healthy; it is kept beside the new one
+    #[arg(long)]
+    replace: bool,
+}
+
+/// A certificate that was found, and whether it is where bundles are.
+struct Discovery {
+    generation: GenerationId,
+    role: Role,
+    name: String,
+    certificate: Certificate,
+    key_holder: KeyHolder,
+    place: Option<Place>,
+    replaced: bool,
+}
+
+/// An inventory in the making.
+struct Draft<'r> {
+    inventory: Inventory,
+    run: &'r Run,
+    generations: Vec<(GenerationId, Certificate)>,
+    waiting: Vec<Discovery>,
+    replaced: Vec<Certificate>,
+    serials: BTreeSet<Vec<u8>>,
+    places: BTreeSet<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    let home = invocation.home()?;
+    let chain = home.read_chain().and_then(|chain| home.check_there().map(|()| chain));
+    let chain = chain.map_err(|error| home_failure(WHAT, &error))?;
+    let chain = read_certificates(&chain, &home.path().join(layout::CA_FILE))?;
+    let issuer = chain.first().ok_or_else(|| Failure::trouble(WHAT).cause("the authority has no certificate"))?;
+    let run = invocation.run();
+    let _lock = lock(&home, &run, invocation)?;
+    refuse_a_healthy_one(&home, args)?;
+
+    let failed = |error: InventoryError| inventory_failure(WHAT, &error);
+    let mut draft = Draft::new(issuer, &run).map_err(failed)?;
+    for directory in &args.directories {
+        draft.look_below(directory, invocation, output)?;
+    }
+    // What an authority of the time before inventories kept of everything that it issued.
+    for (path, file) in home.old_records().map_err(|error| home_failure(WHAT, &error))?.unwrap_or_default() {
+        draft.take(&path, &file.bytes, invocation)?;
+    }
+    draft.flush().map_err(failed)?;
+    let lists = revocations::before(&home, output)?;
+    let (revoked, unknown) = draft.revoke(&lists).map_err(failed)?;
+    let where_from: Vec<String> = args.directories.iter().map(|path| path.display().to_string()).collect();
+    draft.inventory.as_run(&run).note("rebuilt", &where_from.join(", ")).map_err(failed)?;
+    let bytes = draft.inventory.to_bytes().map_err(failed)?;
+    let kept = home.replace_inventory(&bytes).map_err(|error| home_failure(WHAT, &error))?;
+
+    let (certificates, places) = (draft.serials.len(), draft.places.len());
+    let mut human = format!("Made the inventory again: {certificates} certificates, in {places} directories.\n");
+    if revoked > 0 || unknown > 0 {
+        human.push_str(&format!("{} are revoked by crl.pem, {unknown} of them found nowhere.\n", revoked + unknown));
+    }
+    if let Some(kept) = &kept {
+        human.push_str(&format!("The one before is kept as {}\n", kept.display()));
+    }
+    human.push_str(
+        "Certificates that were found nowhere are not known any more, nor are places on other machines and the trail.\n",
+    );
+    let json = json!({
+        "schema": SCHEMA,
+        "certificates": certificates,
+        "places": places,
+        "revoked": revoked,
+        "revoked_and_not_found": unknown,
+        "kept": kept.map(|kept| kept.to_string_lossy().into_owned()),
+    });
+    output.result(&human, &json);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn refuse_a_healthy_one(home: &Home, args: &Args) -> Result<(), Failure> {
+    let path = home.inventory_path();
+    let healthy = match Inventory::open(&path, Access::Read) {
+        Ok(inventory) => inventory.integrity().is_ok_and(|damage| damage.is_empty()) && inventory.generations().is_ok(),
+        Err(InventoryError::Missing { .. } | InventoryError::Damaged { .. }) => false,
+        Err(error) => return Err(inventory_failure(WHAT, &error)),
+    };
+    if healthy && !args.replace {
+        return Err(Failure::no(WHAT)
+            .cause(format!("the inventory {} is healthy", path.display()))
+            .hint("--replace makes it again all the same; what only it knows is lost to the new one: places on other machines, the trail"));
+    }
+    if healthy {
+        // Closing it takes what is in its log into the file itself.
+        Inventory::open(&path, Access::Write).map(drop).map_err(|error| inventory_failure(WHAT, &error))?;
+    }
+    Ok(())
+}
+
+impl<'r> Draft<'r> {
+    fn new(issuer: &Certificate, run: &'r Run) -> Result<Self, InventoryError> {
+        let mut inventory = Inventory::in_memory()?;
+        let generation = inventory.as_run(run).generation(issuer)?;
+        Ok(Self {
+            inventory,
+            run,
+            generations: vec![(generation, issuer.clone())],
+            waiting: Vec::new(),
+            replaced: Vec::new(),
+            serials: BTreeSet::new(),
+            places: BTreeSet::new(),
+        })
+    }
+
+    fn look_below(&mut self, directory: &Path, invocation: &Invocation, output: &mut Output) -> Result<(), Failure> {
+        let directory = invocation.absolute(directory)?;
+        for path in Walk::new(&directory, DEPTH, LIMIT) {
+            match path {
+                Err(ReadError::Io { path, source }) if path == directory => {
+                    let error = ReadError::Io { path, source };
+                    return Err(read_hint(Failure::trouble(WHAT).cause(&error), &error));
+                }
+                Err(error) => output.warn(&format!("passed over: {error}")),
+                Ok(path) => match read(&path) {
+                    Err(error) => output.warn(&format!("passed over: {error}")),
+                    Ok(file) => self.take(&path, &file.bytes, invocation)?,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what is in a file.
+    fn take(&mut self, path: &Path, bytes: &[u8], invocation: &Invocation) -> Result<(), Failure> {
+        const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+        if !bytes.windows(BEGIN.len()).any(|window| window == BEGIN) {
+            return Ok(());
+        }
+        let blocks = pem::decode_all(bytes).unwrap_or_default();
+        for (position, block) in blocks.iter().filter(|block| block.tag() == "CERTIFICATE").enumerate() {
+            let Ok(certificate) = Certificate::from_der(block.contents()) else { continue };
+            let Some(generation) = self.generation_of(&certificate) else { continue };
+            let Some((role, name)) = role_and_name(&certificate).filter(|(role, _)| *role != Role::Authority) else {
+                continue;
+            };
+            let directory = path.parent().unwrap_or(Path::new("/"));
+            let is_bundle = position == 0 && path.file_name() == Some(OsStr::new(layout::CERT_FILE));
+            let replaced = is_hidden(directory);
+            let place = if is_bundle && !replaced { Some(invocation.place(directory)?) } else { None };
+            let key_holder = if is_bundle { key_holder(directory, &certificate) } else { KeyHolder::Elsewhere };
+            self.serials.insert(certificate.serial.der_content().to_vec());
+            self.places.extend(place.as_ref().map(|place| place.path.clone()));
+            self.waiting.push(Discovery { generation, role, name, certificate, key_holder, place, replaced });
+        }
+        if self.waiting.len() < BATCH {
+            return Ok(());
+        }
+        self.flush().map_err(|error| inventory_failure(WHAT, &error))
+    }
+
+    fn generation_of(&self, certificate: &Certificate) -> Option<GenerationId> {
+        let signs = |issuer: &Certificate| certificate.issuer == issuer.subject && certificate.is_signed_by(issuer);
+        self.generations.iter().find(|(_, issuer)| signs(issuer)).map(|(generation, _)| *generation)
+    }
+
+    /// Remembers what was found so far.
+    fn flush(&mut self) -> Result<(), InventoryError> {
+        let discoveries = std::mem::take(&mut self.waiting);
+        let found: Vec<Found<'_>> = discoveries
+            .iter()
+            .map(|discovery| Found {
+                generation: discovery.generation,
+                role: discovery.role,
+                name: discovery.name.clone(),
+                certificate: &discovery.certificate,
+                key_holder: discovery.key_holder,
+                place: discovery.place.as_ref(),
+            })
+            .collect();
+        self.inventory.as_run(self.run).found(&found)?;
+        self.replaced.extend(discoveries.into_iter().filter(|one| one.replaced).map(|one| one.certificate));
+        Ok(())
+    }
+
+    /// Revokes what the lists revoke: how many of it was found, and how many was not. What was found only where replaced
+    /// bundles are kept counts no longer either.
+    fn revoke(&mut self, lists: &[RevocationList]) -> Result<(usize, usize), InventoryError> {
+        let mut replaced = Vec::new();
+        for certificate in &self.replaced {
+            replaced.extend(self.inventory.entry_of(certificate.fingerprint())?.map(|entry| entry.id));
+        }
+        self.inventory.as_run(self.run).replaced(&replaced)?;
+        let (mut revoked, mut unknown) = (0, 0);
+        for list in lists.iter().filter(|list| self.generations.iter().any(|(_, issuer)| list.is_of(issuer))) {
+            for entry in &list.revoked {
+                let known = self.inventory.known_as(&entry.serial.to_string(), None)?;
+                let ids: Vec<CertificateId> =
+                    known.iter().filter(|known| *known.serial() == entry.serial).map(|known| known.id).collect();
+                let revocation = Revocation { at: entry.at, reason: entry.reason };
+                self.inventory.as_run(self.run).revoke(&ids, revocation)?;
+                if ids.is_empty() { unknown += 1 } else { revoked += 1 }
+            }
+        }
+        Ok((revoked, unknown))
+    }
+}
+
+/// Whether it is a bundle that was replaced, or that a killed run left in the making.
+fn is_hidden(directory: &Path) -> bool {
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with(HIDDEN.0) && name.contains(HIDDEN.1)
+}
+
+fn key_holder(directory: &Path, certificate: &Certificate) -> KeyHolder {
+    let key =
+        read(&directory.join(layout::KEY_FILE)).ok().and_then(|file| PrivateKey::from_pem(&file.bytes, None).ok());
+    match key {
+        Some((key, _)) if key.public_key().spki() == certificate.public_key.spki() => KeyHolder::Here,
+        _ => KeyHolder::Elsewhere,
+    }
+}

@@ -1,0 +1,152 @@
+//! The authority's revocation lists: what they say, and putting them where proxies get them.
+
+use std::{collections::HashSet, path::Path};
+
+use dockseal_ca::{Authority, CrlError, CrlRequest};
+use dockseal_inventory::{Generation, Inventory, InventoryError, State};
+use dockseal_pki::{Lifetime, RevocationList, Revoked, SerialNumber, moment, pem};
+use dockseal_store::{CRL_MODE, Home};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::{
+    authority::{Opened, home_failure, write_failure},
+    failure::Failure,
+    invocation::Invocation,
+    ledger::{Ledger, inventory_failure},
+    output::Output,
+    report::rfc3339,
+};
+
+const WHAT: &str = "cannot write the revocation list";
+
+/// How soon the next list is promised unless somebody says otherwise: a week, which bears a few days of trouble with the
+/// timer that makes it.
+pub(crate) const NEXT_UPDATE: &str = "7d";
+
+/// Makes a new list and puts it into the authority's home.
+///
+/// Lists of generations whose key is not here any more stay as they are: one file serves clients of them all.
+pub(crate) fn write(
+    opened: &Opened,
+    ledger: &mut Ledger,
+    next_update: Lifetime,
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<Vec<RevocationList>, Failure> {
+    let issuer = opened.authority.issuer();
+    let before = before(&opened.home, output)?;
+    let inventory = |error| inventory_failure(WHAT, &error);
+    let previous = before.iter().find(|list| list.is_of(issuer));
+    let revoked = revoked(ledger, previous).map_err(inventory)?;
+    let generation = ledger.generation;
+    // Asked first: a number that no list gets is no harm, but a refusal is to change nothing.
+    if !opened.authority.may_sign_crls() {
+        return Err(failure(&CrlError::MayNotSign));
+    }
+    let after = previous.and_then(|list| list.number).unwrap_or(0);
+    let number = ledger.recorder().next_crl_number(generation, after).map_err(inventory)?;
+    let list = sign(&opened.authority, CrlRequest { number, now: invocation.now, next_update, revoked })?;
+    let generations = ledger.inventory.generations().map_err(inventory)?;
+    let mut lists = vec![list];
+    lists.extend(before.into_iter().filter(|list| !list.is_of(issuer) && is_of_one(list, &generations)));
+    dockseal_store::replace(&opened.home.crl_path(), CRL_MODE, to_pem(&lists).as_bytes())
+        .map_err(|error| write_failure(WHAT, &error))?;
+    Ok(lists)
+}
+
+fn sign(authority: &Authority, request: CrlRequest) -> Result<RevocationList, Failure> {
+    authority.sign_crl(&request).map_err(|error| failure(&error))
+}
+
+fn failure(error: &CrlError) -> Failure {
+    let failure = match error {
+        CrlError::MayNotSign => Failure::no(WHAT),
+        CrlError::Validity(_) | CrlError::Encoding | CrlError::NotAsAsked => Failure::trouble(WHAT),
+    };
+    let hint = match error {
+        CrlError::MayNotSign => {
+            "an authority that dockseal made can; endpoints that trust only this one need a roll-over"
+        }
+        CrlError::Validity(_) => "give a shorter --next-update",
+        CrlError::Encoding | CrlError::NotAsAsked => "look at the authority with dockseal inspect",
+    };
+    failure.cause(error).hint(hint)
+}
+
+fn is_of_one(list: &RevocationList, generations: &[Generation]) -> bool {
+    generations.iter().any(|generation| list.is_of(&generation.certificate))
+}
+
+/// What the list of the ledger's generation is to hold.
+///
+/// What ended stays until one list that was issued after its end had it (RFC 5280 section 3.3). What the list before has and
+/// the inventory does not call revoked stays too: after a rebuild the list may know better.
+fn revoked(ledger: &Ledger, previous: Option<&RevocationList>) -> Result<Vec<Revoked>, InventoryError> {
+    let inventory = &ledger.inventory;
+    let ended = previous.map_or(OffsetDateTime::UNIX_EPOCH, |list| list.this_update);
+    let known = inventory.revoked(ledger.generation, ended)?;
+    let mut entries = Vec::new();
+    let serials: HashSet<&SerialNumber> = known.iter().map(|(serial, _)| serial).collect();
+    for entry in previous.into_iter().flat_map(|list| &list.revoked) {
+        if !serials.contains(&entry.serial) && !is_revoked(inventory, &entry.serial)? {
+            entries.push(entry.clone());
+        }
+    }
+    entries.extend(known.into_iter().map(|(serial, revocation)| Revoked {
+        serial,
+        at: revocation.at,
+        reason: revocation.reason,
+    }));
+    Ok(entries)
+}
+
+fn is_revoked(inventory: &Inventory, serial: &SerialNumber) -> Result<bool, InventoryError> {
+    let known = inventory.known_as(&serial.to_string(), None)?;
+    Ok(known.iter().any(|entry| entry.serial() == serial && matches!(entry.state, State::Revoked(_))))
+}
+
+/// The lists that are in the authority's home.
+pub(crate) fn before(home: &Home, output: &mut Output) -> Result<Vec<RevocationList>, Failure> {
+    let Some(file) = home.read_crls().map_err(|error| home_failure(WHAT, &error))? else { return Ok(Vec::new()) };
+    let blocks = pem::decode_all(&file.bytes).unwrap_or_default();
+    let lists: Vec<RevocationList> =
+        blocks.iter().filter_map(|block| RevocationList::from_der(block.contents())).collect();
+    if lists.is_empty() || lists.len() != blocks.len() {
+        output.warn(&format!("{} is damaged; what cannot be read of it is left out", home.crl_path().display()));
+    }
+    Ok(lists)
+}
+
+/// The text of several lists, one after the other.
+pub(crate) fn to_pem(lists: &[RevocationList]) -> String {
+    lists.iter().map(RevocationList::to_pem).collect()
+}
+
+/// What the newest list says, for people.
+pub(crate) fn describe(lists: &[RevocationList], path: &Path) -> String {
+    lists
+        .iter()
+        .map(|list| {
+            let number = list.number.map_or_else(|| "without a number".to_owned(), |number| format!("number {number}"));
+            let count = list.revoked.len();
+            let certificates = if count == 1 { "certificate" } else { "certificates" };
+            let next = list.next_update.map_or_else(|| "not said".to_owned(), moment);
+            format!("CRL {number} of {}, {count} {certificates}, the next by {next}: {}\n", list.issuer, path.display())
+        })
+        .collect()
+}
+
+/// What they say, for programs.
+pub(crate) fn wire(lists: &[RevocationList]) -> Vec<Value> {
+    let wire = |list: &RevocationList| {
+        json!({
+            "issuer": list.issuer.to_string(),
+            "number": list.number,
+            "this_update": rfc3339(list.this_update),
+            "next_update": list.next_update.map(rfc3339),
+            "revoked": list.revoked.len(),
+        })
+    };
+    lists.iter().map(wire).collect()
+}
