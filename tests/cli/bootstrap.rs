@@ -148,13 +148,13 @@ fn issued_certificates_are_kept() {
     let der = sandbox.openssl(["x509", "-in", "a/cert.pem", "-outform", "DER", "-out", "a.der"]);
     assert_eq!(der, "");
     let der: String =
-        std::fs::read(sandbox.path("a.der")).unwrap().iter().map(|octet| format!("{octet:02x}")).collect();
+        fs::read(sandbox.path("a.der")).unwrap().iter().map(|octet| format!("{octet:02x}")).collect();
     assert_eq!(kept, [format!("{serial}\tclient\ta\tissued\t{der}")]);
     let place: String = sandbox.path("a").as_os_str().as_encoded_bytes().iter().map(|o| format!("{o:02x}")).collect();
     assert_eq!(sandbox.inventory("SELECT place, certificate, pending FROM destination"), [format!("{place}\t1\tNone")]);
     // Nothing secret is in there.
-    let key = std::fs::read_to_string(sandbox.path("a/key.pem")).unwrap();
-    let inventory = std::fs::read(crate::home(&sandbox).join("inventory.db")).unwrap();
+    let key = fs::read_to_string(sandbox.path("a/key.pem")).unwrap();
+    let inventory = fs::read(crate::home(&sandbox).join("inventory.db")).unwrap();
     let line = key.lines().nth(1).unwrap().as_bytes();
     assert!(!inventory.windows(line.len()).any(|window| window == line));
     assert!(!inventory.windows(11).any(|window| window == b"PRIVATE KEY"));

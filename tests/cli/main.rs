@@ -21,6 +21,7 @@ mod races;
 mod recorded;
 mod secrets;
 mod snapshots;
+mod status;
 mod verify;
 
 use dockseal_tests::{Ran, Sandbox};

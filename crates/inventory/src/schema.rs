@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::InventoryError;
 
@@ -118,9 +118,12 @@ fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
             connection.busy_timeout(PATIENCE)?;
             match connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())) {
                 Ok(()) => connection,
-                // A reader of a write-ahead log makes an index beside it. Where nothing can be made and there is no log,
-                // the file is all there is, and nobody changes it (https://www.sqlite.org/uri.html#uriimmutable).
-                Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) && !has_log(path) => {
+                // A reader of a write-ahead log makes an index beside it. Where it cannot make anything, by the file system or
+                // by its rights, and there is no log, the file is all there is, and nobody changes it (https://www.sqlite.org/uri.html#uriimmutable).
+                Err(error)
+                    if matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+                        && !has_log(path) =>
+                {
                     let uri = format!("file:{}?immutable=1", percent_encoded(path));
                     let flags = common | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
                     Connection::open_with_flags(uri, flags)?
