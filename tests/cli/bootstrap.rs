@@ -147,8 +147,7 @@ fn issued_certificates_are_kept() {
     let kept = sandbox.inventory("SELECT serial, role, name, state, der FROM certificate");
     let der = sandbox.openssl(["x509", "-in", "a/cert.pem", "-outform", "DER", "-out", "a.der"]);
     assert_eq!(der, "");
-    let der: String =
-        fs::read(sandbox.path("a.der")).unwrap().iter().map(|octet| format!("{octet:02x}")).collect();
+    let der: String = fs::read(sandbox.path("a.der")).unwrap().iter().map(|octet| format!("{octet:02x}")).collect();
     assert_eq!(kept, [format!("{serial}\tclient\ta\tissued\t{der}")]);
     let place: String = sandbox.path("a").as_os_str().as_encoded_bytes().iter().map(|o| format!("{o:02x}")).collect();
     assert_eq!(sandbox.inventory("SELECT place, certificate, pending FROM destination"), [format!("{place}\t1\tNone")]);
