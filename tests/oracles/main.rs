@@ -15,6 +15,7 @@
 mod adopt;
 mod certificates;
 mod configuration;
+mod crl;
 mod detect;
 mod docker;
 mod inspect;

@@ -83,7 +83,12 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let issuer = chain.first().ok_or_else(|| Failure::trouble(WHAT).cause("the authority has no certificate"))?;
     let run = invocation.run();
     let _lock = lock(&home, &run, invocation)?;
-    refuse_a_healthy_one(&home, args)?;
+    let healthy = is_healthy(&home)?;
+    if healthy && !args.replace {
+        return Err(Failure::no(WHAT)
+            .cause(format!("the inventory {} is healthy", home.inventory_path().display()))
+            .hint("--replace makes it again all the same; what only it knows is lost to the new one: places on other machines, the trail"));
+    }
 
     let failed = |error: InventoryError| inventory_failure(WHAT, &error);
     let mut draft = Draft::new(issuer, &run).map_err(failed)?;
@@ -100,6 +105,10 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let where_from: Vec<String> = args.directories.iter().map(|path| path.display().to_string()).collect();
     draft.inventory.as_run(&run).note("rebuilt", &where_from.join(", ")).map_err(failed)?;
     let bytes = draft.inventory.to_bytes().map_err(failed)?;
+    if healthy {
+        // Closing it takes what is in its log into the file itself.
+        Inventory::open(&home.inventory_path(), Access::Write).map(drop).map_err(failed)?;
+    }
     let kept = home.replace_inventory(&bytes).map_err(|error| home_failure(WHAT, &error))?;
 
     let (certificates, places) = (draft.serials.len(), draft.places.len());
@@ -125,23 +134,15 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn refuse_a_healthy_one(home: &Home, args: &Args) -> Result<(), Failure> {
-    let path = home.inventory_path();
-    let healthy = match Inventory::open(&path, Access::Read) {
-        Ok(inventory) => inventory.integrity().is_ok_and(|damage| damage.is_empty()) && inventory.generations().is_ok(),
-        Err(InventoryError::Missing { .. } | InventoryError::Damaged { .. }) => false,
-        Err(error) => return Err(inventory_failure(WHAT, &error)),
-    };
-    if healthy && !args.replace {
-        return Err(Failure::no(WHAT)
-            .cause(format!("the inventory {} is healthy", path.display()))
-            .hint("--replace makes it again all the same; what only it knows is lost to the new one: places on other machines, the trail"));
+/// Whether the inventory that is there can be read to its end; one that is lost or damaged is to be made again.
+fn is_healthy(home: &Home) -> Result<bool, Failure> {
+    match Inventory::open(&home.inventory_path(), Access::Read) {
+        Ok(inventory) => {
+            Ok(inventory.integrity().is_ok_and(|damage| damage.is_empty()) && inventory.generations().is_ok())
+        }
+        Err(InventoryError::Missing { .. } | InventoryError::Damaged { .. }) => Ok(false),
+        Err(error) => Err(inventory_failure(WHAT, &error)),
     }
-    if healthy {
-        // Closing it takes what is in its log into the file itself.
-        Inventory::open(&path, Access::Write).map(drop).map_err(|error| inventory_failure(WHAT, &error))?;
-    }
-    Ok(())
 }
 
 impl<'r> Draft<'r> {

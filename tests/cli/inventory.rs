@@ -1,0 +1,252 @@
+//! `inventory check`, `rebuild` and `log`.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use dockseal_tests::{Ran, Sandbox, require, tree};
+use serde_json::Value;
+
+use crate::{home, refused_with_hint};
+
+const NOW: &str = "2030-06-15T12:00:00Z";
+
+fn run(sandbox: &Sandbox, line: &str) -> Ran {
+    sandbox.dockseal(["--at", NOW]).args(line.split(' ')).run()
+}
+
+fn office() -> Sandbox {
+    let sandbox = Sandbox::new();
+    for line in [
+        "init --no-passphrase",
+        "issue daemon db.example.com 10.0.0.5 --out db",
+        "issue client alice --out clients/alice",
+        "issue client bob --out clients/bob",
+    ] {
+        let _ = run(&sandbox, line).success();
+    }
+    sandbox
+}
+
+/// The findings of a check, by their ids.
+#[track_caller]
+fn findings(sandbox: &Sandbox, code: i32) -> Vec<String> {
+    let ran = run(sandbox, "inventory check --format json").exits(code);
+    let json: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}\n{ran}"));
+    // People are told of the same.
+    let human = run(sandbox, "inventory check").exits(code);
+    let found = json["findings"].as_array().unwrap();
+    for finding in found {
+        assert!(human.stdout.contains(finding["text"].as_str().unwrap()), "{human}");
+    }
+    found.iter().map(|finding| finding["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_check_sees_what_changed() {
+    let sandbox = office();
+    let ran = run(&sandbox, "inventory check").success();
+    assert!(ran.stdout.contains("3 of 3 directories"), "{ran}");
+    let alice = sandbox.path("clients/alice");
+    let key = alice.join("key.pem");
+    let mode = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    // Wider modes.
+    mode(&key, 0o644);
+    assert_eq!(findings(&sandbox, 1), ["mode"]);
+    mode(&key, 0o400);
+    assert_eq!(findings(&sandbox, 0), [] as [&str; 0]);
+    mode(&alice, 0o770);
+    assert_eq!(findings(&sandbox, 1), ["mode"]);
+    mode(&alice, 0o700);
+    // Another's key; another's certificate.
+    fs::rename(&key, sandbox.path("kept")).unwrap();
+    fs::copy(sandbox.path("clients/bob/key.pem"), &key).unwrap();
+    assert_eq!(findings(&sandbox, 1), ["key"]);
+    fs::remove_file(&key).unwrap();
+    assert_eq!(findings(&sandbox, 1), ["gone"]);
+    fs::rename(sandbox.path("kept"), &key).unwrap();
+    let cert = alice.join("cert.pem");
+    fs::rename(&cert, sandbox.path("kept")).unwrap();
+    fs::copy(sandbox.path("clients/bob/cert.pem"), &cert).unwrap();
+    assert_eq!(findings(&sandbox, 1), ["other"]);
+    fs::remove_file(&cert).unwrap();
+    fs::write(&cert, "nothing").unwrap();
+    assert_eq!(findings(&sandbox, 1), ["other"]);
+    fs::remove_file(&cert).unwrap();
+    assert_eq!(findings(&sandbox, 1), ["gone"]);
+    fs::rename(sandbox.path("kept"), &cert).unwrap();
+    assert_eq!(findings(&sandbox, 0), [] as [&str; 0]);
+    // A directory that went, and one that is a file now.
+    fs::rename(&alice, sandbox.path("moved")).unwrap();
+    assert_eq!(findings(&sandbox, 1), ["gone"]);
+    fs::write(&alice, "a file").unwrap();
+    assert_eq!(findings(&sandbox, 1), ["gone"]);
+    fs::remove_file(&alice).unwrap();
+    fs::rename(sandbox.path("moved"), &alice).unwrap();
+    // The authority's own key, and another authority's inventory.
+    mode(&home(&sandbox).join("ca-key.pem"), 0o444);
+    assert_eq!(findings(&sandbox, 1), ["mode"]);
+    mode(&home(&sandbox).join("ca-key.pem"), 0o400);
+    let other = office();
+    fs::copy(home(&other).join("inventory.db"), home(&sandbox).join("inventory.db")).unwrap();
+    assert!(findings(&sandbox, 1).contains(&"foreign".to_owned()));
+}
+
+#[test]
+fn a_check_of_what_it_cannot_tell() {
+    require!("python3");
+    let sandbox = office();
+    let script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit()";
+    let change = |sql: &str| {
+        let file = home(&sandbox).join("inventory.db");
+        let _ = sandbox.program("python3").args(["-c", script]).arg(file).arg(sql).run().success();
+    };
+    // A delivery that a killed run left open; a place elsewhere.
+    change("UPDATE destination SET pending = 1 WHERE id = 1");
+    assert_eq!(findings(&sandbox, 1), ["unfinished"]);
+    change("UPDATE destination SET pending = NULL, machine = 'x' WHERE id = 1");
+    let ran = run(&sandbox, "inventory check").success();
+    assert!(ran.stdout.contains("2 of 2") && ran.stdout.contains("1 on other machines"), "{ran}");
+    // Damage beyond the header.
+    let file = home(&sandbox).join("inventory.db");
+    let mut bytes = fs::read(&file).unwrap();
+    let end = bytes.len();
+    bytes[end / 4..end / 2].fill(0xaa);
+    fs::write(&file, bytes).unwrap();
+    let ran = run(&sandbox, "inventory check");
+    refused_with_hint(&ran, &[2]);
+    assert!(ran.stderr.contains("rebuild"), "{ran}");
+}
+
+/// What the inventory holds of certificates and places.
+fn contents(sandbox: &Sandbox) -> Vec<String> {
+    let mut rows = sandbox.inventory(
+        "SELECT role, name, hex(serial), not_before, not_after, due_at, key_holder, state, hex(place), hex(der) \
+         FROM certificate LEFT JOIN destination ON destination.certificate = certificate.id",
+    );
+    rows.sort();
+    rows
+}
+
+#[test]
+fn a_rebuilt_inventory_knows_what_the_lost_one_knew() {
+    require!("python3");
+    let sandbox = office();
+    let before = contents(&sandbox);
+    assert_eq!(before.len(), 3);
+    let file = home(&sandbox).join("inventory.db");
+    // Healthy: not without being told so.
+    let refused = run(&sandbox, "inventory rebuild .");
+    refused_with_hint(&refused, &[1]);
+    assert_eq!(contents(&sandbox), before);
+    // Lost, damaged, cut off, emptied.
+    let whole = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let ran = run(&sandbox, "inventory rebuild .").success();
+    assert!(ran.stdout.contains("3 certificates, in 3 directories"), "{ran}");
+    assert_eq!(contents(&sandbox), before);
+    for (number, damaged) in [&b"rubbish"[..], &whole[..whole.len() / 2], b""].into_iter().enumerate() {
+        fs::write(&file, damaged).unwrap();
+        let ran = run(&sandbox, "inventory rebuild .").success();
+        assert_eq!(contents(&sandbox), before);
+        let kept = home(&sandbox).join(format!("inventory.db.damaged-{}", number + 1));
+        assert!(ran.stdout.contains(kept.to_str().unwrap()), "{ran}");
+        assert!(fs::read(kept).unwrap() == damaged, "not what was there");
+        assert_eq!(findings(&sandbox, 0), [] as [&str; 0]);
+    }
+    let _ = run(&sandbox, "inventory rebuild --replace db").success();
+    assert_eq!(contents(&sandbox).len(), 1);
+    // It goes on from there.
+    let _ = run(&sandbox, "issue client carol --out carol").success();
+    let _ = run(&sandbox, "renew db.example.com").success();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
+}
+
+#[test]
+fn a_tree_of_everything() {
+    require!("python3", "openssl");
+    let sandbox = office();
+    // What a renewal keeps beside its place; a certificate alone; one of another authority; junk.
+    let _ = run(&sandbox, "renew alice").success();
+    fs::create_dir_all(sandbox.path("papers")).unwrap();
+    let _ = run(&sandbox, "request client dave --out dave").success();
+    let out = run(&sandbox, "issue client dave --csr dave/request.csr --out -").success();
+    sandbox.write("papers/from-mail.txt", format!("Dear Dave,\n\n{}\nYours", out.stdout));
+    let other = office();
+    let _ = sandbox.program("cp").arg("-r").arg(other.path("clients")).arg(sandbox.path("theirs")).run().success();
+    sandbox.write("junk.pem", "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n");
+    sandbox.write("large.pem", [b"-----BEGIN CERTIFICATE-----".to_vec(), vec![b'A'; 2 << 20]].concat());
+    symlink("..", sandbox.path("papers/loop")).unwrap();
+    symlink(sandbox.root(), sandbox.path("db/up")).unwrap();
+    let fifo = sandbox.path("pipe");
+    let _ = sandbox.program("mkfifo").arg(&fifo).run().success();
+    let before = tree(&sandbox.work()).to_string();
+    let known = sandbox.inventory("SELECT count(*) FROM certificate");
+    fs::remove_file(home(&sandbox).join("inventory.db")).unwrap();
+    let ran = run(&sandbox, "inventory rebuild .").success();
+    assert!(ran.stdout.contains("5 certificates, in 3 directories"), "{ran}");
+    assert_eq!(known, ["5"]);
+    assert_eq!(tree(&sandbox.work()).to_string(), before, "looking changed something");
+    let states = sandbox.inventory("SELECT name, state, key_holder FROM certificate ORDER BY name, state");
+    assert_eq!(
+        states,
+        [
+            "alice\tissued\there",
+            "alice\tsuperseded\there",
+            "bob\tissued\there",
+            "dave\tissued\telsewhere",
+            "db.example.com\tissued\there",
+        ]
+    );
+    // A directory that is not there changes nothing.
+    let inventory = fs::read(home(&sandbox).join("inventory.db")).unwrap();
+    refused_with_hint(&run(&sandbox, "inventory rebuild --replace . nowhere"), &[2]);
+    assert!(fs::read(home(&sandbox).join("inventory.db")).unwrap() == inventory, "changed");
+}
+
+/// What was revoked stays revoked, found or not, and no number of a list comes twice.
+#[test]
+fn revocations_outlive_the_inventory() {
+    require!("python3", "openssl");
+    let sandbox = office();
+    let _ = run(&sandbox, "revoke alice --reason keyCompromise").success();
+    let _ = run(&sandbox, "revoke bob").success();
+    fs::remove_dir_all(sandbox.path("clients/bob")).unwrap();
+    fs::remove_file(home(&sandbox).join("inventory.db")).unwrap();
+    let serials = |file: &str| -> Vec<String> {
+        let text = sandbox.openssl(["crl", "-in", file, "-noout", "-text"]);
+        let mut found: Vec<String> =
+            text.lines().filter_map(|line| line.trim().strip_prefix("Serial Number: ")).map(str::to_owned).collect();
+        found.sort();
+        found
+    };
+    let crl = home(&sandbox).join("crl.pem");
+    let before = serials(crl.to_str().unwrap());
+    assert_eq!(before.len(), 2);
+    let ran = run(&sandbox, "inventory rebuild .").success();
+    assert!(ran.stdout.contains("2 are revoked by crl.pem, 1 of them found nowhere"), "{ran}");
+    assert_eq!(
+        sandbox.inventory("SELECT reason, revoked_at FROM certificate WHERE state = 'revoked'"),
+        ["keyCompromise\t1907755200"]
+    );
+    let _ = run(&sandbox, "crl --out new.pem").success();
+    assert_eq!(serials("new.pem"), before);
+    assert_eq!(sandbox.openssl(["crl", "-in", "new.pem", "-noout", "-crlnumber"]).trim(), "crlNumber=0x03");
+}
+
+#[test]
+fn the_trail_says_who_did_what() {
+    let sandbox = office();
+    let ran = run(&sandbox, "inventory log").success();
+    let issued = ran.stdout.lines().find(|line| line.contains("issue client alice")).unwrap_or_else(|| panic!("{ran}"));
+    assert!(issued.starts_with("2030-06-15 12:00 UTC"), "{ran}");
+    assert!(ran.stdout.contains(sandbox.path("clients/alice").to_str().unwrap()), "{ran}");
+    let json = run(&sandbox, "inventory log --last 1 --format json").success();
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    let event = &json["events"][0];
+    assert_eq!(json["events"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&event["what"], &event["name"], &event["role"]),
+        (&"delivered".into(), &"bob".into(), &"client".into())
+    );
+    assert_eq!(event["command"], format!("dockseal --at {NOW} issue client bob --out clients/bob"));
+}
