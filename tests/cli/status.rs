@@ -364,3 +364,47 @@ fn pages() {
     let due = at(&sandbox, "2030-07-14T00:00:00Z", "status").exits(1);
     assert_eq!(names(&due).len(), 701, "all copies of ci are due");
 }
+
+/// Leap days and the year 2050, where X.509 changes how it writes times. openssl reads the certificate and Python counts.
+#[test]
+fn leap_days_and_2050() {
+    require!("openssl", "python3");
+    const COUNT: &str = "import sys, datetime as d\n\
+        first, last = (d.datetime.fromisoformat(text.replace('Z', '+00:00')) for text in sys.argv[1:3])\n\
+        life = int((last - first).total_seconds())\n\
+        due = first + d.timedelta(seconds=life - life // 3)\n\
+        for moment in (due - d.timedelta(seconds=1), due, last, last + d.timedelta(seconds=1)):\n\
+        \x20   print(moment.strftime('%Y-%m-%dT%H:%M:%SZ'))";
+    for (now, lifetime, end, written) in [
+        ("2028-02-28T12:00:00Z", "1d", "2028-02-29T12:00:00Z", "UTCTIME           :280229120000Z"),
+        ("2027-02-28T12:00:00Z", "1d", "2027-03-01T12:00:00Z", "UTCTIME           :270301120000Z"),
+        ("2028-02-29T00:00:00Z", "1y", "2029-02-28T00:00:00Z", "UTCTIME           :290228000000Z"),
+        ("2100-02-28T00:00:00Z", "1d", "2100-03-01T00:00:00Z", "GENERALIZEDTIME   :21000301000000Z"),
+        ("2049-12-30T23:59:59Z", "1d", "2049-12-31T23:59:59Z", "UTCTIME           :491231235959Z"),
+        ("2049-12-31T00:00:00Z", "1d", "2050-01-01T00:00:00Z", "GENERALIZEDTIME   :20500101000000Z"),
+        ("2050-01-01T00:04:00Z", "90d", "2050-04-01T00:04:00Z", "GENERALIZEDTIME   :20500401000400Z"),
+    ] {
+        let sandbox = Sandbox::new();
+        let _ = at(&sandbox, now, "init --no-passphrase").success();
+        let _ = at(&sandbox, now, &format!("issue client a --lifetime {lifetime} --out a")).success();
+        let text = sandbox.openssl(["x509", "-noout", "-dates", "-dateopt", "iso_8601", "-in", "a/cert.pem"]);
+        let date = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap().replace(' ', "T");
+        let (first, last) = (date("notBefore="), date("notAfter="));
+        assert_eq!(last, end, "{now}");
+        let der = sandbox.openssl(["asn1parse", "-in", "a/cert.pem"]);
+        assert!(der.contains(written), "{now}\n{der}");
+        let counted = sandbox.program("python3").args(["-c", COUNT, &first, &last]).run().success().stdout;
+        let moments: Vec<&str> = counted.lines().collect();
+        let stands = |time: &str, code: i32| {
+            let status = json(&at(&sandbox, time, "status --format json --role client").exits(code));
+            status["certificates"][0]["standing"].as_str().unwrap_or("valid").to_owned()
+        };
+        let seen = [stands(moments[0], 0), stands(moments[1], 1), stands(moments[2], 1), stands(moments[3], 1)];
+        assert_eq!(seen, ["valid", "due", "due", "expired"], "{now}");
+        let row = json(&at(&sandbox, now, "list --name a --format json").success());
+        assert_eq!(
+            (&row["certificates"][0]["due_at"], &row["certificates"][0]["certificate"]["not_after"]),
+            (&moments[1].into(), &end.into())
+        );
+    }
+}
