@@ -6,12 +6,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use dockseal_tests::{Ran, Sandbox, require, tree};
 use serde_json::Value;
 
-use crate::{home, refused_with_hint};
-
-const NOW: &str = "2030-06-15T12:00:00Z";
+use crate::{NOW, at, home, refused_with_hint};
 
 fn run(sandbox: &Sandbox, line: &str) -> Ran {
-    sandbox.dockseal(["--at", NOW]).args(line.split(' ')).run()
+    at(sandbox, NOW, line)
 }
 
 fn office() -> Sandbox {

@@ -40,6 +40,14 @@ fn with_authority() -> Sandbox {
     sandbox
 }
 
+/// When the stories of some tests happen.
+const NOW: &str = "2030-06-15T12:00:00Z";
+
+/// A command line that runs at that time.
+fn at(sandbox: &Sandbox, time: &str, line: &str) -> Ran {
+    sandbox.dockseal(["--at", time]).args(line.split(' ')).run()
+}
+
 /// A refusal: one of these codes, and both an error and a hint on standard error.
 #[track_caller]
 fn refused(ran: &Ran, codes: &[i32]) {

@@ -6,13 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use dockseal_tests::{Ran, Sandbox, require, tree};
 use serde_json::Value;
 
-use crate::{home, refused, refused_with_hint};
-
-const NOW: &str = "2030-06-15T12:00:00Z";
-
-fn at(sandbox: &Sandbox, time: &str, line: &str) -> Ran {
-    sandbox.dockseal(["--at", time]).args(line.split(' ')).run()
-}
+use crate::{NOW, at, home, refused, refused_with_hint};
 
 /// An authority of 2030 with clients for 90 days and a daemon.
 fn office() -> Sandbox {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::Path};
 
-use dockseal_ca::{Authority, CrlError, CrlRequest};
+use dockseal_ca::{CrlError, CrlRequest};
 use dockseal_inventory::{Generation, Inventory, InventoryError, State};
 use dockseal_pki::{Lifetime, RevocationList, Revoked, SerialNumber, moment, pem};
 use dockseal_store::{CRL_MODE, Home};
@@ -46,17 +46,14 @@ pub(crate) fn write(
     }
     let after = previous.and_then(|list| list.number).unwrap_or(0);
     let number = ledger.recorder().next_crl_number(generation, after).map_err(inventory)?;
-    let list = sign(&opened.authority, CrlRequest { number, now: invocation.now, next_update, revoked })?;
+    let request = CrlRequest { number, now: invocation.now, next_update, revoked };
+    let list = opened.authority.sign_crl(&request).map_err(|error| failure(&error))?;
     let generations = ledger.inventory.generations().map_err(inventory)?;
     let mut lists = vec![list];
     lists.extend(before.into_iter().filter(|list| !list.is_of(issuer) && is_of_one(list, &generations)));
     dockseal_store::replace(&opened.home.crl_path(), CRL_MODE, to_pem(&lists).as_bytes())
         .map_err(|error| write_failure(WHAT, &error))?;
     Ok(lists)
-}
-
-fn sign(authority: &Authority, request: CrlRequest) -> Result<RevocationList, Failure> {
-    authority.sign_crl(&request).map_err(|error| failure(&error))
 }
 
 fn failure(error: &CrlError) -> Failure {
