@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use dockseal_tests::{Ran, Sandbox, require, tree};
+use dockseal_tests::{Sandbox, require, tree};
 use serde_json::Value;
 
 use crate::{NOW, at, home, refused, refused_with_hint};
