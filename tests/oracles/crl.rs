@@ -39,14 +39,12 @@ impl Nginx {
                 socket.display(),
             );
             sandbox.write("nginx.conf", text);
-            let mut master = Self::program(sandbox).start_quietly();
+            let mut nginx = Self { master: Self::program(sandbox).start_quietly(), port };
             let started = Instant::now();
-            while started.elapsed() < Duration::from_secs(20) {
+            // One that ended found the port taken.
+            while started.elapsed() < Duration::from_secs(20) && nginx.master.try_wait().unwrap().is_none() {
                 if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                    return Self { master, port };
-                }
-                if master.try_wait().unwrap().is_some() {
-                    break;
+                    return nginx;
                 }
                 thread::sleep(Duration::from_millis(20));
             }
@@ -67,7 +65,9 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        let _ = kill_process(Pid::from_child(&self.master), Signal::TERM);
+        if matches!(self.master.try_wait(), Ok(None)) {
+            let _ = kill_process(Pid::from_child(&self.master), Signal::TERM);
+        }
         let _ = self.master.wait();
     }
 }

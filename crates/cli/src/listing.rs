@@ -142,6 +142,7 @@ impl View {
             }
         };
         Ok(Rows {
+            limit: PAGE,
             view: self,
             question: question.clone(),
             source,
@@ -235,17 +236,25 @@ pub(crate) struct Rows<'v> {
     question: Question,
     source: Source,
     authorities: vec::IntoIter<Row>,
+    /// How many certificates are read at once.
+    limit: u32,
     what: String,
 }
 
 impl Rows<'_> {
+    /// The first row alone.
+    pub(crate) fn first(mut self) -> Result<Option<Row>, Failure> {
+        self.limit = 1;
+        Ok(self.next_page()?.and_then(|rows| rows.into_iter().next()))
+    }
+
     /// The next rows, `None` at the end.
     pub(crate) fn next_page(&mut self) -> Result<Option<Vec<Row>>, Failure> {
         loop {
             let (entries, last) = match &mut self.source {
                 Source::Named(entries) => (std::mem::take(entries), true),
                 Source::Pages(Some(after)) => {
-                    let page = self.view.inventory.page(self.question.selection, *after, PAGE);
+                    let page = self.view.inventory.page(self.question.selection, *after, self.limit);
                     let (entries, next) = page.map_err(|error| inventory_failure(&self.what, &error))?;
                     self.source = Source::Pages(next);
                     (entries, next.is_none())

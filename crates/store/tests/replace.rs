@@ -1,5 +1,5 @@
 //! Single files that others read, and finding files.
-#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test, which prepares files by hand")]
+#![expect(clippy::disallowed_methods, reason = "a test, which prepares files by hand")]
 
 use std::{
     fs,

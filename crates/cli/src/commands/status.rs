@@ -85,7 +85,7 @@ fn next(view: &View, everything: &Question, something_is_due: bool) -> Result<Op
     if something_is_due {
         return Ok(None);
     }
-    Ok(view.rows(everything, WHAT)?.next_page()?.and_then(|rows| rows.into_iter().next()))
+    view.rows(everything, WHAT)?.first()
 }
 
 fn nothing(next: Option<&Row>, invocation: &Invocation) -> String {
