@@ -21,9 +21,28 @@ use crate::{
     ledger::{Ledger, inventory_failure},
 };
 
-/// How many certificates are made durable together. Larger batches wait for the disk more seldom and keep others who want
-/// to work on the authority waiting for longer.
-pub(crate) const BATCH: usize = 256;
+/// How many certificates are made durable together at most. Larger batches wait for the disk more seldom and keep others
+/// who want to work on the authority waiting for longer.
+const BATCH: usize = 1024;
+/// Files that are open besides one for each bundle that is staged.
+const OTHER_FILES: u64 = 64;
+
+/// How many certificates to make durable together, with as many open files as this process may have; a certificate may
+/// well be in two places.
+pub(crate) fn batch_size() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = 2 * BATCH as u64 + OTHER_FILES;
+    let mut allowed = limit.current.unwrap_or(u64::MAX);
+    if allowed < wanted {
+        let raised = limit.maximum.map_or(wanted, |most| most.min(wanted));
+        let limit = Rlimit { current: Some(raised), maximum: limit.maximum };
+        if raised > allowed && setrlimit(Resource::Nofile, limit).is_ok() {
+            allowed = raised;
+        }
+    }
+    usize::try_from(allowed.saturating_sub(OTHER_FILES) / 2).unwrap_or(BATCH).clamp(1, BATCH)
+}
 
 /// What becomes of the private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +133,7 @@ pub(crate) struct StagedAt {
     pub(crate) bundle: Staged,
 }
 
-/// Re-issues up to [`BATCH`] certificates; what became of each, in order, comes back.
+/// Re-issues up to [`batch_size`] certificates; what became of each, in order, comes back.
 ///
 /// # Errors
 /// When the inventory or the disk as a whole refuses. Trouble with one certificate or place is part of its outcome.
@@ -196,10 +215,13 @@ pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invoc
         return Err(no("it is not a directory any more".to_owned(), "see who put that there"));
     }
     let cert_path = path.join(layout::CERT_FILE);
-    let chain = dockseal_store::read(&cert_path)
-        .map_err(|error| no(error.to_string(), "see who changed it; dockseal issue … --replace makes it anew"))
-        .and_then(|file| read_certificates(&file.bytes, &cert_path))?;
-    if chain.first().map(Certificate::fingerprint) != Some(entry.fingerprint()) {
+    let file = dockseal_store::read(&cert_path)
+        .map_err(|error| no(error.to_string(), "see who changed it; dockseal issue … --replace makes it anew"))?;
+    // As it was written, nearly always: then there is nothing to parse.
+    if !file.bytes.starts_with(entry.certificate.to_pem().as_bytes())
+        && let chain = read_certificates(&file.bytes, &cert_path)?
+        && chain.first() != Some(&entry.certificate)
+    {
         let holds = chain.first().map_or_else(String::new, |leaf| format!("{}, serial {}", leaf.subject, leaf.serial));
         return Err(no(
             format!("it was changed by hand: it holds the certificate of {holds}"),

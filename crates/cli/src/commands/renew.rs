@@ -20,7 +20,7 @@ use crate::{
     named,
     output::Output,
     progress::Progress,
-    reissue::{BATCH, Job, KeyChoice, Order, reissue},
+    reissue::{Job, KeyChoice, Order, batch_size, reissue},
 };
 
 pub(crate) const WHAT: &str = "cannot renew";
@@ -197,7 +197,7 @@ fn each_page(
         Wanted::Selected(selection) => {
             let mut after = Some(Cursor::START);
             while let Some(cursor) = after {
-                let limit = u32::try_from(BATCH).unwrap_or(u32::MAX);
+                let limit = u32::try_from(batch_size()).unwrap_or(u32::MAX);
                 let (mut entries, next) =
                     inventory.page(selection, cursor, limit).map_err(|error| inventory_failure(WHAT, &error))?;
                 entries.retain(&keep);
@@ -236,7 +236,7 @@ fn renew_all(
         Wanted::Named(entries) => {
             let mut entries = entries.into_iter().peekable();
             while entries.peek().is_some() {
-                let batch: Vec<Entry> = entries.by_ref().take(BATCH).collect();
+                let batch: Vec<Entry> = entries.by_ref().take(batch_size()).collect();
                 // Another run may have renewed them while this one waited.
                 let batch = still_counting(&ledger.inventory, batch)?;
                 let jobs = jobs(&ledger.inventory, batch)?;
@@ -248,7 +248,7 @@ fn renew_all(
             let mut after = Some(Cursor::START);
             let newest = ledger.inventory.newest().map_err(|error| inventory_failure(WHAT, &error))?;
             while let Some(cursor) = after {
-                let limit = u32::try_from(BATCH).unwrap_or(u32::MAX);
+                let limit = u32::try_from(batch_size()).unwrap_or(u32::MAX);
                 let (mut entries, next) =
                     ledger.inventory.page(selection, cursor, limit).map_err(|error| inventory_failure(WHAT, &error))?;
                 // Not what this very run made: with --all, that counts too.

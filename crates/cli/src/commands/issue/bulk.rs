@@ -24,7 +24,7 @@ use crate::{
     ledger::{Ledger, inventory_failure},
     output::Output,
     progress::Progress,
-    reissue::{BATCH, Outcome, Prepared, StagedAt, Trouble, in_parallel, in_the_way, record_and_swap},
+    reissue::{Outcome, Prepared, StagedAt, Trouble, batch_size, in_parallel, in_the_way, record_and_swap},
     report::{CertificateReport, until},
     rows::Rows,
 };
@@ -82,7 +82,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let mut users = users.peekable();
     while users.peek().is_some() {
         let mut batch = Vec::new();
-        for user in users.by_ref().take(BATCH) {
+        for user in users.by_ref().take(batch_size()) {
             let user = user?;
             match parse_user(&user) {
                 Ok(user) => {
