@@ -200,6 +200,20 @@ impl Ledger {
     }
 }
 
+/// Settles what a killed run left open, where a command has nothing else to write.
+pub(crate) fn settle(
+    home: &Home,
+    issuer: &Certificate,
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    if !home.inventory_path().exists() {
+        return Ok(());
+    }
+    let unfinished = open_to_read(home)?.unfinished().map_err(|error| inventory_failure(WHAT, &error))?;
+    if unfinished.is_empty() { Ok(()) } else { Ledger::open(home, issuer, invocation, output).map(drop) }
+}
+
 /// The fingerprint of the certificate in a directory, if there is one that can be read.
 pub(crate) fn leaf_in(directory: &Path) -> Option<Fingerprint> {
     let path = directory.join(dockseal_docker::layout::CERT_FILE);

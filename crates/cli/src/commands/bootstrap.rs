@@ -20,7 +20,7 @@ use crate::{
     groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs, key_word},
     invocation::Invocation,
     judgement,
-    ledger::{Ledger, Undelivered, inventory_failure},
+    ledger::{Ledger, Undelivered, inventory_failure, settle},
     next,
     output::{Output, table},
     passphrase,
@@ -176,6 +176,7 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
         let kept = keep(wanted, &chain, existing, invocation, output)?;
         if kept.iter().all(Option::is_some) {
             let Some(authority) = chain.into_iter().next() else { return Err(Failure::trouble(WHAT)) };
+            settle(&home, &authority, invocation, output)?;
             let outcomes = kept.into_iter().flatten().collect();
             let done = Done { authority, home: home.path().to_owned(), made_authority: false, outcomes };
             return Ok(Attempt::Done(Box::new(done)));
