@@ -50,7 +50,10 @@ fn main() {
             }
         }
     }
-    println!("medians of {ROUNDS} in turn, in ms: {} certificates, {} certificates, ratio (aim: 2)", SIZES[0], SIZES[1]);
+    println!(
+        "medians of {ROUNDS} in turn, in ms: {} certificates, {} certificates, ratio (aim: 2)",
+        SIZES[0], SIZES[1]
+    );
     for (name, [few, many]) in ["list --within", "status", "issue", "renew NAME", "renew --due"].iter().zip(times) {
         let (few, many) = (median(few), median(many));
         println!("  {name:14} {few:7.1} {many:7.1} {:6.2}", many / few);
@@ -98,7 +101,8 @@ fn fill(home: &Path, bundle: &Path, size: usize) {
         let certificates: Vec<Certificate> = (first..size.min(first + 1000))
             .map(|n| {
                 let mut der = der.clone();
-                der[at..at + 16].copy_from_slice(&(0x4000_0000_0000_0000_0000_0000_0000_0000_u128 + n as u128).to_be_bytes());
+                der[at..at + 16]
+                    .copy_from_slice(&(0x4000_0000_0000_0000_0000_0000_0000_0000_u128 + n as u128).to_be_bytes());
                 Certificate::from_der(&der).unwrap()
             })
             .collect();

@@ -1,6 +1,9 @@
 //! RSA keys whose numbers disagree with one another, held against what docker and dockerd said to them.
 
-use std::path::PathBuf;
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::collections::HashMap;
+use std::io::Read as _;
 
 use dockseal_docker::gate::Gate;
 use dockseal_docker::version::Version;
@@ -10,17 +13,24 @@ use time::macros::datetime;
 
 const NOW: OffsetDateTime = datetime!(2026-11-24 12:00 UTC);
 
-fn file(name: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/rsa-keys").join(name);
-    let text = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(!text.is_empty(), "{} cannot be read", path.display());
-    text
+/// cert.pem, and each key under the name that it has in the table.
+fn files() -> HashMap<String, String> {
+    let archive = std::fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rsa-keys.tar.gz")).unwrap();
+    let mut files = HashMap::new();
+    for entry in tar::Archive::new(flate2::read::GzDecoder::new(archive)).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().file_stem().unwrap().to_str().unwrap().to_owned();
+        let mut text = String::new();
+        entry.read_to_string(&mut text).unwrap();
+        files.insert(name, text);
+    }
+    files
 }
 
 /// Whether a side loads this key, in this version.
-fn loads(key: &str, side: Side, version: Version) -> bool {
-    let certificate = file("cert.pem");
-    let material = Material::from_bytes("", certificate.as_str(), certificate.as_str(), file(&format!("{key}.pem")));
+fn loads(files: &HashMap<String, String>, key: &str, side: Side, version: Version) -> bool {
+    let certificate = files["cert"].as_str();
+    let material = Material::from_bytes("", certificate, certificate, files[key].as_str());
     let verdict = judge(&material, &material, &Scenario::mutual("crt").between(version, version), NOW);
     let gate = match side {
         Side::Daemon => Gate::DaemonStarts,
@@ -34,7 +44,8 @@ fn loads(key: &str, side: Side, version: Version) -> bool {
 
 #[test]
 fn rsa_keys_load_where_docker_loads_them() {
-    let outcomes = file("outcomes.tsv");
+    let (files, outcomes) = (files(), include_str!("rsa-keys.tsv"));
+    let loads = |key, side, version| loads(&files, key, side, version);
     let rows: Vec<Vec<&str>> =
         outcomes.lines().filter(|line| !line.starts_with('#')).skip(1).map(|line| line.split('\t').collect()).collect();
     assert_eq!(rows.len(), 13);
