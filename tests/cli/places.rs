@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use dockseal_tests::{Bundle, Sandbox, note_skip, require, require_root, tree};
 
@@ -255,4 +255,53 @@ fn a_full_disk_while_replacing() {
     let before = tree(&out);
     refused_with_hint(&issue(), &[2]);
     before.assert_same(&tree(&out), "");
+}
+
+/// A full disk under the bundles, and one under the authority: nothing is half-written, the inventory stays sound, and
+/// with room again the same run completes.
+#[test]
+fn a_full_disk_while_renewing() {
+    require_root!();
+    require!("openssl", "python3");
+    // The inventory's log needs more than the bundles do.
+    for (full, most, step) in [("bundles", 160, 8), ("authority", 960, 48)] {
+        let sandbox = Sandbox::new();
+        let Some(place) = tmpfs(&sandbox, "size=2048k,mode=0700") else { return };
+        let (authority, out) = match full {
+            "bundles" => (sandbox.path("authority"), place.join("many")),
+            _ => (place.join("authority"), sandbox.path("many")),
+        };
+        let run = |args: &[&str]| sandbox.dockseal(["--authority"]).arg(&authority).args(args).run();
+        let _ = run(&["init", "--no-passphrase"]).success();
+        let out = out.to_str().unwrap();
+        let _ = run(&["issue", "clients", "a", "b", "c", "d", "--out", out]).success();
+        let ballast = place.join("ballast");
+        let (mut failed, mut succeeded) = (0, 0);
+        for room in (0..most).step_by(step) {
+            // As much as fits, less some room.
+            let _ = fs::remove_file(&ballast);
+            let mut size: usize = 2048;
+            while size > 0 && fs::write(&ballast, vec![0; size * 1024]).is_err() {
+                size -= 4;
+            }
+            fs::write(&ballast, vec![0; size.saturating_sub(room) * 1024]).unwrap();
+            let ran = run(&["renew", "--all"]);
+            match ran.code {
+                Some(0) => succeeded += 1,
+                _ => {
+                    failed += 1;
+                    assert!(matches!(ran.code, Some(1 | 2)), "{ran}");
+                    assert!(ran.stderr.contains("hint:"), "{ran}");
+                }
+            }
+            for name in ["a", "b", "c", "d"] {
+                Bundle(Path::new(out).join(name)).assert_complete();
+            }
+            assert_eq!(tree(&place).leftovers(), Vec::<String>::new(), "{ran}");
+        }
+        assert!(failed > 2 && succeeded > 2, "{full}: {failed} failed, {succeeded} succeeded");
+        fs::remove_file(&ballast).unwrap();
+        let _ = run(&["renew", "--all"]).success();
+        let _ = run(&["inventory", "check"]).success();
+    }
 }

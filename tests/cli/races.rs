@@ -180,3 +180,45 @@ fn a_reader_during_replacements() {
         assert_eq!(dockseal_tests::public_key_of_certificate(&cert), dockseal_tests::public_key_of_key(&key));
     }
 }
+
+/// Twenty at once on one authority, half of them renewing what the others do not know of: all succeed, all is recorded,
+/// and no two certificates share a serial.
+#[test]
+fn twenty_that_issue_and_renew() {
+    require!("openssl", "python3");
+    let sandbox = with_authority();
+    for n in 0..5 {
+        let _ = sandbox.dockseal(["issue", "client", &format!("old{n}"), "--out", &format!("old{n}")]).run().success();
+    }
+    let commands: Vec<_> = (0..20)
+        .map(|n| match n % 4 {
+            0 => words(&format!("renew old{}", n / 4)),
+            // Two of these at the same moment renew one after the other.
+            1 => words("renew --all"),
+            2 => words(&format!("issue clients a{n} b{n} c{n} --out many")),
+            _ => words(&format!("issue client new{n} --out new{n}")),
+        })
+        .collect();
+    for ran in at_once(&sandbox, &commands) {
+        let _ = ran.success();
+    }
+    authority_is_whole(&sandbox);
+    let check = sandbox.dockseal(["inventory", "check"]).run().success();
+    assert_eq!(
+        sandbox.inventory(
+            "SELECT count(*) - count(DISTINCT serial), count(*) FILTER (WHERE state = 'reserved') FROM certificate"
+        ),
+        ["0\t0"],
+        "{check}"
+    );
+    // Five old ones, five new ones and fifteen of many: one certificate of each counts, in one place, and that holds it.
+    let names = "SELECT count(DISTINCT name), count(*) FROM certificate WHERE state = 'issued'";
+    assert_eq!(sandbox.inventory(names), ["25\t25"], "{check}");
+    assert_eq!(
+        sandbox.inventory("SELECT count(*), count(DISTINCT certificate) FROM destination WHERE pending IS NULL"),
+        ["25\t25"]
+    );
+    for n in 0..5 {
+        Bundle(sandbox.path(format!("old{n}"))).assert_complete();
+    }
+}
