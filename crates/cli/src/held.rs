@@ -1,10 +1,12 @@
 //! A bundle that lies in a directory already.
 
-use std::path::Path;
+use std::{io, os::unix::fs::MetadataExt, path::Path};
 
 use dockseal_ca::Endpoint;
-use dockseal_docker::{Role, layout};
-use dockseal_pki::{Bundle, Certificate, GeneralName, PrivateKey, SubjectAltName, TrustAnchors, UserName};
+use dockseal_docker::{Ownership, Role, layout};
+use dockseal_pki::{
+    Bundle, Certificate, GeneralName, PrivateKey, PublicKey, Signer, SubjectAltName, TrustAnchors, UserName,
+};
 
 use crate::{
     authority::{read_certificates, read_hint},
@@ -32,14 +34,7 @@ pub(crate) fn read(directory: &Path, what: &str) -> Result<Held, Failure> {
     let chain = certificates(layout::CERT_FILE)?;
     let anchors = TrustAnchors::new(certificates(layout::CA_FILE)?)
         .ok_or_else(|| Failure::trouble(what).cause(format!("{} is empty", layout::CA_FILE)))?;
-    let key = match file(layout::KEY_FILE) {
-        Err(_) if !directory.join(layout::KEY_FILE).exists() => None,
-        other => {
-            let (file, path) = other?;
-            let unusable = |error| Failure::trouble(what).cause(format!("{}: {error}", path.display()));
-            Some(PrivateKey::from_pem(&file.bytes, None).map_err(unusable)?.0)
-        }
-    };
+    let key = key(directory, layout::KEY_FILE, what)?.map(|held| held.key);
     let leaf = chain.first().ok_or_else(|| Failure::trouble(what).cause(format!("{} is empty", layout::CERT_FILE)))?;
     let endpoint = endpoint(leaf).map_err(|failure| Failure { what: what.to_owned(), ..failure })?;
     Ok(Held { bundle: Bundle { anchors, chain, key }, endpoint })
@@ -50,6 +45,54 @@ impl Held {
     pub(crate) fn judge(&self, invocation: &Invocation, what: &str) -> Result<Vec<String>, Failure> {
         judgement::of_bundle(&self.bundle, &self.endpoint, invocation.now, what)
     }
+}
+
+/// A private key in a directory.
+pub(crate) struct HeldKey {
+    pub(crate) key: PrivateKey,
+    mode: u32,
+    name: &'static str,
+}
+
+/// The key in this file of a directory, if the file is there.
+pub(crate) fn key(directory: &Path, name: &'static str, what: &str) -> Result<Option<HeldKey>, Failure> {
+    let path = directory.join(name);
+    let file = match dockseal_store::read(&path) {
+        Err(error) if error.is_not_found() => return Ok(None),
+        other => other.map_err(|error| read_hint(Failure::trouble(what).cause(&error), &error))?,
+    };
+    let unusable = |error| Failure::trouble(what).cause(format!("{}: {error}", path.display()));
+    let (key, _) = PrivateKey::from_pem(&file.bytes, None).map_err(unusable)?;
+    Ok(Some(HeldKey { key, mode: file.mode, name }))
+}
+
+impl HeldKey {
+    /// Whether it is the key of this certificate or request.
+    pub(crate) fn is_of(&self, public_key: &PublicKey) -> bool {
+        self.key.public_key().spki() == public_key.spki()
+    }
+
+    /// A key that everybody on the machine could have copied gets no new certificate.
+    pub(crate) fn refuse_if_open(&self, what: &str) -> Result<(), Failure> {
+        if self.mode & 0o007 == 0 {
+            return Ok(());
+        }
+        Err(Failure::no(what)
+            .cause(format!("everybody on this machine may use {} (mode {:04o})", self.name, self.mode))
+            .hint("if nobody else was here, chmod 0400 it; else make a new key with dockseal request --renew DIR --replace"))
+    }
+}
+
+/// Whose a directory is and which mode its key has: both stay, also when root renews what is in it.
+pub(crate) fn ownership(directory: &Path) -> io::Result<Ownership> {
+    let metadata = directory.symlink_metadata()?;
+    let (user, group) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    let key = directory.join(layout::KEY_FILE).metadata().ok();
+    Ok(Ownership {
+        user: Some(metadata.uid()).filter(|owner| *owner != user),
+        group: Some(metadata.gid()).filter(|owner| *owner != group),
+        key_mode: key.map(|key| key.mode() & 0o660).filter(|mode| mode & 0o400 != 0),
+    })
 }
 
 /// For whom a certificate is, so that another one can be made.

@@ -60,6 +60,7 @@ fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result
         Command::Request(args) => commands::request::run(&args, invocation, output),
         Command::List(args) => commands::list::run(&args, invocation, output),
         Command::Status(args) => commands::status::run(&args, invocation, output),
+        Command::Install(args) => commands::install::run(&args, invocation, output),
         Command::Renew(args) => commands::renew::run(&args, invocation, output),
         Command::Rollback(args) => commands::rollback::run(&args, invocation, output),
         Command::Revoke(args) => commands::revoke::run(&args, invocation, output),

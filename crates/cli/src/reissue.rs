@@ -1,7 +1,7 @@
 //! New certificates in the place of old ones, at every place where those are: looked at, signed, judged, staged, made
 //! durable together, swapped in.
 
-use std::{os::unix::fs::MetadataExt, thread};
+use std::thread;
 
 use dockseal_ca::Authority;
 use dockseal_docker::{Ownership, Role, layout, plan};
@@ -229,7 +229,7 @@ pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invoc
         ));
     }
     let key_path = path.join(layout::KEY_FILE);
-    let (key, key_metadata) = match dockseal_store::read(&key_path) {
+    let key = match dockseal_store::read(&key_path) {
         Ok(file) => {
             let key = PrivateKey::from_pem(&file.bytes, None)
                 .map_err(|error| no(format!("{}: {error}", key_path.display()), "bring its key back from a copy"))?
@@ -240,24 +240,13 @@ pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invoc
                     "bring its key back from a copy; dockseal issue … --replace makes both anew",
                 ));
             }
-            (Some(key), key_path.metadata().ok())
+            Some(key)
         }
-        Err(error) if error.is_not_found() => (None, None),
+        Err(error) if error.is_not_found() => None,
         Err(error) => return Err(no(error.to_string(), "check the file")),
     };
-    let mut ownership = as_it_is(&metadata);
-    ownership.key_mode = key_metadata.map(|metadata| metadata.mode() & 0o660).filter(|mode| mode & 0o400 != 0);
+    let ownership = held::ownership(path).map_err(|error| no(error.to_string(), "check the path"))?;
     Ok(Site { destination: destination.clone(), ownership, key })
-}
-
-/// Whoever owns a directory keeps it, also when root renews what is in it.
-fn as_it_is(metadata: &std::fs::Metadata) -> Ownership {
-    let (user, group) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
-    Ownership {
-        user: Some(metadata.uid()).filter(|owner| *owner != user),
-        group: Some(metadata.gid()).filter(|owner| *owner != group),
-        key_mode: None,
-    }
 }
 
 fn ask(

@@ -14,6 +14,8 @@ pub const CERT_FILE: &str = "cert.pem";
 pub const KEY_FILE: &str = "key.pem";
 /// A request that waits for its certificate. A name of our own; Docker does not look at it.
 pub const REQUEST_FILE: &str = "request.csr";
+/// The key of that request, until its certificate is installed and it becomes `key.pem`. A name of our own as well.
+pub const RENEWAL_KEY_FILE: &str = "renewal-key.pem";
 /// The daemon's configuration (moby daemon/config).
 pub const DAEMON_JSON_FILE: &str = "daemon.json";
 /// The drop-in for docker.service, as a path inside a daemon's directory.

@@ -37,6 +37,8 @@ pub enum Contents {
     Octets(Vec<u8>),
     /// Text that may not: zeroed when dropped, absent from every log.
     Secret(Zeroizing<String>),
+    /// Nothing: the file is not to be there any more.
+    Gone,
 }
 
 impl Contents {
@@ -46,6 +48,7 @@ impl Contents {
             Self::Public(text) => text.as_bytes(),
             Self::Octets(octets) => octets,
             Self::Secret(text) => text.as_bytes(),
+            Self::Gone => &[],
         }
     }
 }
@@ -56,6 +59,7 @@ impl fmt::Debug for Contents {
             Self::Public(text) => write!(f, "Public({} bytes)", text.len()),
             Self::Octets(octets) => write!(f, "Octets({} bytes)", octets.len()),
             Self::Secret(_) => f.write_str("Secret([elided])"),
+            Self::Gone => f.write_str("Gone"),
         }
     }
 }
@@ -73,7 +77,7 @@ pub struct Ownership {
 }
 
 impl FilePlan {
-    /// What it brings at the top of its directory.
+    /// What it brings to the top of its directory, or takes away from there.
     pub fn names(&self) -> Vec<&str> {
         self.files.iter().map(|file| file.path.split('/').next().unwrap_or(&file.path)).collect()
     }
@@ -96,5 +100,10 @@ impl PlannedFile {
     /// A file that may be shown.
     pub fn public(path: &str, mode: u32, text: String) -> Self {
         Self { path: path.to_owned(), mode, contents: Contents::Public(text) }
+    }
+
+    /// A file that is not to be there any more.
+    pub fn gone(path: &str) -> Self {
+        Self { path: path.to_owned(), mode: 0, contents: Contents::Gone }
     }
 }

@@ -167,19 +167,7 @@ impl Recorder<'_> {
                 writer.keep(one.id, one.certificate, one.key_holder)?;
                 writer.event("signed", Some(one.id), None, None)?;
                 for (place, ownership) in one.places {
-                    let destination = writer.destination(place)?;
-                    writer
-                        .transaction
-                        .prepare_cached(
-                            "UPDATE destination SET pending = ?2, owner = ?3, owner_group = ?4, key_mode = ?5 WHERE id = ?1",
-                        )?
-                        .execute(params![
-                            destination.0,
-                            one.id.0,
-                            ownership.user,
-                            ownership.group,
-                            ownership.key_mode
-                        ])?;
+                    writer.announce(place, *ownership, one.id)?;
                 }
             }
             Ok(())
@@ -247,6 +235,24 @@ impl Recorder<'_> {
         self.write(|writer| {
             writer.transaction.execute("UPDATE destination SET pending = ?2 WHERE id = ?1", params![place.0, id.0])?;
             writer.event("rollback", Some(id), Some(place), None)
+        })
+    }
+
+    /// A certificate that was handed out is about to be installed in a place.
+    /// [`delivered`](Self::delivered) or [`missed`](Self::missed) ends this.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn about_to_install(
+        &mut self,
+        place: &Place,
+        ownership: Ownership,
+        id: CertificateId,
+    ) -> Result<DestinationId, InventoryError> {
+        self.write(|writer| {
+            let destination = writer.announce(place, ownership, id)?;
+            writer.event("install", Some(id), Some(destination), None)?;
+            Ok(destination)
         })
     }
 
@@ -405,6 +411,17 @@ impl Writer<'_> {
             )?
             .query_row(params![place.kind.word(), place.machine, place.machine_name, octets], |row| row.get(0))
             .map(DestinationId)
+    }
+
+    /// A place that is about to hold this certificate.
+    fn announce(&self, place: &Place, ownership: Ownership, id: CertificateId) -> rusqlite::Result<DestinationId> {
+        let destination = self.destination(place)?;
+        self.transaction
+            .prepare_cached(
+                "UPDATE destination SET pending = ?2, owner = ?3, owner_group = ?4, key_mode = ?5 WHERE id = ?1",
+            )?
+            .execute(params![destination.0, id.0, ownership.user, ownership.group, ownership.key_mode])?;
+        Ok(destination)
     }
 
     fn deliver(&self, Delivered { id, keeps_previous, command_due }: Delivered) -> rusqlite::Result<()> {

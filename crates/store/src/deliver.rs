@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dockseal_docker::{FilePlan, Ownership, layout};
+use dockseal_docker::{Contents, FilePlan, Ownership, layout};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustix::{
     fs::{AtFlags, CWD, Gid, Mode, OFlags, RenameFlags, Uid},
@@ -22,11 +22,12 @@ use rustix::{
 use crate::WriteError;
 
 /// What a directory of ours may hold at its top.
-const OURS: [&str; 6] = [
+const OURS: [&str; 7] = [
     layout::CA_FILE,
     layout::CERT_FILE,
     layout::KEY_FILE,
     layout::REQUEST_FILE,
+    layout::RENEWAL_KEY_FILE,
     layout::DAEMON_JSON_FILE,
     "docker.service.d",
 ];
@@ -399,7 +400,7 @@ impl Stage {
     }
 
     fn fill(&self, plan: &FilePlan, destination: &Path, found: &Found, sync: Sync) -> Result<(), WriteError> {
-        for file in &plan.files {
+        for file in plan.files.iter().filter(|file| !matches!(file.contents, Contents::Gone)) {
             let path = self.path.join(&file.path);
             if let Some(parent) = path.parent().filter(|parent| *parent != self.path && !parent.exists()) {
                 make_directory(parent)?;

@@ -115,7 +115,7 @@ fn inspect_directory(dir: &Path) -> Vec<Inspected> {
         Ok(entries) => entries,
         Err(error) => return nothing(format!("cannot read the directory: {error}")),
     };
-    let known = [layout::CA_FILE, layout::CERT_FILE, layout::KEY_FILE, layout::REQUEST_FILE];
+    let known = [layout::CA_FILE, layout::CERT_FILE, layout::KEY_FILE, layout::REQUEST_FILE, layout::RENEWAL_KEY_FILE];
     let mut names = Vec::new();
     for entry in entries.flatten() {
         let path = entry.path();

@@ -15,7 +15,7 @@ use dockseal_store::{Existing, check_destination};
 use serde::Serialize;
 
 use crate::{
-    authority::{open, read_hint, write_failure},
+    authority::{open, read_input, write_failure},
     endpoint::{Issued, SubjectKey, new_key, no_names, parse_user, permit},
     failure::Failure,
     groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs},
@@ -220,12 +220,7 @@ fn say_dropped(request: &CertificateRequest, common_name: Option<&str>, output: 
 }
 
 pub(crate) fn read_request(path: &Path, what: &str) -> Result<CertificateRequest, Failure> {
-    let read = if path.as_os_str() == "-" {
-        dockseal_store::read_from(std::io::stdin().lock(), Path::new("standard input"))
-    } else {
-        dockseal_store::read(path).map(|file| file.bytes)
-    };
-    let bytes = read.map_err(|error| read_hint(Failure::trouble(what).cause(&error), &error))?;
+    let bytes = read_input(path, what)?;
     let trouble = |cause: &dyn std::fmt::Display| {
         Failure::trouble(what)
             .cause(format!("{}: {cause}", path.display()))
@@ -257,9 +252,16 @@ pub(crate) fn check_out(
         Some(request) => {
             let key = out.join(layout::KEY_FILE);
             if let Ok(file) = dockseal_store::read(&key) {
-                let matches = PrivateKey::from_pem(&file.bytes, None)
-                    .is_ok_and(|(key, _)| key.public_key().spki() == request.public_key.spki());
-                if !matches {
+                let is_of = |bytes: &[u8]| {
+                    PrivateKey::from_pem(bytes, None)
+                        .is_ok_and(|(key, _)| key.public_key().spki() == request.public_key.spki())
+                };
+                if dockseal_store::read(&out.join(layout::RENEWAL_KEY_FILE)).is_ok_and(|file| is_of(&file.bytes)) {
+                    return Err(Failure::no(what)
+                        .cause("the key of the request waits there, and Docker would find the certificate beside the old one")
+                        .hint("use --out - and put both in place with dockseal install"));
+                }
+                if !is_of(&file.bytes) {
                     return Err(Failure::no(what)
                         .cause(format!("the request was not made with {}", key.display()))
                         .hint("name another directory with --out, or sign the request that belongs to that key"));

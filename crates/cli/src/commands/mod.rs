@@ -7,6 +7,7 @@ pub(crate) mod env;
 pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod inspect;
+pub(crate) mod install;
 pub(crate) mod inventory;
 pub(crate) mod issue;
 pub(crate) mod list;
@@ -61,6 +62,8 @@ pub(crate) enum Command {
     List(list::Args),
     /// Tell whether anything is due, by the exit code too
     Status(status::Args),
+    /// Put the certificate that answers a request in place
+    Install(install::Args),
     /// Put new certificates in the place of those that are due
     Renew(renew::Args),
     /// Bring back the bundle that a renewal replaced

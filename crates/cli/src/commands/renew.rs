@@ -67,7 +67,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "COMMAND", conflicts_with = "csr")]
     exec: Option<String>,
     /// Sign this request instead (PEM or DER, - for standard input): the key is elsewhere
-    #[arg(long, value_name = "FILE", requires = "out", conflicts_with_all = ["due", "all", "within", "reuse_key"])]
+    #[arg(long, value_name = "FILE", requires = "out", conflicts_with_all = ["due", "all", "within", "reuse_key", "dry_run", "exec"])]
     csr: Option<PathBuf>,
     /// With --csr: the directory that gets ca.pem and cert.pem, or - for the certificate on standard output
     #[arg(long, value_name = "DIR", requires = "csr")]

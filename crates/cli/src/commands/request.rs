@@ -1,5 +1,7 @@
 //! `dockseal request`: a key that never leaves this machine, and the request that does.
 
+mod renewal;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Subcommand;
@@ -21,9 +23,19 @@ use crate::{
 };
 
 #[derive(clap::Args)]
+#[command(
+    subcommand_negates_reqs = true,
+    after_help = "A request to renew, where the key is. The new key waits beside the present one until dockseal install puts its\n\
+    certificate in place; nothing that Docker reads changes before:\n  \
+    dockseal request --renew ~/docker-tls\n  \
+    ssh ca dockseal renew alice --csr - --out - < ~/docker-tls/request.csr > cert.pem\n  \
+    dockseal install ~/docker-tls cert.pem"
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
-    endpoint: EndpointArgs,
+    endpoint: Option<EndpointArgs>,
+    #[command(flatten)]
+    renewal: renewal::Args,
 }
 
 #[derive(Subcommand)]
@@ -64,20 +76,21 @@ struct Common {
     owner: OwnerArgs,
 }
 
+const WHAT: &str = "cannot make the request";
+
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
-    let (endpoint, common) = match &args.endpoint {
-        EndpointArgs::Daemon { names, common } => {
-            let names = names.resolve(output)?;
-            if names.is_empty() {
-                return Err(Failure { what: "cannot make the request".to_owned(), ..no_names() });
-            }
-            (Endpoint::Daemon { names }, common)
+    let what = WHAT;
+    let (endpoint, common) = match (&args.endpoint, &args.renewal.renew) {
+        (None, _) => return renewal::run(&args.renewal, invocation, output),
+        (Some(_), Some(_)) => {
+            return Err(Failure::trouble(what)
+                .cause("--renew makes a request for whom the certificate is that is there")
+                .hint("leave one of them out, e.g. dockseal request --renew DIR"));
         }
-        EndpointArgs::Client { user, common } => (Endpoint::Client { user: parse_user(user)? }, common),
+        (Some(endpoint), None) => common_of(endpoint, output)?,
     };
     let ownership = common.owner.resolve()?;
     let key_mode = ownership.key_mode.unwrap_or_else(|| layout::key_mode(endpoint.role()));
-    let what = "cannot make the request";
     let to_stdout = common.out.as_os_str() == "-";
     let key_out = match (&common.key_out, to_stdout) {
         (None, true) => {
@@ -135,9 +148,22 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     Ok(ExitCode::SUCCESS)
 }
 
+fn common_of<'a>(endpoint: &'a EndpointArgs, output: &mut Output) -> Result<(Endpoint, &'a Common), Failure> {
+    match endpoint {
+        EndpointArgs::Daemon { names, common } => {
+            let names = names.resolve(output)?;
+            if names.is_empty() {
+                return Err(Failure { what: WHAT.to_owned(), ..no_names() });
+            }
+            Ok((Endpoint::Daemon { names }, common))
+        }
+        EndpointArgs::Client { user, common } => Ok((Endpoint::Client { user: parse_user(user)? }, common)),
+    }
+}
+
 /// A key that exists is never replaced by a request: the certificate for it may be on its way.
 fn request_failure(error: &dockseal_store::WriteError) -> Failure {
-    let failure = write_failure("cannot make the request", error);
+    let failure = write_failure(WHAT, error);
     match error {
         dockseal_store::WriteError::AlreadyThere { .. } => {
             failure.hint("a key is never overwritten; name another place")

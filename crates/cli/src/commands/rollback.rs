@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use dockseal_inventory::{Delivered, Destination, Entry, Kind, State};
+use dockseal_inventory::{Delivered, Destination, Entry, Kind, Matches, State};
 use dockseal_store::{previous_path, roll_back};
 use serde_json::{Value, json};
 
@@ -38,7 +38,6 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let directory = Path::new(&args.what);
-    let is_directory = args.what.starts_with(['/', '.', '~']) || directory.is_dir();
     let home = invocation.home().ok().filter(|home| home.inventory_path().exists());
     let mut ledger = match &home {
         None => None,
@@ -50,7 +49,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         }
     };
     let (mut rows, mut wires) = (Vec::new(), Vec::new());
-    if is_directory {
+    if is_directory(&args.what, ledger.as_ref())? {
         let path = invocation.place(directory)?.path;
         let known = match &ledger {
             None => None,
@@ -77,6 +76,18 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     human.push_str("dockerd reads its files only when it starts: restart it if this was a daemon's.\n");
     output.result(&human, &json!({ "schema": SCHEMA, "rolled_back": wires }));
     Ok(ExitCode::SUCCESS)
+}
+
+/// A name that the inventory knows is a name, also where a directory happens to be called the same.
+fn is_directory(what: &str, ledger: Option<&Ledger>) -> Result<bool, Failure> {
+    if what.starts_with(['/', '.', '~']) {
+        return Ok(true);
+    }
+    let known = match ledger {
+        None => false,
+        Some(ledger) => !matches!(ledger.inventory.find(what, None).map_err(failure)?, Matches::None),
+    };
+    Ok(!known && Path::new(what).is_dir())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
