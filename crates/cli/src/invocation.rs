@@ -106,6 +106,11 @@ impl Invocation {
         std::env::var_os(name).filter(|value| !value.is_empty())
     }
 
+    /// This program's own file.
+    pub(crate) fn program(&self) -> Result<PathBuf, Failure> {
+        std::env::current_exe().map_err(|error| Failure::trouble("cannot tell where this program is").cause(error))
+    }
+
     /// `path` without `.` parts and from the root, symbolic links left as they are.
     pub(crate) fn absolute(&self, path: &Path) -> Result<PathBuf, Failure> {
         std::path::absolute(path)

@@ -62,6 +62,7 @@ fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result
         Command::Status(args) => commands::status::run(&args, invocation, output),
         Command::Install(args) => commands::install::run(&args, invocation, output),
         Command::Renew(args) => commands::renew::run(&args, invocation, output),
+        Command::Timer(args) => commands::timer::run(&args, invocation, output),
         Command::Rollback(args) => commands::rollback::run(&args, invocation, output),
         Command::Revoke(args) => commands::revoke::run(&args, invocation, output),
         Command::Crl(args) => commands::crl::run(&args, invocation, output),

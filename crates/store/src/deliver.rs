@@ -303,7 +303,11 @@ pub(crate) fn split(destination: &Path) -> Result<(&Path, &OsStr), WriteError> {
     Ok((parent, name))
 }
 
-fn make_parents(parent: &Path) -> Result<(), WriteError> {
+/// Makes a directory and those above it, as far as they are missing, each with mode 0700.
+///
+/// # Errors
+/// When the system refuses.
+pub fn make_parents(parent: &Path) -> Result<(), WriteError> {
     // Top down, each with its mode set after it was made, since the umask may have taken even the owner's bits.
     let missing: Vec<&Path> =
         parent.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.is_dir()).collect();

@@ -12,16 +12,18 @@ mod error;
 mod home;
 mod lock;
 mod read;
+mod remove;
 mod replacement;
 mod walk;
 
 pub use deliver::{
-    Batch, Displaced, Existing, Staged, check_destination, deliver, previous_path, remove_stale, roll_back, stage,
-    stage_for_batch, write_new,
+    Batch, Displaced, Existing, Staged, check_destination, deliver, make_parents, previous_path, remove_stale,
+    roll_back, stage, stage_for_batch, write_new,
 };
 pub use error::{ReadError, WriteError};
 pub use home::{AuthorityFiles, CRL_MODE, Home, HomeError};
 pub use lock::HomeLock;
 pub use read::{OpenedFile, RegularFile, open, read, read_from};
+pub use remove::remove;
 pub use replacement::{Replacement, replace};
 pub use walk::Walk;

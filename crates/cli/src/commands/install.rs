@@ -50,14 +50,16 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let directory = args.directory.as_path();
     check_not_here(directory, invocation, WHAT)?;
-    let chain = read_certificates(&read_input(&args.certificate, WHAT)?, &args.certificate)?;
+    let stdin = args.certificate.as_os_str() == "-";
+    let shown = if stdin { Path::new("of standard input") } else { &args.certificate };
+    let chain = read_certificates(&read_input(&args.certificate, WHAT)?, shown)?;
     let leaf = chain.first().ok_or_else(|| Failure::trouble(WHAT))?.clone();
     let present = read_chain(directory)?;
     let old = present.first();
     let (anchors, anchors_changed) = anchors(args.ca.as_deref(), directory)?;
 
     if chain == present && !anchors_changed {
-        return Ok(unchanged(directory, &leaf, invocation, output)?);
+        return unchanged(directory, &leaf, invocation, output);
     }
     if leaf.is_ca() {
         return Err(Failure::no(WHAT)

@@ -17,6 +17,7 @@ pub(crate) mod request;
 pub(crate) mod revoke;
 pub(crate) mod rollback;
 pub(crate) mod status;
+pub(crate) mod timer;
 pub(crate) mod verify;
 
 use clap::{Parser, Subcommand};
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     Install(install::Args),
     /// Put new certificates in the place of those that are due
     Renew(renew::Args),
+    /// Print or install what runs renew --due every day: a systemd timer, or a cron line
+    Timer(timer::Args),
     /// Bring back the bundle that a renewal replaced
     Rollback(rollback::Args),
     /// Revoke what was issued to somebody, for proxies that ask

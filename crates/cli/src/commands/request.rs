@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[command(subcommand)]
     endpoint: Option<EndpointArgs>,
     #[command(flatten)]
-    renewal: renewal::Args,
+    renewal: renewal::RenewalArgs,
 }
 
 #[derive(Subcommand)]

@@ -28,7 +28,7 @@ use crate::{
 };
 
 #[derive(clap::Args)]
-pub(super) struct Args {
+pub(super) struct RenewalArgs {
     /// Make a request to renew the certificate in this directory
     #[arg(long, value_name = "DIR", required = true)]
     pub(super) renew: Option<PathBuf>,
@@ -43,7 +43,7 @@ pub(super) struct Args {
     out: Option<String>,
 }
 
-pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &RenewalArgs, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let Some(directory) = &args.renew else { return Err(Failure::trouble(WHAT)) };
     check_not_here(directory, invocation, WHAT)?;
     let certificate = directory.join(layout::CERT_FILE);
