@@ -9,7 +9,7 @@ use dockseal_ca::Endpoint;
 use dockseal_docker::{PlannedFile, Role, layout, plan};
 use dockseal_inventory::{Delivered, Entry, Matches, State};
 use dockseal_pki::{Bundle, Certificate, TrustAnchors, moment};
-use dockseal_store::{Displaced, Existing, stage};
+use dockseal_store::{Displaced, Existing, check_destination, stage};
 use serde_json::json;
 
 use super::issue::{check_not_here, read_request};
@@ -98,6 +98,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         plan.files.push(PlannedFile::gone(layout::REQUEST_FILE));
     }
     let displaced = if old.is_some() { Displaced::Keep } else { Displaced::Remove };
+    check_destination(&plan.names(), directory, Existing::Replace).map_err(|error| write_failure(WHAT, &error))?;
     let mut known = known_here(&leaf, invocation, output)?;
     let staged = stage(&plan, directory, Existing::Replace, displaced).map_err(|error| write_failure(WHAT, &error))?;
     let place = invocation.place(directory)?;

@@ -71,5 +71,5 @@ fn which(entries: &[Entry]) -> Failure {
     if serials.is_empty() {
         return failure.hint("name it, e.g. dockseal renew alice --csr request.csr --out -");
     }
-    failure.hint(format!("name it by its serial number: {}", serials.join(", ")))
+    failure.hint(format!("name it by its serial number, which dockseal inspect DIR shows: {}", serials.join(", ")))
 }
