@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use dockseal_tests::{
-    Bundle, Ran, Sandbox, Tree, public_key_of_certificate, public_key_of_key, require, require_root, tree,
+    Bundle, Entry, Ran, Sandbox, Tree, public_key_of_certificate, public_key_of_key, require, require_root, tree,
 };
 
 use crate::{home, refused_with_hint, with_authority};
@@ -54,7 +54,11 @@ fn unchanged(sandbox: &Sandbox, line: &str, code: i32, says: &str) {
 /// Everything but what SQLite's readers share with one another.
 fn picture(sandbox: &Sandbox) -> Tree {
     let mut picture = tree(sandbox.root());
-    picture.0.retain(|path, _| !path.to_string_lossy().ends_with("inventory.db-shm"));
+    picture.0.retain(|path, (_, _, entry)| {
+        let name = path.to_string_lossy();
+        let empty = matches!(entry, Entry::File(bytes) if bytes.is_empty());
+        !name.ends_with("inventory.db-shm") && !(name.ends_with("inventory.db-wal") && empty)
+    });
     picture
 }
 
