@@ -21,6 +21,7 @@ mod large;
 mod places;
 mod races;
 mod recorded;
+mod renew;
 mod revoke;
 mod secrets;
 mod snapshots;

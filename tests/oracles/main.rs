@@ -23,6 +23,8 @@ mod lint;
 mod matrix;
 mod opinions;
 mod probe;
+mod renew;
 mod request;
 mod shells;
 mod stacks;
+mod timer;

@@ -71,15 +71,19 @@ impl Job<'_> {
     /// The line for crontab(5), once a day at a time that `spread` chooses. `None` when the command has several lines,
     /// which cron cannot express.
     pub(super) fn cron(&self, spread: u32) -> Option<String> {
-        let words = std::iter::once(self.program).chain(self.arguments());
-        let command: Vec<String> = words.map(|word| word_of_command(Shell::Sh, word)).collect();
-        let mut command = command.join(" ");
-        if let (Scope::System, Some(path)) = (self.scope, self.passphrase_file) {
-            command.push_str(&format!(" --passphrase-file {}", word_of_command(Shell::Sh, path)));
+        // cron has no credentials.
+        let file = self.passphrase_file.filter(|_| self.scope == Scope::System);
+        let words: Vec<&str> = std::iter::once(self.program)
+            .chain(self.arguments())
+            .chain(file.into_iter().flat_map(|file| ["--passphrase-file", file]))
+            .collect();
+        if words.iter().any(|word| word.chars().any(char::is_control)) {
+            return None;
         }
+        let command: Vec<String> = words.iter().map(|word| word_of_command(Shell::Sh, word)).collect();
         // In crontab(5) a bare % is a line end.
-        (!command.contains('\n'))
-            .then(|| format!("{} {} * * * {}", spread % 60, spread / 60 % 6, command.replace('%', "\\%")))
+        let command = command.join(" ").replace('%', "\\%");
+        Some(format!("{} {} * * * {command}", spread % 60, spread / 60 % 6))
     }
 
     fn arguments(&self) -> impl Iterator<Item = &str> {
