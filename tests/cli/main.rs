@@ -26,6 +26,7 @@ mod revoke;
 mod secrets;
 mod snapshots;
 mod status;
+mod timer;
 mod verify;
 
 use dockseal_tests::{Ran, Sandbox};
