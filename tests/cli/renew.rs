@@ -201,12 +201,12 @@ fn a_dry_run_changes_nothing() {
     assert_eq!(sandbox.inventory("SELECT count(*) FROM certificate"), ["2"]);
 }
 
-/// Eight places that cannot be written to for eight reasons, and one good one, which gets its new bundle.
+/// Places that are not written to, each for a reason of its own, and one good one, which gets its new bundle.
 #[test]
 fn places_in_trouble() {
     require!("openssl", "unshare");
     require_root!();
-    let names = ["gone", "file", "link", "foreign", "theirs", "edited", "mixed", "readonly", "good"];
+    let names = ["gone", "file", "link", "foreign", "theirs", "edited", "older", "mixed", "readonly", "good"];
     let lines: Vec<String> = names.iter().map(|name| format!("issue client {name} --out p/{name}")).collect();
     let sandbox = with_bundles(&lines.iter().map(String::as_str).collect::<Vec<_>>());
     let path = |name: &str| sandbox.path("p").join(name);
@@ -232,6 +232,11 @@ fn places_in_trouble() {
     fs::remove_dir_all(path("edited")).unwrap();
     fs::rename(sandbox.path("x"), path("edited")).unwrap();
     fs::copy(path("good/key.pem"), path("mixed/key.pem")).unwrap();
+    // The certificate before this one, which is for the same key.
+    let older = fs::read(path("older/cert.pem")).unwrap();
+    let _ = run(&sandbox, BORN, "renew older --reuse-key").success();
+    fs::remove_file(path("older/cert.pem")).unwrap();
+    fs::write(path("older/cert.pem"), older).unwrap();
     // A mount of its own, read-only, with the bundle inside.
     let mount = sandbox.program("mount").args(["--bind"]).arg(path("readonly")).arg(path("readonly")).run();
     let _ = mount.success();
@@ -248,6 +253,7 @@ fn places_in_trouble() {
             ("foreign", "notes.txt"),
             ("theirs", "cert.pem"),
             ("edited", "changed by hand"),
+            ("older", "changed by hand"),
             ("mixed", "changed by hand"),
             ("readonly", "readonly"),
             ("far", "another one"),
@@ -272,7 +278,7 @@ fn places_in_trouble() {
     }
     before.assert_same(&after, "the others are as they were");
     // The new serials of those that failed are taken and count for nothing; the old ones still count.
-    assert_eq!(sandbox.inventory("SELECT count(*) FROM certificate WHERE state = 'issued'"), ["10"]);
+    assert_eq!(sandbox.inventory("SELECT count(*) FROM certificate WHERE state = 'issued'"), ["11"]);
     // The machine that has it can.
     let ran = elsewhere(LATER, "renew far").success();
     assert!(ran.stdout.contains("renewed client far"), "{ran}");
