@@ -5,11 +5,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use dockseal_tests::{
-    Bundle, Entry, Ran, Sandbox, Tree, public_key_of_certificate, public_key_of_key, require, require_root, tree,
-};
+use dockseal_tests::{Bundle, Ran, Sandbox, public_key_of_certificate, public_key_of_key, require, require_root, tree};
 
-use crate::{home, refused_with_hint, with_authority};
+use crate::{home, picture, refused_with_hint, with_authority};
 
 fn words(line: &str) -> Vec<&str> {
     line.split(' ').collect()
@@ -49,17 +47,6 @@ fn unchanged(sandbox: &Sandbox, line: &str, code: i32, says: &str) {
     refused_with_hint(&ran, &[code]);
     assert!(ran.stderr.contains(says), "{says:?} is not said\n{ran}");
     before.assert_same(&picture(sandbox), &ran);
-}
-
-/// Everything but what SQLite's readers share with one another.
-fn picture(sandbox: &Sandbox) -> Tree {
-    let mut picture = tree(sandbox.root());
-    picture.0.retain(|path, (_, _, entry)| {
-        let name = path.to_string_lossy();
-        let empty = matches!(entry, Entry::File(bytes) if bytes.is_empty());
-        !name.ends_with("inventory.db-shm") && !(name.ends_with("inventory.db-wal") && empty)
-    });
-    picture
 }
 
 #[test]

@@ -29,7 +29,7 @@ mod status;
 mod timer;
 mod verify;
 
-use dockseal_tests::{Ran, Sandbox};
+use dockseal_tests::{Entry, Ran, Sandbox, Tree, tree};
 
 /// Where the authority of a sandbox is when nobody says otherwise.
 fn home(sandbox: &Sandbox) -> std::path::PathBuf {
@@ -49,6 +49,16 @@ const NOW: &str = "2030-06-15T12:00:00Z";
 /// A command line that runs at that time.
 fn at(sandbox: &Sandbox, time: &str, line: &str) -> Ran {
     sandbox.dockseal(["--at", time]).args(line.split(' ')).run()
+}
+
+/// All of a sandbox but what SQLite's readers share with one another.
+fn picture(sandbox: &Sandbox) -> Tree {
+    let mut picture = tree(sandbox.root());
+    picture.0.retain(|path, (_, _, entry)| {
+        let empty = matches!(entry, Entry::File(bytes) if bytes.is_empty());
+        !(path.ends_with("inventory.db-shm") || empty && path.ends_with("inventory.db-wal"))
+    });
+    picture
 }
 
 /// A refusal: one of these codes, and both an error and a hint on standard error.

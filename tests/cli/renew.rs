@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use dockseal_tests::{
-    Bundle, Program, Ran, Sandbox, Tree, public_key_of_certificate, public_key_of_key, require, require_root, tree,
+    Bundle, Program, Sandbox, Tree, public_key_of_certificate, public_key_of_key, require, require_root, tree,
 };
 
-use crate::{home, refused, with_authority};
+use crate::{at as run, home, refused, with_authority};
 
 /// When everything here is issued; two thirds of a year later it is due.
 const BORN: &str = "2030-01-01T00:00:00Z";
@@ -17,10 +17,6 @@ const LATER: &str = "2030-10-01T00:00:00Z";
 
 fn program(sandbox: &Sandbox, at: &str, line: &str) -> Program {
     sandbox.dockseal(["--at", at]).args(line.split(' '))
-}
-
-fn run(sandbox: &Sandbox, at: &str, line: &str) -> Ran {
-    program(sandbox, at, line).run()
 }
 
 fn with_bundles(lines: &[&str]) -> Sandbox {
@@ -184,20 +180,12 @@ fn due_is_two_thirds() {
 #[test]
 fn a_dry_run_changes_nothing() {
     let sandbox = with_bundles(&["issue client alice --out c", "issue daemon h.test --out d"]);
-    let before = tree(sandbox.root());
+    let before = crate::picture(&sandbox);
     let ran = run(&sandbox, LATER, "renew --all --dry-run --exec false").success();
     for says in ["would renew client alice", "would renew daemon h.test"] {
         assert!(ran.stdout.contains(says), "{ran}");
     }
-    // What SQLite's readers share with one another may come and go.
-    let mut after = tree(sandbox.root());
-    after.0.retain(|path, _| {
-        let name = path.to_string_lossy();
-        !name.ends_with("-shm") && !name.ends_with("-wal")
-    });
-    let mut before = before;
-    before.0.retain(|path, _| !path.to_string_lossy().ends_with("-shm") && !path.to_string_lossy().ends_with("-wal"));
-    before.assert_same(&after, &ran);
+    before.assert_same(&crate::picture(&sandbox), &ran);
     assert_eq!(sandbox.inventory("SELECT count(*) FROM certificate"), ["2"]);
 }
 
