@@ -21,6 +21,7 @@ mod places;
 mod races;
 mod recorded;
 mod revoke;
+mod rollover;
 mod secrets;
 mod snapshots;
 mod status;

@@ -24,5 +24,6 @@ mod matrix;
 mod opinions;
 mod probe;
 mod request;
+mod rollover;
 mod shells;
 mod stacks;

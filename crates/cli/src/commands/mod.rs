@@ -15,6 +15,7 @@ pub(crate) mod renew;
 pub(crate) mod request;
 pub(crate) mod revoke;
 pub(crate) mod rollback;
+pub(crate) mod rollover;
 pub(crate) mod status;
 pub(crate) mod verify;
 
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     Renew(renew::Args),
     /// Bring back the bundle that a renewal replaced
     Rollback(rollback::Args),
+    /// Let a new authority take over from the present one, without an outage
+    Rollover(rollover::Args),
     /// Revoke what was issued to somebody, for proxies that ask
     Revoke(revoke::Args),
     /// Write a new revocation list
