@@ -23,6 +23,7 @@ mod races;
 mod recorded;
 mod renew;
 mod revoke;
+mod rollover;
 mod secrets;
 mod snapshots;
 mod status;

@@ -147,7 +147,7 @@ fn a_link_in_the_place_of_a_file() {
 }
 
 /// A file system of its own below the sandbox; the sandbox unmounts it.
-fn tmpfs(sandbox: &Sandbox, options: &str) -> Option<PathBuf> {
+pub(crate) fn tmpfs(sandbox: &Sandbox, options: &str) -> Option<PathBuf> {
     let place = sandbox.path("mount");
     fs::create_dir(&place).unwrap();
     let ran = sandbox.program("mount").args(["-t", "tmpfs", "-o", options, "dockseal-test"]).arg(&place).run();

@@ -25,6 +25,7 @@ mod opinions;
 mod probe;
 mod renew;
 mod request;
+mod rollover;
 mod shells;
 mod stacks;
 mod timer;

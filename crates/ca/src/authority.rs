@@ -5,9 +5,9 @@ use std::fmt;
 use dockseal_docker::Role;
 use dockseal_pki::{
     Bundle, Certificate, DistinguishedName, Lifetime, PrivateKey, PublicKeyAlgorithm, Signer, TrustAnchors, Validity,
-    ValidityError,
+    ValidityError, moment,
 };
-use rcgen::{BasicConstraints, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
 
 use crate::{
     Issuance, PermittedName, Template,
@@ -36,9 +36,13 @@ pub struct AuthorityRequest {
 
 /// An issuer certificate with its key, ready to sign.
 pub struct Authority {
+    /// Its own first, then those of other generations.
     anchors: TrustAnchors,
-    /// From the issuer up to, but without, the anchor: what follows a leaf in its `cert.pem`.
+    /// What follows a leaf in its `cert.pem`: from the issuer up to, but without, the own anchor; or, while another
+    /// generation is trusted too, from the issuer's cross-certificate up to, but without, that one's.
     intermediates: Vec<Certificate>,
+    /// From the issuer up to its own anchor, both included.
+    chain: Vec<Certificate>,
     pub(crate) issuer: Certificate,
     pub(crate) encoder: rcgen::Issuer<'static, SigningKey<Box<dyn Signer>>>,
 }
@@ -66,6 +70,13 @@ pub enum AuthorityError {
         /// Whose certificate it is.
         subject: DistinguishedName,
     },
+    /// It does not count at this moment, so nothing can be built on it.
+    NotValidNow {
+        /// Whose certificate it is.
+        subject: DistinguishedName,
+        /// When it counts.
+        validity: Validity,
+    },
     /// Its name repeats an attribute or joins several, which cannot be written again byte for byte.
     IssuerName {
         /// The name.
@@ -91,6 +102,12 @@ impl fmt::Display for AuthorityError {
                 write!(f, "the private key does not belong to the certificate of {subject}")
             }
             Self::NotAnAuthority { subject } => write!(f, "the certificate of {subject} is not an authority's"),
+            Self::NotValidNow { subject, validity } => write!(
+                f,
+                "{subject} only counts from {} until {}",
+                moment(validity.not_before),
+                moment(validity.not_after)
+            ),
             Self::IssuerName { subject } => {
                 write!(f, "the name {subject} repeats an attribute, which this program cannot write as an issuer")
             }
@@ -144,22 +161,7 @@ impl Authority {
         signer: Box<dyn Signer>,
         issuance: &Issuance,
     ) -> Result<Self, AuthorityError> {
-        let name = request.name.trim();
-        let length = name.chars().count();
-        if length == 0 || length > 64 || dockseal_pki::printable(name) != name {
-            return Err(AuthorityError::Name);
-        }
-        let validity = Validity::starting(issuance.now, request.lifetime).map_err(AuthorityError::Validity)?;
-        let unique: String = issuance.serial.to_hex().chars().skip(2).take(16).collect();
-        let unique = unique.as_str().try_into().map_err(|_| AuthorityError::Name)?;
-
-        let mut params = parameters(&issuance.serial, validity);
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.distinguished_name.push(DnType::CustomDnType(SERIAL_NUMBER.to_vec()), DnValue::PrintableString(unique));
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(PATH_LENGTH));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.name_constraints = name_constraints(&request.permitted);
-        params.use_authority_key_identifier_extension = true;
+        let params = authority_parameters(request, issuance)?;
         let certificate =
             params.self_signed(&SigningKey(&signer)).map_err(|_| AuthorityError::Sign(SignError::Encoding))?;
         let certificate =
@@ -197,10 +199,37 @@ impl Authority {
         }
         let encoder = rcgen::Issuer::from_ca_cert_der(&issuer.der().into(), SigningKey(signer))
             .map_err(|_| AuthorityError::IssuerName { subject })?;
-        let mut intermediates = chain;
-        let anchor = intermediates.pop().ok_or(AuthorityError::Empty)?;
-        let anchors = TrustAnchors::new(vec![anchor]).ok_or(AuthorityError::Empty)?;
-        Ok(Self { anchors, intermediates, issuer, encoder })
+        let (anchor, intermediates) = chain.split_last().ok_or(AuthorityError::Empty)?;
+        let anchors = TrustAnchors::new(vec![anchor.clone()]).ok_or(AuthorityError::Empty)?;
+        Ok(Self { anchors, intermediates: intermediates.to_vec(), chain, issuer, encoder })
+    }
+
+    /// While one generation takes over from another: endpoints are to trust the anchors of `others` too, and `link`, the
+    /// cross-certificate of this generation and what leads from there to one of `others`, follows each leaf. Without a
+    /// link, leaves are for those alone who trust this generation already.
+    ///
+    /// # Errors
+    /// When the link does not lead from this generation to one of the others.
+    pub fn beside(mut self, others: Vec<Certificate>, link: Vec<Certificate>) -> Result<Self, AuthorityError> {
+        if let (Some(cross), Some(last)) = (link.first(), link.last()) {
+            let is_cross =
+                cross.subject == self.issuer.subject && cross.public_key.spki() == self.issuer.public_key.spki();
+            let signed_by =
+                |lower: &Certificate, upper: &Certificate| lower.issuer == upper.subject && lower.is_signed_by(upper);
+            if !is_cross || !others.iter().any(|other| signed_by(last, other)) {
+                return Err(AuthorityError::BrokenChain { subject: cross.subject.clone() });
+            }
+            self.intermediates = link;
+        }
+        let own = self.chain.last().cloned();
+        let mut anchors: Vec<Certificate> = own.into_iter().collect();
+        for other in others {
+            if !anchors.contains(&other) {
+                anchors.push(other);
+            }
+        }
+        self.anchors = TrustAnchors::new(anchors).ok_or(AuthorityError::Empty)?;
+        Ok(self)
     }
 
     /// The certificate that signs.
@@ -208,14 +237,19 @@ impl Authority {
         &self.issuer
     }
 
-    /// What endpoints of this authority trust.
+    /// What endpoints of this authority trust: its own anchor first.
     pub fn anchors(&self) -> &TrustAnchors {
         &self.anchors
     }
 
     /// From the issuer's certificate up to the anchor, both included.
-    pub fn chain(&self) -> Vec<Certificate> {
-        self.intermediates.iter().chain(self.anchors.certificates()).cloned().collect()
+    pub fn chain(&self) -> &[Certificate] {
+        &self.chain
+    }
+
+    /// What follows a leaf in its `cert.pem`.
+    pub fn intermediates(&self) -> &[Certificate] {
+        &self.intermediates
     }
 
     /// Spends a template.
@@ -254,4 +288,27 @@ impl Authority {
         chain.extend(self.intermediates.iter().cloned());
         Bundle { anchors: self.anchors.clone(), chain, key }
     }
+}
+
+/// What every certificate of an authority says of itself.
+pub(crate) fn authority_parameters(
+    request: &AuthorityRequest,
+    issuance: &Issuance,
+) -> Result<CertificateParams, AuthorityError> {
+    let name = request.name.trim();
+    let length = name.chars().count();
+    if length == 0 || length > 64 || dockseal_pki::printable(name) != name {
+        return Err(AuthorityError::Name);
+    }
+    let validity = Validity::starting(issuance.now, request.lifetime).map_err(AuthorityError::Validity)?;
+    let unique: String = issuance.serial.to_hex().chars().skip(2).take(16).collect();
+    let unique = unique.as_str().try_into().map_err(|_| AuthorityError::Name)?;
+    let mut params = parameters(&issuance.serial, validity);
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.distinguished_name.push(DnType::CustomDnType(SERIAL_NUMBER.to_vec()), DnValue::PrintableString(unique));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(PATH_LENGTH));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.name_constraints = name_constraints(&request.permitted);
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
 }

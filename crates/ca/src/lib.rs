@@ -11,6 +11,7 @@ mod constraint;
 mod crl;
 mod profile;
 mod request_csr;
+mod successor;
 mod weakness;
 
 pub use authority::{Authority, AuthorityError, AuthorityRequest, SignError};
@@ -18,4 +19,5 @@ pub use constraint::{PermitError, PermittedName};
 pub use crl::{CrlError, CrlRequest};
 pub use profile::{Endpoint, Issuance, Note, Profile, ProfileConfig, ProfileError, Refusal, Request, Template};
 pub use request_csr::certificate_request;
+pub use successor::{Successor, SuccessorRequest};
 pub use weakness::{Position, Weakness, weaknesses};

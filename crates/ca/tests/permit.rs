@@ -153,7 +153,7 @@ fn two_authorities_of_the_same_name_have_different_subjects() {
 #[test]
 fn a_key_that_is_not_the_certificates_is_refused() {
     let authority = authority_with("10y", Vec::new());
-    let wrong = Authority::load(authority.chain(), Box::new(key(KeyAlgorithm::P256)));
+    let wrong = Authority::load(authority.chain().to_vec(), Box::new(key(KeyAlgorithm::P256)));
     assert!(matches!(wrong, Err(AuthorityError::KeyMismatch { .. })));
 }
 

@@ -43,15 +43,61 @@ pub(crate) fn unlock(
     invocation: &Invocation,
     output: &mut Output,
 ) -> Result<Opened, Failure> {
+    unlock_keeping(home, files, args, invocation, output).map(|(opened, _)| opened)
+}
+
+/// The same; the passphrase that opened the key, if there is one, comes back too.
+pub(crate) fn unlock_keeping(
+    home: Home,
+    files: &AuthorityFiles,
+    args: &PassphraseArgs,
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<(Opened, Option<Passphrase>), Failure> {
     if files.key.is_readable_by_others() {
         let mode = files.key.mode;
         output.warn(&format!("{} can be read by others (mode {mode:04o}); chmod 0400 it", files.key_path.display()));
     }
-    let key = read_key(&files.key.bytes, &files.key_path, args, invocation, output)?.0;
-    let chain = read_certificates(&files.chain, &home.path().join("ca.pem"))?;
-    let authority = Authority::load(chain, Box::new(key))
+    let (key, _, passphrase) = read_key(&files.key.bytes, &files.key_path, args, invocation, output)?;
+    let [chain, others @ ..] = &*chains(&home, files)? else {
+        return Err(Failure::trouble("cannot open the authority"));
+    };
+    let others = others.iter().filter_map(|chain| chain.last().cloned()).collect();
+    let link = if files.link.is_empty() {
+        Vec::new()
+    } else {
+        read_certificates(&files.link, &files.key_path.with_file_name("cross.pem"))?
+    };
+    let authority = Authority::load(chain.clone(), Box::new(key))
+        .and_then(|authority| authority.beside(others, link))
         .map_err(|error| authority_failure("cannot open the authority", &error))?;
-    Ok(Opened { authority, home })
+    Ok((Opened { authority, home }, passphrase))
+}
+
+/// The generations that are trusted, the one that signs first: each one's certificate, then those above it.
+pub(crate) fn chains(home: &Home, files: &AuthorityFiles) -> Result<Vec<Vec<Certificate>>, Failure> {
+    std::iter::once(&files.chain)
+        .chain(&files.others)
+        .map(|chain| read_certificates(chain, &home.path().join("ca.pem")))
+        .collect()
+}
+
+/// The certificate of the generation that signs.
+pub(crate) fn signing_issuer(home: &Home, what: &str) -> Result<Certificate, Failure> {
+    let chain = home.read_chain().map_err(|error| home_failure(what, &error))?;
+    let chain = read_certificates(&chain, &home.path().join("ca.pem"))?;
+    chain.into_iter().next().ok_or_else(|| Failure::trouble(what))
+}
+
+/// The certificates that sign or signed once, one of each generation, the oldest first.
+pub(crate) fn known_issuers(home: &Home, what: &str) -> Result<Vec<Certificate>, Failure> {
+    let numbers = home.known_generations().map_err(|error| home_failure(what, &error))?;
+    let issuer = |number| {
+        let chain = home.read_chain_of(number).map_err(|error| home_failure(what, &error))?;
+        let chain = read_certificates(&chain, &home.generation_path(number).join("ca.pem"))?;
+        chain.into_iter().next().ok_or_else(|| Failure::trouble(what))
+    };
+    numbers.into_iter().map(issuer).collect()
 }
 
 /// A new authority that nothing was written of yet, and the text under which its key is to be kept.
@@ -80,7 +126,7 @@ pub(crate) fn create(
 ) -> Result<(), Failure> {
     let mut ledger = Ledger::draft(opened.authority.issuer(), invocation)?;
     let inventory = ledger.inventory.to_bytes().map_err(|error| inventory_failure(what, &error))?;
-    opened.home.create(&opened.authority.chain(), key_pem, inventory).map_err(|error| home_failure(what, &error))
+    opened.home.create(opened.authority.chain(), key_pem, inventory).map_err(|error| home_failure(what, &error))
 }
 
 /// The PEM text under which an authority's key is kept.
@@ -196,6 +242,9 @@ pub(crate) fn authority_failure(what: &str, error: &AuthorityError) -> Failure {
         AuthorityError::IssuerName { .. } => {
             "make a new authority with dockseal init; endpoints can trust both in one ca.pem"
         }
+        AuthorityError::NotValidNow { .. } => {
+            "nobody accepts what depends on it; make a new authority with dockseal init --authority DIR"
+        }
         AuthorityError::BrokenChain { .. } => {
             "the file is to hold the signing certificate first, then its issuers in order"
         }
@@ -219,6 +268,9 @@ pub(crate) fn home_failure(what: &str, error: &HomeError) -> Failure {
         HomeError::Incomplete { .. } => trouble.hint("bring it back from a copy; every endpoint's ca.pem is one"),
         HomeError::NotADirectory { .. } | HomeError::Symlink { .. } => {
             trouble.hint("name a real directory with --authority DIR")
+        }
+        HomeError::Generations { .. } => {
+            trouble.hint("bring it back from a copy of the authority; without it nobody knows which generation signs")
         }
         HomeError::Locked { .. } => trouble.hint("wait for it to end, or give it longer with --wait DURATION"),
         HomeError::Read(error) => read_hint(trouble, error),

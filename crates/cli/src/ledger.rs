@@ -14,7 +14,7 @@ use dockseal_pki::{Certificate, ExtendedKeyUsage, Fingerprint};
 use dockseal_store::{Displaced, Existing, Home, HomeLock, WriteError, previous_path, stage};
 
 use crate::{
-    authority::{home_failure, read_certificates, write_failure},
+    authority::{home_failure, read_certificates, signing_issuer, write_failure},
     endpoint::{Issued, Permitted, name_of},
     failure::Failure,
     invocation::Invocation,
@@ -68,6 +68,12 @@ impl Ledger {
     ) -> Result<Self, Failure> {
         let run = invocation.run();
         let lock = lock(home, &run, invocation)?;
+        // A roll-over may have gone on while this run waited, or asked for a passphrase.
+        if signing_issuer(home, WHAT)? != *issuer {
+            return Err(Failure::trouble(WHAT)
+                .cause("another generation of the authority signs since a moment ago")
+                .hint("run it again; nothing was changed"));
+        }
         import_old_records(home, issuer, &run, output)?;
         let failure = |error| inventory_failure(WHAT, &error);
         let mut inventory = Inventory::open(&home.inventory_path(), Access::Write).map_err(failure)?;

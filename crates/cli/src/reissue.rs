@@ -100,9 +100,9 @@ impl<Subject> Outcome<Subject> {
 /// A place that can be written to, as it is now.
 pub(crate) struct Site {
     pub(crate) destination: Destination,
-    ownership: Ownership,
+    pub(crate) ownership: Ownership,
     /// The key that is there, if there is one.
-    key: Option<PrivateKey>,
+    pub(crate) key: Option<PrivateKey>,
 }
 
 /// A job of which every place was looked at.

@@ -56,6 +56,8 @@ pub struct Extension {
     pub oid: String,
     /// Whether who does not know it must refuse the certificate.
     pub critical: bool,
+    /// What it says, in DER.
+    pub value: Vec<u8>,
 }
 
 /// The content of basicConstraints (RFC 5280 section 4.2.1.9).
@@ -178,7 +180,11 @@ impl Certificate {
             extensions: Vec::new(),
         };
         for extension in parsed.extensions() {
-            certificate.extensions.push(Extension { oid: extension.oid.to_id_string(), critical: extension.critical });
+            certificate.extensions.push(Extension {
+                oid: extension.oid.to_id_string(),
+                critical: extension.critical,
+                value: extension.value.to_vec(),
+            });
             certificate.take_extension(extension.parsed_extension(), extension.critical);
         }
         certificate

@@ -2,7 +2,7 @@
 //!
 //! `ca.pem` is what endpoints trust; `issuer.pem` is there only when something below that anchor signs; `ca-key.pem` is
 //! the key; `inventory.db` knows what was issued; `lock` says who is at work. An authority that was made before there
-//! were inventories has `issued/SERIAL.pem` instead.
+//! were inventories has `issued/SERIAL.pem` instead. What takes over from it is in [`generations`](crate::Generations).
 
 use std::{
     fmt, fs,
@@ -14,14 +14,14 @@ use dockseal_pki::Certificate;
 use zeroize::Zeroizing;
 
 use crate::{
-    Existing, OpenedFile, ReadError, WriteError,
+    Existing, Generations, OpenedFile, ReadError, WriteError,
     deliver::{deliver, write_new},
     read,
 };
 
-const CA_FILE: &str = "ca.pem";
-const ISSUER_FILE: &str = "issuer.pem";
-const KEY_FILE: &str = "ca-key.pem";
+pub(crate) const CA_FILE: &str = "ca.pem";
+pub(crate) const ISSUER_FILE: &str = "issuer.pem";
+pub(crate) const KEY_FILE: &str = "ca-key.pem";
 /// The certificates of an authority that was made before there were inventories.
 const ISSUED_DIRECTORY: &str = "issued";
 const INVENTORY_FILE: &str = "inventory.db";
@@ -38,10 +38,17 @@ pub struct Home {
     path: PathBuf,
 }
 
-/// What an authority's directory holds, read but not yet understood.
+/// What an authority's directory holds, read but not yet understood: the generation that signs, and what is trusted
+/// besides.
 pub struct AuthorityFiles {
+    /// Which generations count.
+    pub generations: Generations,
     /// The PEM of the issuer's certificate, then of those above it.
     pub chain: Vec<u8>,
+    /// The other generations that are trusted: the PEM of each one's certificate, then of those above it.
+    pub others: Vec<Vec<u8>>,
+    /// The PEM of what follows each leaf while others trust only the generation before; often empty.
+    pub link: Vec<u8>,
     /// The PEM of its key.
     pub key: OpenedFile,
     /// Where the key was read.
@@ -78,6 +85,13 @@ pub enum HomeError {
         /// Where.
         path: PathBuf,
     },
+    /// The file that says which generations count cannot be understood.
+    Generations {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
     /// Another process is at work on it, and has been for longer than this one waits.
     Locked {
         /// Where.
@@ -99,6 +113,7 @@ impl fmt::Display for HomeError {
             Self::Symlink { path } => write!(f, "{} is a symbolic link", path.display()),
             Self::Incomplete { path, file } => write!(f, "the authority in {} has no {file}", path.display()),
             Self::AlreadyThere { path } => write!(f, "there is an authority in {} already", path.display()),
+            Self::Generations { path, detail } => write!(f, "cannot understand {}: {detail}", path.display()),
             Self::Locked { path, holder } => {
                 write!(f, "the authority in {} is locked by {holder}", path.display())
             }
@@ -202,7 +217,7 @@ impl Home {
         }
     }
 
-    /// Reads the authority's certificate and key.
+    /// Reads the certificate and key of the generation that signs, and what is trusted besides.
     ///
     /// # Errors
     /// When it is missing, incomplete or unreadable.
@@ -211,32 +226,28 @@ impl Home {
         if !self.path.join(CA_FILE).exists() && !self.path.join(KEY_FILE).exists() {
             return Err(HomeError::NotFound { path: self.path.clone() });
         }
-        let chain = self.read_chain()?;
-        let (key, key_path) = self.part(KEY_FILE)?;
-        Ok(AuthorityFiles { chain, key, key_path })
+        self.read_as(self.generations()?)
     }
 
-    /// The PEM of the issuer's certificate, then of those above it: what everybody may read.
+    /// The same, as if these generations counted.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_as(&self, generations: Generations) -> Result<AuthorityFiles, HomeError> {
+        let chain = self.read_chain_of(generations.signing)?;
+        let (key, key_path) = self.read_part(generations.signing, KEY_FILE)?;
+        let others = generations.trusted.iter().filter(|number| **number != generations.signing);
+        let others = others.map(|number| self.read_chain_of(*number)).collect::<Result<_, _>>()?;
+        let link = self.link_in_use(&generations)?;
+        Ok(AuthorityFiles { generations, chain, others, link, key, key_path })
+    }
+
+    /// The PEM of the certificate that signs, then of those above it: what everybody may read.
     ///
     /// # Errors
     /// When it is missing or unreadable.
     pub fn read_chain(&self) -> Result<Vec<u8>, HomeError> {
-        let (anchors, _) = self.part(CA_FILE)?;
-        let mut chain = match self.part(ISSUER_FILE) {
-            Ok((issuer, _)) => issuer.bytes.to_vec(),
-            Err(HomeError::Incomplete { .. }) => Vec::new(),
-            Err(other) => return Err(other),
-        };
-        chain.extend_from_slice(&anchors.bytes);
-        Ok(chain)
-    }
-
-    fn part(&self, file: &'static str) -> Result<(OpenedFile, PathBuf), HomeError> {
-        let path = self.path.join(file);
-        read(&path).map(|opened| (opened, path)).map_err(|error| match error {
-            error if error.is_not_found() => HomeError::Incomplete { path: self.path.clone(), file },
-            other => HomeError::Read(other),
-        })
+        self.read_chain_of(self.generations()?.signing)
     }
 
     /// Where the inventory is.

@@ -9,6 +9,7 @@
 
 mod deliver;
 mod error;
+mod generations;
 mod home;
 mod lock;
 mod read;
@@ -21,6 +22,7 @@ pub use deliver::{
     roll_back, stage, stage_for_batch, write_new,
 };
 pub use error::{ReadError, WriteError};
+pub use generations::{Change, Generations};
 pub use home::{AuthorityFiles, CRL_MODE, Home, HomeError};
 pub use lock::HomeLock;
 pub use read::{OpenedFile, RegularFile, open, read, read_from};

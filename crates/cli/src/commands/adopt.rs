@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         .map_err(|error| authority_failure("cannot adopt the authority", &error))?;
     let opened = Opened { authority, home };
     try_out(&opened, invocation, output)?;
-    say_weaknesses(&opened.authority.chain(), invocation, output);
+    say_weaknesses(opened.authority.chain(), invocation, output);
     create(&opened, text, invocation, "cannot adopt the authority")?;
     let human = format!(
         "Adopted the authority {}\n{}\nThe files it came from were left as they are; the key is now in two places.\n",

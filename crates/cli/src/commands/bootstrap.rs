@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{init::AuthorityArgs, issue::check_not_here};
 use crate::{
-    authority::{home_failure, prepare, read, read_certificates, unlock, write_failure},
+    authority::{chains, home_failure, prepare, read, read_certificates, unlock, write_failure},
     endpoint::{Issued, Permitted, SubjectKey, new_key, no_names, parse_user, permit, plain},
     failure::Failure,
     groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs, key_word},
@@ -172,10 +172,10 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
     let there = home.check_free().is_err();
     let (opened, new_key_pem, kept) = if there {
         let files = read(&home)?;
-        let chain = read_certificates(&files.chain, &home.path().join("ca.pem"))?;
-        let kept = keep(wanted, &chain, existing, invocation, output)?;
+        let generations = chains(&home, &files)?;
+        let kept = keep(wanted, &generations, existing, invocation, output)?;
         if kept.iter().all(Option::is_some) {
-            let Some(authority) = chain.into_iter().next() else { return Err(Failure::trouble(WHAT)) };
+            let Some(authority) = generations.into_iter().flatten().next() else { return Err(Failure::trouble(WHAT)) };
             settle(&home, &authority, invocation, output)?;
             let outcomes = kept.into_iter().flatten().collect();
             let done = Done { authority, home: home.path().to_owned(), made_authority: false, outcomes };
@@ -232,7 +232,7 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
     if let Some(key_pem) = new_key_pem {
         // The serials are taken in the inventory that is written with the authority, so none was signed with unrecorded.
         let inventory = ledger.inventory.to_bytes().map_err(|error| inventory_failure(WHAT, &error))?;
-        match opened.home.create(&opened.authority.chain(), key_pem, inventory) {
+        match opened.home.create(opened.authority.chain(), key_pem, inventory) {
             Err(error @ HomeError::AlreadyThere { .. }) => {
                 return Ok(Attempt::SomebodyWasFaster(home_failure(WHAT, &error)));
             }
@@ -260,7 +260,7 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
 /// What is there and right, for each thing wanted.
 fn keep(
     wanted: &[Wanted],
-    chain: &[Certificate],
+    generations: &[Vec<Certificate>],
     existing: Existing,
     invocation: &Invocation,
     output: &mut Output,
@@ -269,14 +269,14 @@ fn keep(
         .iter()
         .map(|wanted| match existing {
             Existing::Replace => Ok(None),
-            Existing::Keep => keep_one(wanted, chain, invocation, output),
+            Existing::Keep => keep_one(wanted, generations, invocation, output),
         })
         .collect()
 }
 
 fn keep_one(
     wanted: &Wanted,
-    chain: &[Certificate],
+    generations: &[Vec<Certificate>],
     invocation: &Invocation,
     output: &mut Output,
 ) -> Result<Option<Outcome>, Failure> {
@@ -304,12 +304,21 @@ fn keep_one(
     if key.public_key().spki() != leaf.public_key.spki() {
         return Err(differs("its key does not belong to its certificate".to_owned()));
     }
-    let (Some(issuer), Some(anchor)) = (chain.first(), chain.last()) else {
+    if generations.is_empty() {
         return Err(differs("it is there, but the authority that issued it is not".to_owned()));
-    };
-    if !anchors.contains(anchor) || leaf.issuer != issuer.subject || !leaf.is_signed_by(issuer) {
-        return Err(differs(format!("it was issued by another authority, {}", leaf.issuer)));
     }
+    let issued_by = |chain: &Vec<Certificate>| match (chain.first(), chain.last()) {
+        (Some(issuer), Some(anchor)) => {
+            anchors.contains(anchor) && leaf.issuer == issuer.subject && leaf.is_signed_by(issuer)
+        }
+        _ => false,
+    };
+    let Some(generation) = generations.iter().position(issued_by) else {
+        return Err(differs(format!("it was issued by another authority, {}", leaf.issuer)));
+    };
+    // While a roll-over goes on, the signing generation's leaves beside the anchors of all are the newest there is.
+    let newest =
+        generation == 0 && generations.iter().filter_map(|chain| chain.last()).all(|one| anchors.contains(one));
     match &wanted.endpoint {
         Endpoint::Daemon { names } => {
             let asked: BTreeSet<String> = names.iter().map(ToString::to_string).collect();
@@ -327,8 +336,11 @@ fn keep_one(
     }
     let Some(anchors) = TrustAnchors::new(anchors) else { return Err(differs("ca.pem is empty".to_owned())) };
     let bundle = Bundle { anchors, chain: own, key: Some(key) };
-    let notes = judgement::of_bundle(&bundle, &wanted.endpoint, invocation.now, WHAT)
+    let mut notes = judgement::of_bundle(&bundle, &wanted.endpoint, invocation.now, WHAT)
         .map_err(|failure| differs(failure.cause.unwrap_or_default()))?;
+    if !newest {
+        notes.push("it awaits the roll-over that is under way: see dockseal rollover status".to_owned());
+    }
     // A group that may read it was somebody's wish (--mode 0440); everybody never is.
     if key_file.mode & 0o004 != 0 {
         let path = file(layout::KEY_FILE);

@@ -16,6 +16,7 @@ pub(crate) mod renew;
 pub(crate) mod request;
 pub(crate) mod revoke;
 pub(crate) mod rollback;
+pub(crate) mod rollover;
 pub(crate) mod status;
 pub(crate) mod timer;
 pub(crate) mod verify;
@@ -71,6 +72,8 @@ pub(crate) enum Command {
     Timer(timer::Args),
     /// Bring back the bundle that a renewal replaced
     Rollback(rollback::Args),
+    /// Let a new authority take over from the present one, without an outage
+    Rollover(rollover::Args),
     /// Revoke what was issued to somebody, for proxies that ask
     Revoke(revoke::Args),
     /// Write a new revocation list

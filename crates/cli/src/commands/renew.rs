@@ -128,7 +128,11 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
 }
 
 /// The inventory as it is now; an authority of the time before inventories gets one first.
-fn look(home: &dockseal_store::Home, invocation: &Invocation, output: &mut Output) -> Result<Inventory, Failure> {
+pub(crate) fn look(
+    home: &dockseal_store::Home,
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<Inventory, Failure> {
     if !home.inventory_path().exists() && home.old_records().is_ok_and(|records| records.is_some()) {
         let files = crate::authority::read(home)?;
         let chain = crate::authority::read_certificates(&files.chain, &home.path().join("ca.pem"))?;

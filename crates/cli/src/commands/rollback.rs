@@ -6,11 +6,12 @@ use std::{
 };
 
 use dockseal_inventory::{Delivered, Destination, Entry, Kind, Matches, State};
+use dockseal_pki::Certificate;
 use dockseal_store::{previous_path, roll_back};
 use serde_json::{Value, json};
 
 use crate::{
-    authority::{read as read_authority, read_certificates, write_failure},
+    authority::{chains, read as read_authority, write_failure},
     failure::Failure,
     held,
     invocation::Invocation,
@@ -39,12 +40,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let directory = Path::new(&args.what);
     let home = invocation.home().ok().filter(|home| home.inventory_path().exists());
+    let mut trusted: Vec<Certificate> = Vec::new();
     let mut ledger = match &home {
         None => None,
         Some(home) => {
             let files = read_authority(home)?;
-            let chain = read_certificates(&files.chain, &home.path().join("ca.pem"))?;
-            let issuer = chain.first().ok_or_else(|| Failure::trouble(WHAT))?;
+            trusted = chains(home, &files)?.into_iter().filter_map(|chain| chain.into_iter().next()).collect();
+            let issuer = trusted.first().ok_or_else(|| Failure::trouble(WHAT))?;
             Some(Ledger::open(home, issuer, invocation, output)?)
         }
     };
@@ -56,7 +58,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
             Some(ledger) => ledger.inventory.destination_at(&invocation.place(directory)?).map_err(failure)?,
         };
         let done = match (known, &mut ledger) {
-            (Some(destination), Some(ledger)) => recorded(ledger, &destination, invocation)?,
+            (Some(destination), Some(ledger)) => recorded(ledger, &destination, &trusted, invocation)?,
             _ => alone(&path, invocation)?,
         };
         done.show(invocation, &mut rows, &mut wires);
@@ -67,7 +69,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
                 .hint("name the directory, or the authority with --authority DIR"));
         };
         for (entry, destination) in with_previous(ledger, &args.what, invocation)? {
-            let done = recorded(ledger, &destination, invocation)?;
+            let done = recorded(ledger, &destination, &trusted, invocation)?;
             done.show(invocation, &mut rows, &mut wires);
             drop(entry);
         }
@@ -143,7 +145,12 @@ fn nothing_kept(name: &str) -> Failure {
 }
 
 /// Judges what is kept, swaps it in, and remembers that.
-fn recorded(ledger: &mut Ledger, destination: &Destination, invocation: &Invocation) -> Result<Done, Failure> {
+fn recorded(
+    ledger: &mut Ledger,
+    destination: &Destination,
+    trusted: &[Certificate],
+    invocation: &Invocation,
+) -> Result<Done, Failure> {
     let path = destination.place.path.clone();
     let Some(id) = destination.previous else { return Err(nothing_kept(&path.display().to_string())) };
     let entry =
@@ -152,6 +159,14 @@ fn recorded(ledger: &mut Ledger, destination: &Destination, invocation: &Invocat
         return Err(Failure::no(WHAT)
             .cause(format!("what {} had before was revoked ({})", path.display(), revocation.reason))
             .hint("issue another one"));
+    }
+    if trusted.iter().all(|issuer| issuer.subject != entry.certificate.issuer) {
+        return Err(Failure::no(WHAT)
+            .cause(format!(
+                "what {} had before is of an authority that was rolled over: nobody trusts it",
+                path.display()
+            ))
+            .hint("dockseal renew makes a new one"));
     }
     let held = judged(&path, invocation)?;
     if held.bundle.leaf().map(|leaf| leaf.fingerprint()) != Some(entry.fingerprint()) {

@@ -16,7 +16,7 @@ use dockseal_store::{Home, ReadError, Walk, read};
 use serde_json::json;
 
 use crate::{
-    authority::{home_failure, read_certificates, read_hint},
+    authority::{home_failure, known_issuers, read_hint},
     failure::Failure,
     invocation::Invocation,
     ledger::{inventory_failure, lock, role_and_name},
@@ -77,10 +77,8 @@ struct Draft<'r> {
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let home = invocation.home()?;
-    let chain = home.read_chain().and_then(|chain| home.check_there().map(|()| chain));
-    let chain = chain.map_err(|error| home_failure(WHAT, &error))?;
-    let chain = read_certificates(&chain, &home.path().join(layout::CA_FILE))?;
-    let issuer = chain.first().ok_or_else(|| Failure::trouble(WHAT).cause("the authority has no certificate"))?;
+    home.check_there().map_err(|error| home_failure(WHAT, &error))?;
+    let issuers = known_issuers(&home, WHAT)?;
     let run = invocation.run();
     let _lock = lock(&home, &run, invocation)?;
     let healthy = is_healthy(&home)?;
@@ -91,7 +89,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
 
     let failed = |error: InventoryError| inventory_failure(WHAT, &error);
-    let mut draft = Draft::new(issuer, &run).map_err(failed)?;
+    let mut draft = Draft::new(issuers, &run).map_err(failed)?;
     for directory in &args.directories {
         draft.look_below(directory, invocation, output)?;
     }
@@ -146,13 +144,17 @@ fn is_healthy(home: &Home) -> Result<bool, Failure> {
 }
 
 impl<'r> Draft<'r> {
-    fn new(issuer: &Certificate, run: &'r Run) -> Result<Self, InventoryError> {
+    /// `issuers` are all generations, the oldest first: so each gets its number again.
+    fn new(issuers: Vec<Certificate>, run: &'r Run) -> Result<Self, InventoryError> {
         let mut inventory = Inventory::in_memory()?;
-        let generation = inventory.as_run(run).generation(issuer)?;
+        let mut generations = Vec::new();
+        for issuer in issuers {
+            generations.push((inventory.as_run(run).generation(&issuer)?, issuer));
+        }
         Ok(Self {
             inventory,
             run,
-            generations: vec![(generation, issuer.clone())],
+            generations,
             waiting: Vec::new(),
             replaced: Vec::new(),
             serials: BTreeSet::new(),

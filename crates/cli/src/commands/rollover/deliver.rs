@@ -1,0 +1,159 @@
+//! Another set of anchors for endpoints that keep their certificate and their key.
+
+use dockseal_docker::{FilePlan, PlannedFile, layout};
+use dockseal_inventory::Entry;
+use dockseal_pki::{Bundle, Certificate, TrustAnchors};
+use dockseal_store::{Batch, Displaced, Existing, Generations, Home, Staged, stage_for_batch};
+
+use super::{
+    WHAT,
+    report::Report,
+    stage::{Course, Seen, Standing, each_batch},
+};
+use crate::{
+    authority::{home_failure, write_failure},
+    commands::issue::check_not_here,
+    failure::Failure,
+    held,
+    invocation::Invocation,
+    judgement,
+    ledger::{Ledger, inventory_failure},
+    output::Output,
+};
+
+/// A roll-over in the hands of one run, which has the authority to itself meanwhile.
+pub(super) struct Work<'w> {
+    pub(super) home: Home,
+    pub(super) ledger: Ledger,
+    pub(super) course: Course,
+    pub(super) report: Report,
+    pub(super) invocation: &'w Invocation,
+}
+
+impl<'w> Work<'w> {
+    pub(super) fn open(
+        home: Home,
+        report: Report,
+        invocation: &'w Invocation,
+        output: &mut Output,
+    ) -> Result<Self, Failure> {
+        let issuer = crate::authority::signing_issuer(&home, WHAT)?;
+        let ledger = Ledger::open(&home, &issuer, invocation, output)?;
+        // Read again: nobody changes it from here on.
+        let course = Course::read(&home)?;
+        Ok(Self { home, ledger, course, report, invocation })
+    }
+
+    /// Says which generations count from now on.
+    pub(super) fn set(&mut self, counting: &Generations, what: &str, detail: &str) -> Result<(), Failure> {
+        self.home.set_generations(counting).map_err(|error| home_failure(WHAT, &error))?;
+        self.course = Course::read(&self.home)?;
+        let issuer = self.course.generation(counting.signing)?.issuer().clone();
+        let failure = |error| inventory_failure(WHAT, &error);
+        self.ledger.generation = self.ledger.recorder().generation(&issuer).map_err(failure)?;
+        self.ledger.recorder().note(what, detail).map_err(failure)
+    }
+
+    /// Looks at every endpoint.
+    pub(super) fn each_batch(
+        &mut self,
+        names: &[Entry],
+        mut each: impl FnMut(&mut Self, Vec<Standing>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        // The course is read, not changed, while endpoints are looked at.
+        let course = Course::read(&self.home)?;
+        let invocation = self.invocation;
+        each_batch(self, |work| &work.ledger.inventory, &course, names, invocation, &mut each)
+    }
+
+    /// Gives every endpoint that keeps its certificate the anchors that it is to have now.
+    pub(super) fn deliver_trust(&mut self, which: Which, output: &mut Output) -> Result<(), Failure> {
+        self.each_batch(&[], |work, standings| work.deliver_to(standings, which, output))
+    }
+
+    /// The same for these.
+    pub(super) fn deliver_to(
+        &mut self,
+        standings: Vec<Standing>,
+        which: Which,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        let mut batch = Batch::default();
+        let mut waiting = Vec::new();
+        for Standing { entry, places } in standings {
+            if which == Which::OfGoal && !self.course.is_of_goal(&entry.certificate) {
+                continue;
+            }
+            for (destination, seen) in places {
+                let place = destination.place;
+                let wanted = seen.map(|seen| {
+                    let wanted = seen.is_to_have(&self.course, &entry.certificate);
+                    (seen, wanted)
+                });
+                match wanted {
+                    Err(failure) if self.report.is_elsewhere(&place) && which == Which::OfGoal => {
+                        self.report.note_elsewhere(&entry, &place, &failure, output);
+                    }
+                    Err(failure) => self.report.trouble(&entry, Some(&place), &failure, output),
+                    Ok((_, None)) => {}
+                    Ok((seen, Some((anchors, chain)))) => {
+                        match stage_trust(&entry, seen, anchors, chain, self.invocation) {
+                            Ok(staged) => {
+                                batch.push(staged);
+                                waiting.push((entry.clone(), place));
+                            }
+                            Err(failure) => self.report.trouble(&entry, Some(&place), &failure, output),
+                        }
+                    }
+                }
+            }
+        }
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let swapped = batch.put_in_place().map_err(|error| write_failure(WHAT, &error))?;
+        for ((entry, place), swapped) in waiting.into_iter().zip(swapped) {
+            match swapped {
+                Ok(()) => self.report.trusts(&entry, &place, &self.course, output),
+                Err(error) => {
+                    let failure = write_failure(&format!("{} was left as it is", place.path.display()), &error);
+                    self.report.trouble(&entry, Some(&place), &failure, output);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Who gets other anchors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Everybody.
+    All,
+    /// Those whose certificate is the goal's.
+    OfGoal,
+}
+
+/// The bundle with other anchors, judged, beside its place.
+fn stage_trust(
+    entry: &Entry,
+    seen: Seen,
+    anchors: Vec<Certificate>,
+    chain: Vec<Certificate>,
+    invocation: &Invocation,
+) -> Result<Staged, Failure> {
+    let site = seen.site;
+    let path = &site.destination.place.path;
+    let what = format!("{} was left as it is", path.display());
+    check_not_here(path, invocation, &what)?;
+    let anchors = TrustAnchors::new(anchors).ok_or_else(|| Failure::trouble(what.clone()))?;
+    let bundle = Bundle { anchors, chain, key: site.key };
+    judgement::of_bundle(&bundle, &held::endpoint(&entry.certificate)?, invocation.now, &what)?;
+    let key_mode = site.ownership.key_mode.unwrap_or_else(|| layout::key_mode(entry.role));
+    let files = vec![
+        PlannedFile::public(layout::CA_FILE, layout::PUBLIC_MODE, bundle.anchors.to_pem()),
+        PlannedFile::public(layout::CERT_FILE, layout::PUBLIC_MODE, bundle.chain_pem()),
+    ];
+    let plan = FilePlan { directory_mode: layout::directory_mode(key_mode), files, ownership: site.ownership };
+    stage_for_batch(&plan, path, Existing::Replace, Displaced::Remove).map_err(|error| write_failure(&what, &error))
+}
