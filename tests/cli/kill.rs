@@ -149,7 +149,8 @@ impl Story {
     fn assert_recovers(&self, sandbox: &Sandbox, when: &str, undisturbed: &BTreeSet<String>) {
         let ran = sandbox.dockseal(self.command.split(' ')).run();
         // What was revoked before the kill is not revoked again; that is said.
-        let done = ran.code == Some(0) || self.name == "revoke" && ran.code == Some(1) && ran.holds("was revoked on");
+        let done =
+            ran.code == Some(0) || self.name == "revoke" && ran.code == Some(1) && ran.holds("was revoked already");
         assert!(done, "{}: {when}: the next run fails\n{ran}\n{}", self.name, tree(sandbox.root()));
         for bundle in self.finally {
             assert!(sandbox.path(bundle).is_dir(), "{}: {when}: no {bundle}\n{ran}", self.name);

@@ -238,3 +238,52 @@ fn a_locked_key() {
     let _ = run("crl --passphrase-file pass").success();
     assert!(home(&sandbox).join("crl.pem").exists());
 }
+
+/// While two authorities are trusted, the file has a list of each: whoever checks every link wants both, whichever of the
+/// two it knows. The passphrase opens both keys.
+#[test]
+fn a_list_of_each_authority_during_a_roll_over() {
+    require!("openssl");
+    let sandbox = Sandbox::new();
+    sandbox.write("pass", "correct horse\n");
+    let run = |line: &str| sandbox.dockseal(line.split(' ').chain(["--passphrase-file", "pass"])).run();
+    let _ = run("init").success();
+    for user in ["alice", "bob"] {
+        let _ = run(&format!("issue client {user} --out {user}")).success();
+    }
+    let (old_ca, old_alice) = (std::fs::read(home(&sandbox).join("ca.pem")).unwrap(), serial(&sandbox, "alice"));
+    sandbox.write("old.pem", old_ca);
+    let _ = run("rollover begin").success();
+    let _ = run("rollover advance").success();
+    let new_alice = serial(&sandbox, "alice");
+    let ran = run("revoke alice --reason keyCompromise").success();
+
+    let crl = home(&sandbox).join("crl.pem");
+    let text = fs::read_to_string(&crl).unwrap();
+    let lists: Vec<&str> = text.split_inclusive("-----END X509 CRL-----\n").collect();
+    assert_eq!(lists.len(), 2, "{ran}");
+    let new_ca = home(&sandbox).join("generation-2/ca.pem");
+    for (list, ca, serial) in [(lists[0], new_ca.clone(), &new_alice), (lists[1], sandbox.path("old.pem"), &old_alice)]
+    {
+        sandbox.write("one.crl", list);
+        let verify =
+            sandbox.program("openssl").args(["crl", "-in", "one.crl", "-noout", "-verify", "-CAfile"]).arg(&ca);
+        let _ = verify.run().success().says("verify OK");
+        assert!(sandbox.openssl(["crl", "-in", "one.crl", "-noout", "-text"]).contains(serial.as_str()), "{serial}");
+    }
+    for anchor in [sandbox.path("old.pem"), new_ca] {
+        let check = |user: &str| {
+            let program =
+                sandbox.program("openssl").args(["verify", "-crl_check_all", "-purpose", "sslclient", "-CAfile"]);
+            let cert = format!("{user}/cert.pem");
+            program.arg(&anchor).arg("-CRLfile").arg(&crl).args(["-untrusted", &cert, &cert]).run()
+        };
+        let _ = check("bob").success();
+        let _ = check("alice").failure().says("certificate revoked");
+    }
+    // Once the old one is out and its key destroyed, its last list stays.
+    let _ = run("rollover finish").success();
+    fs::remove_file(home(&sandbox).join("ca-key.pem")).unwrap();
+    let _ = run("crl").success();
+    assert!(fs::read_to_string(&crl).unwrap().contains(lists[1]));
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dockseal_ca::{Authority, AuthorityError, AuthorityRequest, Issuance};
 use dockseal_pki::{Certificate, KeyAlgorithm, KeyError, KeyForm, Passphrase, PrivateKey, SerialNumber, pem};
-use dockseal_store::{AuthorityFiles, Home, HomeError, ReadError, WriteError};
+use dockseal_store::{AuthorityFiles, Generations, Home, HomeError, ReadError, WriteError};
 use ring::rand::SystemRandom;
 use zeroize::Zeroizing;
 
@@ -28,6 +28,39 @@ pub(crate) fn open(args: &PassphraseArgs, invocation: &Invocation, output: &mut 
     let home = invocation.home()?;
     let files = read(&home)?;
     unlock(home, &files, args, invocation, output)
+}
+
+/// Opens the authority that is there, and those before or after it whose keys are here as well, with the same passphrase.
+pub(crate) fn open_every(
+    args: &PassphraseArgs,
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<(Opened, Vec<Authority>), Failure> {
+    let home = invocation.home()?;
+    let files = read(&home)?;
+    let signing = files.generations.signing;
+    let (opened, passphrase) = unlock_keeping(home, &files, args, invocation, output)?;
+    let failure = |error: &HomeError| home_failure("cannot open the authority", error);
+    let mut others = Vec::new();
+    for number in opened.home.known_generations().map_err(|error| failure(&error))? {
+        if number == signing {
+            continue;
+        }
+        let files = match opened.home.read_as(Generations::only(number)) {
+            // Its key was destroyed, as it may be once nobody trusts it.
+            Err(HomeError::Incomplete { .. }) => continue,
+            other => other.map_err(|error| failure(&error))?,
+        };
+        let key = match PrivateKey::from_pem(&files.key.bytes, passphrase.as_ref()) {
+            Ok((key, _)) => key,
+            Err(_) => read_key(&files.key.bytes, &files.key_path, args, invocation, output)?.0,
+        };
+        let chain = read_certificates(&files.chain, &opened.home.generation_path(number).join("ca.pem"))?;
+        let other = Authority::load(chain, Box::new(key))
+            .map_err(|error| authority_failure("cannot open the authority", &error))?;
+        others.push(other);
+    }
+    Ok((opened, others))
 }
 
 /// Reads an authority's files without opening its key.

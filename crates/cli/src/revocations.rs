@@ -2,8 +2,8 @@
 
 use std::{collections::HashSet, path::Path};
 
-use dockseal_ca::{CrlError, CrlRequest};
-use dockseal_inventory::{Generation, Inventory, InventoryError, State};
+use dockseal_ca::{Authority, CrlError, CrlRequest};
+use dockseal_inventory::{Generation, GenerationId, Inventory, InventoryError, State};
 use dockseal_pki::{Lifetime, RevocationList, Revoked, SerialNumber, moment, pem};
 use dockseal_store::{CRL_MODE, Home};
 use serde_json::{Value, json};
@@ -24,33 +24,42 @@ const WHAT: &str = "cannot write the revocation list";
 /// timer that makes it.
 pub(crate) const NEXT_UPDATE: &str = "7d";
 
-/// Makes a new list and puts it into the authority's home.
+/// Makes a new list for each authority that may sign one, and puts them into the authority's home: the one that signs
+/// first, then those before or after it. While two are trusted, a proxy that checks wants a list of each.
 ///
 /// Lists of generations whose key is not here any more stay as they are: one file serves clients of them all.
 pub(crate) fn write(
     opened: &Opened,
+    others: &[Authority],
     ledger: &mut Ledger,
     next_update: Lifetime,
     invocation: &Invocation,
     output: &mut Output,
 ) -> Result<Vec<RevocationList>, Failure> {
-    let issuer = opened.authority.issuer();
     let before = before(&opened.home, output)?;
     let inventory = |error| inventory_failure(WHAT, &error);
-    let previous = before.iter().find(|list| list.is_of(issuer));
-    let revoked = revoked(ledger, previous).map_err(inventory)?;
-    let generation = ledger.generation;
     // Asked first: a number that no list gets is no harm, but a refusal is to change nothing.
     if !opened.authority.may_sign_crls() {
         return Err(failure(&CrlError::MayNotSign));
     }
-    let after = previous.and_then(|list| list.number).unwrap_or(0);
-    let number = ledger.recorder().next_crl_number(generation, after).map_err(inventory)?;
-    let request = CrlRequest { number, now: invocation.now, next_update, revoked };
-    let list = opened.authority.sign_crl(&request).map_err(|error| failure(&error))?;
+    let counting = others.iter().filter(|other| other.issuer().validity.contains(invocation.now));
+    let mut lists = Vec::new();
+    for authority in std::iter::once(&opened.authority).chain(counting.filter(|other| other.may_sign_crls())) {
+        let issuer = authority.issuer();
+        let previous = before.iter().find(|list| list.is_of(issuer));
+        let generation = ledger.recorder().generation(issuer).map_err(inventory)?;
+        let revoked = revoked(&ledger.inventory, generation, previous).map_err(inventory)?;
+        let after = previous.and_then(|list| list.number).unwrap_or(0);
+        let number = ledger.recorder().next_crl_number(generation, after).map_err(inventory)?;
+        let request = CrlRequest { number, now: invocation.now, next_update, revoked };
+        lists.push(authority.sign_crl(&request).map_err(|error| failure(&error))?);
+    }
     let generations = ledger.inventory.generations().map_err(inventory)?;
-    let mut lists = vec![list];
-    lists.extend(before.into_iter().filter(|list| !list.is_of(issuer) && is_of_one(list, &generations)));
+    let kept = before
+        .into_iter()
+        .filter(|list| is_of_one(list, &generations) && !lists.iter().any(|new| new.issuer == list.issuer));
+    let kept: Vec<RevocationList> = kept.collect();
+    lists.extend(kept);
     dockseal_store::replace(&opened.home.crl_path(), CRL_MODE, to_pem(&lists).as_bytes())
         .map_err(|error| write_failure(WHAT, &error))?;
     Ok(lists)
@@ -75,14 +84,17 @@ fn is_of_one(list: &RevocationList, generations: &[Generation]) -> bool {
     generations.iter().any(|generation| list.is_of(&generation.certificate))
 }
 
-/// What the list of the ledger's generation is to hold.
+/// What the list of a generation is to hold.
 ///
 /// What ended stays until one list that was issued after its end had it (RFC 5280 section 3.3). What the list before has and
 /// the inventory does not call revoked stays too: after a rebuild the list may know better.
-fn revoked(ledger: &Ledger, previous: Option<&RevocationList>) -> Result<Vec<Revoked>, InventoryError> {
-    let inventory = &ledger.inventory;
+fn revoked(
+    inventory: &Inventory,
+    generation: GenerationId,
+    previous: Option<&RevocationList>,
+) -> Result<Vec<Revoked>, InventoryError> {
     let ended = previous.map_or(OffsetDateTime::UNIX_EPOCH, |list| list.this_update);
-    let known = inventory.revoked(ledger.generation, ended)?;
+    let known = inventory.revoked(generation, ended)?;
     let mut entries = Vec::new();
     let serials: HashSet<&SerialNumber> = known.iter().map(|(serial, _)| serial).collect();
     for entry in previous.into_iter().flat_map(|list| &list.revoked) {

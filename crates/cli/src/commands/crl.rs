@@ -6,7 +6,7 @@ use dockseal_store::CRL_MODE;
 use serde_json::json;
 
 use crate::{
-    authority::{open, write_failure},
+    authority::{open_every, write_failure},
     failure::Failure,
     groups::{PassphraseArgs, parse_lifetime},
     invocation::Invocation,
@@ -40,9 +40,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let next_update = parse_lifetime(&args.next_update)?;
-    let opened = open(&args.passphrase, invocation, output)?;
+    let (opened, others) = open_every(&args.passphrase, invocation, output)?;
     let mut ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
-    let lists = write(&opened, &mut ledger, next_update, invocation, output)?;
+    let lists = write(&opened, &others, &mut ledger, next_update, invocation, output)?;
     drop(ledger);
     let mut path = opened.home.crl_path();
     match &args.out {

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use dockseal_ca::Authority;
 use dockseal_docker::Role;
 use dockseal_inventory::{Entry, Inventory, Matches, Revocation, State};
 use dockseal_pki::{RevocationList, RevocationReason, moment, printable};
@@ -9,7 +10,7 @@ use dockseal_store::Home;
 use serde_json::json;
 
 use crate::{
-    authority::{Opened, read, read_certificates, unlock},
+    authority::{Opened, open_every, read, read_certificates},
     failure::Failure,
     groups::{PassphraseArgs, parse_lifetime},
     invocation::Invocation,
@@ -62,11 +63,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     if home.inventory_path().exists() {
         wanted(&open_to_read(&home)?, args, invocation)?;
     }
-    let opened = if args.no_crl {
-        None
-    } else {
-        Some(unlock(Home::new(home.path().to_owned()), &files, &args.passphrase, invocation, output)?)
-    };
+    let opened = if args.no_crl { None } else { Some(open_every(&args.passphrase, invocation, output)?) };
     let issuer = chain.first().ok_or_else(|| Failure::trouble(WHAT).cause("the authority has no certificate"))?;
     let mut ledger = Ledger::open(&home, issuer, invocation, output)?;
     // Once more: other runs may have been at work meanwhile.
@@ -78,7 +75,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         .map_err(|error| inventory_failure(WHAT, &error))?;
     let lists = match &opened {
         None => Vec::new(),
-        Some(opened) => lists(opened, &mut ledger, invocation, output)?,
+        Some((opened, others)) => lists(opened, others, &mut ledger, invocation, output)?,
     };
     let places = places(&ledger.inventory, &entries)?;
     drop(ledger);
@@ -152,6 +149,7 @@ fn closed(entry: &Entry) -> Failure {
 /// The new lists. That an authority may sign none does not undo the revocation.
 fn lists(
     opened: &Opened,
+    others: &[Authority],
     ledger: &mut Ledger,
     invocation: &Invocation,
     output: &mut Output,
@@ -161,7 +159,7 @@ fn lists(
             .warn("no revocation list was written: the authority's certificate does not let it sign any (no cRLSign)");
         return Ok(Vec::new());
     }
-    write(opened, ledger, parse_lifetime(NEXT_UPDATE)?, invocation, output).map_err(|failure| Failure {
+    write(opened, others, ledger, parse_lifetime(NEXT_UPDATE)?, invocation, output).map_err(|failure| Failure {
         what: "revoked, but the revocation list could not be written".to_owned(),
         hint: Some("when that is mended, dockseal crl writes it".to_owned()),
         ..failure
@@ -211,7 +209,7 @@ fn report(
     human.push_str(&format!(
         "\n{who} until {}.\nWhat helps today:\n\
          - a proxy that reads crl.pem in front of the docker socket (dockseal crl --help)\n\
-         - a new authority for everybody else: whoever no longer trusts the old one accepts nothing that it signed\n\
+         - a roll-over: who no longer trusts the old authority accepts nothing that it signed (dockseal rollover begin)\n\
          - short lifetimes for what is issued next: dockseal issue client NAME --lifetime 7d\n",
         moment(last)
     ));
