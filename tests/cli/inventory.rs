@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use dockseal_tests::{Ran, Sandbox, require, tree};
+use dockseal_tests::{Bundle, Ran, Sandbox, require, tree};
 use serde_json::Value;
 
 use crate::{NOW, at, home, refused_with_hint};
@@ -247,4 +247,38 @@ fn the_trail_says_who_did_what() {
         (&"delivered".into(), &"bob".into(), &"client".into())
     );
     assert_eq!(event["command"], format!("dockseal --at {NOW} issue client bob --out clients/bob"));
+}
+
+/// A directory that moved: the old place is forgotten, the new one recorded, and renewals go there.
+#[test]
+fn a_directory_that_moved() {
+    require!("openssl");
+    let sandbox = Sandbox::new();
+    for line in ["init --no-passphrase", "issue client alice --out alice", "issue client bob --out bob"] {
+        let _ = run(&sandbox, line).success();
+    }
+    std::fs::rename(sandbox.path("alice"), sandbox.path("elsewhere")).unwrap();
+    let _ = run(&sandbox, "renew alice").exits(1).says("inventory forget");
+    let _ = run(&sandbox, "inventory forget alice").success().says("counts until");
+    refused_with_hint(&run(&sandbox, "inventory forget alice"), &[1]);
+    let _ = run(&sandbox, "inventory record elsewhere").success();
+    let _ = run(&sandbox, "inventory check").success();
+    let _ = run(&sandbox, "renew alice").success().says("elsewhere");
+    assert!(!sandbox.path("alice").exists());
+    Bundle(sandbox.path("elsewhere")).assert_complete();
+
+    // Put there by hand: bob's place holds a copy of alice's bundle, and then counts as hers.
+    std::fs::remove_dir_all(sandbox.path("bob")).unwrap();
+    let _ = sandbox.program("cp").args(["-a", "elsewhere", "bob"]).run().success();
+    let _ = run(&sandbox, "renew bob").exits(1).says("inventory record");
+    let _ = run(&sandbox, "inventory record bob").success();
+    assert_eq!(sandbox.inventory("SELECT name, state FROM certificate WHERE name = 'bob'"), ["bob\tsuperseded"]);
+    let ran = run(&sandbox, "renew alice").success();
+    assert_eq!(ran.stdout.matches("renewed client alice in").count(), 2, "{ran}");
+
+    // Another authority's is none of ours.
+    let _ = run(&sandbox, "--authority other init --no-passphrase").success();
+    let _ = run(&sandbox, "--authority other issue client carl --out carl").success();
+    refused_with_hint(&run(&sandbox, "inventory record carl"), &[1]);
+    refused_with_hint(&run(&sandbox, "inventory record nowhere"), &[2]);
 }

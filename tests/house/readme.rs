@@ -73,6 +73,8 @@ fn every_command_runs() {
     fs::create_dir(&bin).unwrap();
     std::os::unix::fs::symlink(dockseal_binary(), bin.join("dockseal")).unwrap();
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", bin.display());
+    // What a command of the README reads that no command before it made.
+    sandbox.write("users.txt", "carol\ndave\n");
     let mut run = 0;
     for command in &commands {
         println!("$ {command}");

@@ -207,7 +207,7 @@ pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invoc
     let metadata = path.symlink_metadata().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => no(
             "it is gone".to_owned(),
-            "put it back, or tell the inventory with dockseal inventory rebuild --replace DIR…",
+            "put it back, or say that it is to stay away with dockseal inventory forget DIR",
         ),
         _ => no(error.to_string(), "check the path"),
     })?;
@@ -225,7 +225,7 @@ pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invoc
         let holds = chain.first().map_or_else(String::new, |leaf| format!("{}, serial {}", leaf.subject, leaf.serial));
         return Err(no(
             format!("it was changed by hand: it holds the certificate of {holds}"),
-            "if that one is right, tell the inventory with dockseal inventory rebuild --replace DIR…",
+            "if that one is right, say so with dockseal inventory record DIR",
         ));
     }
     let key_path = path.join(layout::KEY_FILE);

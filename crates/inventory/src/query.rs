@@ -1,6 +1,10 @@
 //! Reading. Lists come in pages, the most urgent first, so that memory does not grow with the inventory.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 use dockseal_docker::{Ownership, Role};
 use dockseal_pki::{Certificate, Fingerprint, RevocationReason, SerialNumber};
@@ -335,6 +339,16 @@ impl Inventory {
         let octets = OsStr::as_bytes(place.path.as_os_str());
         self.query(&sql, params![place.kind.word(), place.machine, octets], destination)
             .map(|rows| rows.into_iter().next())
+    }
+
+    /// The places in use of this path, on whatever machine.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn destinations_of_path(&self, path: &Path) -> Result<Vec<Destination>, InventoryError> {
+        let sql =
+            format!("SELECT {DESTINATION} FROM destination WHERE place = ?1 AND certificate IS NOT NULL ORDER BY id");
+        self.query(&sql, [OsStr::as_bytes(path.as_os_str())], destination)
     }
 
     /// At most `limit` places in use with a greater number than `after`, in that order.

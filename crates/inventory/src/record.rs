@@ -502,10 +502,17 @@ impl Writer<'_> {
         };
         if let Some(place) = found.place {
             let destination = self.destination(place)?;
+            let before: Option<i64> = self
+                .transaction
+                .prepare_cached("SELECT certificate FROM destination WHERE id = ?1")?
+                .query_row([destination.0], |row| row.get(0))?;
             self.transaction
                 .prepare_cached("UPDATE destination SET certificate = ?2, delivered_at = ?3 WHERE id = ?1")?
                 .execute(params![destination.0, id.0, self.at])?;
             self.event("found", Some(id), Some(destination), None)?;
+            if let Some(before) = before.filter(|before| *before != id.0) {
+                self.supersede_unless_in_use(CertificateId(before))?;
+            }
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod check;
 mod log;
+mod places;
 mod rebuild;
 
 use std::process::ExitCode;
@@ -22,6 +23,10 @@ enum Action {
     Check(check::Args),
     /// Make a lost or damaged inventory again from the certificates that are found
     Rebuild(rebuild::Args),
+    /// Have renewals go to a directory that holds one of the authority's certificates
+    Record(places::RecordArgs),
+    /// Have them go there no longer
+    Forget(places::ForgetArgs),
     /// Show who did what, when
     Log(log::Args),
 }
@@ -30,6 +35,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     match &args.action {
         Action::Check(args) => check::run(args, invocation, output),
         Action::Rebuild(args) => rebuild::run(args, invocation, output),
+        Action::Record(args) => places::record(args, invocation, output),
+        Action::Forget(args) => places::forget(args, invocation, output),
         Action::Log(args) => log::run(args, invocation, output),
     }
 }

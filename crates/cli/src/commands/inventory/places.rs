@@ -1,0 +1,113 @@
+//! `dockseal inventory record` and `forget`: a person says what a directory is to the authority.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use dockseal_inventory::{Found, KeyHolder};
+use dockseal_pki::{moment, printable};
+use serde_json::json;
+
+use crate::{
+    authority::{known_issuers, signing_issuer},
+    failure::Failure,
+    held,
+    invocation::Invocation,
+    ledger::{Ledger, inventory_failure, role_and_name},
+    output::Output,
+    report::SCHEMA,
+};
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "For a bundle that was copied or moved there, or put there by hand: from now on renewals go there too.\n\n\
+    Example:\n  dockseal inventory record /srv/runner/docker-tls"
+)]
+pub(super) struct RecordArgs {
+    /// The directory, with ca.pem and cert.pem
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "The certificate counts until it ends: revoke it if nobody is to use it any more.\n\n\
+    Examples:\n  dockseal inventory forget ./clients/alice\n  dockseal inventory forget /etc/docker/tls --machine old-build-host")]
+pub(super) struct ForgetArgs {
+    /// The directory, whether it is still there or not
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// The machine that it is, or was, on [default: this one]
+    #[arg(long, value_name = "NAME")]
+    machine: Option<String>,
+}
+
+pub(super) fn record(args: &RecordArgs, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    const WHAT: &str = "cannot record the directory";
+    let home = invocation.home()?;
+    let issuer = signing_issuer(&home, WHAT)?;
+    let held = held::read(&args.directory, WHAT)?;
+    let leaf = held.bundle.leaf().ok_or_else(|| Failure::trouble(WHAT))?;
+    let by = known_issuers(&home, WHAT)?.into_iter().find(|by| leaf.issuer == by.subject && leaf.is_signed_by(by));
+    let Some(by) = by else {
+        return Err(Failure::no(WHAT)
+            .cause(format!("its certificate was issued by {}, and not by this authority", leaf.issuer))
+            .hint("name the authority that issued it with --authority DIR"));
+    };
+    held.judge(invocation, WHAT)?;
+    let Some((role, name)) = role_and_name(leaf) else { return Err(Failure::trouble(WHAT)) };
+    let place = invocation.place(&args.directory)?;
+    let key_holder = if held.bundle.key.is_some() { KeyHolder::Here } else { KeyHolder::Elsewhere };
+    let mut ledger = Ledger::open(&home, &issuer, invocation, output)?;
+    let generation = ledger.recorder().generation(&by).map_err(|error| inventory_failure(WHAT, &error))?;
+    let found = Found { generation, role, name: name.clone(), certificate: leaf, key_holder, place: Some(&place) };
+    ledger.recorder().found(&[found]).map_err(|error| inventory_failure(WHAT, &error))?;
+    let path = place.path.display().to_string();
+    output.result(
+        &format!(
+            "{path} holds the certificate of {role} {}, serial {}; renewals go there\n",
+            printable(&name),
+            leaf.serial
+        ),
+        &json!({
+            "schema": SCHEMA, "directory": path, "role": role.word(), "name": name, "serial": leaf.serial.to_string(),
+        }),
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn forget(args: &ForgetArgs, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    const WHAT: &str = "cannot forget the directory";
+    let failure = |error| inventory_failure(WHAT, &error);
+    let home = invocation.home()?;
+    let issuer = signing_issuer(&home, WHAT)?;
+    let here = invocation.place(&args.directory)?;
+    let mut ledger = Ledger::open(&home, &issuer, invocation, output)?;
+    let named = |name: &str, place: &dockseal_inventory::Place| name == place.machine_name || name == place.machine;
+    let known = ledger.inventory.destinations_of_path(&here.path).map_err(failure)?;
+    let found = known.into_iter().find(|destination| match &args.machine {
+        None => destination.place.machine == here.machine,
+        Some(name) => named(name, &destination.place),
+    });
+    let Some(destination) = found else {
+        return Err(Failure::no(WHAT)
+            .cause(format!("nothing was delivered to {}, as far as this authority knows", here.path.display()))
+            .hint("dockseal list shows where certificates are"));
+    };
+    let entry = match destination.certificate {
+        Some(id) => ledger.inventory.entry(id).map_err(failure)?,
+        None => None,
+    };
+    ledger.recorder().forget(destination.id).map_err(failure)?;
+    let path = destination.place.path.display().to_string();
+    let mut human =
+        format!("{path} on {} is forgotten; what is there was left as it is\n", destination.place.machine_name);
+    if let Some(entry) = &entry {
+        human.push_str(&format!(
+            "The certificate of {} {} counts until {}: revoke it if nobody is to use it any more\n",
+            entry.role,
+            printable(&entry.name),
+            moment(entry.certificate.validity.not_after)
+        ));
+    }
+    let serial = entry.map(|entry| entry.serial().to_string());
+    output.result(&human, &json!({ "schema": SCHEMA, "directory": path, "serial": serial }));
+    Ok(ExitCode::SUCCESS)
+}
