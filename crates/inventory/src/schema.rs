@@ -114,8 +114,12 @@ fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
     let connection = match access {
         Access::Write => Connection::open_with_flags(path, common | OpenFlags::SQLITE_OPEN_READ_WRITE)?,
         Access::Read => {
-            let connection = Connection::open_with_flags(path, common | OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            // With the right to write where there is one: only then is what a reader makes beside the file (see below) removed
+            // when it closes.
+            let connection = Connection::open_with_flags(path, common | OpenFlags::SQLITE_OPEN_READ_WRITE)
+                .or_else(|_| Connection::open_with_flags(path, common | OpenFlags::SQLITE_OPEN_READ_ONLY))?;
             connection.busy_timeout(PATIENCE)?;
+            connection.pragma_update(None, "query_only", true)?;
             match connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(())) {
                 Ok(()) => connection,
                 // A reader of a write-ahead log makes an index beside it. Where it cannot make anything, by the file system or
