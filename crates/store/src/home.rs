@@ -13,11 +13,7 @@ use dockseal_docker::{Contents, FilePlan, Ownership, PlannedFile, layout};
 use dockseal_pki::Certificate;
 use zeroize::Zeroizing;
 
-use crate::{
-    Existing, Generations, OpenedFile, ReadError, WriteError,
-    deliver::{deliver, write_new},
-    read,
-};
+use crate::{Existing, Generations, OpenedFile, ReadError, WriteError, deliver::deliver, files::write_new, read};
 
 pub(crate) const CA_FILE: &str = "ca.pem";
 pub(crate) const ISSUER_FILE: &str = "issuer.pem";

@@ -9,19 +9,21 @@
 
 mod deliver;
 mod error;
+mod files;
+mod found;
 mod generations;
 mod home;
 mod lock;
 mod read;
 mod remove;
 mod replacement;
+mod stage;
 mod walk;
 
-pub use deliver::{
-    Batch, Displaced, Existing, Staged, check_destination, deliver, make_parents, previous_path, remove_stale,
-    roll_back, stage, stage_for_batch, write_new,
-};
+pub use deliver::{Batch, Displaced, Staged, deliver, previous_path, remove_stale, roll_back, stage, stage_for_batch};
 pub use error::{ReadError, WriteError};
+pub use files::{make_parents, write_new};
+pub use found::{Existing, check_destination};
 pub use generations::{Change, Generations};
 pub use home::{AuthorityFiles, CRL_MODE, Home, HomeError};
 pub use lock::HomeLock;

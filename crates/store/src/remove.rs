@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use crate::{
     WriteError,
-    deliver::{split, sync_directory},
+    files::{split, sync_directory},
 };
 
 /// Removes a file, or a link but not what it leads to.

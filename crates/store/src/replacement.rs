@@ -17,7 +17,7 @@ use rustix::{
 
 use crate::{
     WriteError,
-    deliver::{split, sync_directory, unused_name},
+    files::{split, sync_directory, unused_name},
 };
 
 /// A file in the making. Readers see the one before it until [`put_in_place`](Self::put_in_place); dropped, it is gone.
