@@ -20,7 +20,9 @@ mod entry;
 mod error;
 mod query;
 mod record;
+mod rows;
 mod schema;
+mod writer;
 
 pub use entry::{
     CertificateId, Destination, DestinationId, Entry, Event, Generation, GenerationId, KeyHolder, Kind, Place,
