@@ -13,6 +13,7 @@
 mod advice;
 mod bad_input;
 mod bootstrap;
+mod bulk;
 mod env;
 mod install;
 mod inventory;

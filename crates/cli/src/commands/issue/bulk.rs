@@ -1,6 +1,7 @@
 //! `dockseal issue clients`: many at once, made durable together.
 
 use std::{
+    collections::HashSet,
     fs::File,
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
@@ -81,10 +82,12 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let mut ledger: Option<Ledger> = None;
     let mut users = users.peekable();
     while users.peek().is_some() {
-        let mut batch = Vec::new();
+        let (mut batch, mut seen) = (Vec::new(), HashSet::new());
         for user in users.by_ref().take(batch_size()) {
             let user = user?;
             match parse_user(&user) {
+                // Twice in a file is once.
+                Ok(user) if !seen.insert(user.clone()) => {}
                 Ok(user) => {
                     let path = out.path.join(user.as_str());
                     batch.push(Client { user, place: Place { path, ..out.clone() } });
@@ -135,12 +138,34 @@ fn lines(from: Option<&Path>) -> Result<impl Iterator<Item = Result<String, Fail
         Some(path) => Some((Box::new(File::open(path).map_err(|error| cannot(path, error))?), path.to_owned())),
     };
     Ok(reader.into_iter().flat_map(move |(reader, path)| {
-        // A line longer than any name is no name, however long it is.
-        let lines = BufReader::new(reader).lines();
-        lines
-            .map(move |line| line.map(|line| line.trim().to_owned()).map_err(|error| cannot(&path, error)))
+        let mut reader = BufReader::new(reader);
+        let mut number = 0_u64;
+        let next = move || {
+            number += 1;
+            next_line(&mut reader)
+                .map_err(|error| cannot(&path, std::io::Error::other(format!("line {number}: {error}"))))
+                .transpose()
+        };
+        // Nothing is read beyond what cannot be read.
+        let mut failed = false;
+        std::iter::from_fn(next)
+            .take_while(move |line| !std::mem::replace(&mut failed, line.is_err()))
             .filter(|line| line.as_ref().map_or(true, |line| !line.is_empty() && !line.starts_with('#')))
     }))
+}
+
+/// One line without the blanks around it. A line longer than any name is none, however long it is.
+fn next_line(reader: &mut impl BufRead) -> std::io::Result<Option<String>> {
+    const LONGEST: u64 = 4096;
+    let mut line = Vec::new();
+    if reader.take(LONGEST).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    if line.len() as u64 == LONGEST && line.last() != Some(&b'\n') {
+        return Err(std::io::Error::other("it is longer than any name"));
+    }
+    let text = std::str::from_utf8(&line).map_err(|_| std::io::Error::other("it is not UTF-8"))?;
+    Ok(Some(text.trim().to_owned()))
 }
 
 impl Terms<'_> {
