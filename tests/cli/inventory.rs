@@ -257,7 +257,7 @@ fn a_directory_that_moved() {
     for line in ["init --no-passphrase", "issue client alice --out alice", "issue client bob --out bob"] {
         let _ = run(&sandbox, line).success();
     }
-    std::fs::rename(sandbox.path("alice"), sandbox.path("elsewhere")).unwrap();
+    fs::rename(sandbox.path("alice"), sandbox.path("elsewhere")).unwrap();
     let _ = run(&sandbox, "renew alice").exits(1).says("inventory forget");
     let _ = run(&sandbox, "inventory forget alice").success().says("counts until");
     refused_with_hint(&run(&sandbox, "inventory forget alice"), &[1]);
@@ -268,7 +268,7 @@ fn a_directory_that_moved() {
     Bundle(sandbox.path("elsewhere")).assert_complete();
 
     // Put there by hand: bob's place holds a copy of alice's bundle, and then counts as hers.
-    std::fs::remove_dir_all(sandbox.path("bob")).unwrap();
+    fs::remove_dir_all(sandbox.path("bob")).unwrap();
     let _ = sandbox.program("cp").args(["-a", "elsewhere", "bob"]).run().success();
     let _ = run(&sandbox, "renew bob").exits(1).says("inventory record");
     let _ = run(&sandbox, "inventory record bob").success();

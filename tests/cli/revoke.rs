@@ -251,7 +251,7 @@ fn a_list_of_each_authority_during_a_roll_over() {
     for user in ["alice", "bob"] {
         let _ = run(&format!("issue client {user} --out {user}")).success();
     }
-    let (old_ca, old_alice) = (std::fs::read(home(&sandbox).join("ca.pem")).unwrap(), serial(&sandbox, "alice"));
+    let (old_ca, old_alice) = (fs::read(home(&sandbox).join("ca.pem")).unwrap(), serial(&sandbox, "alice"));
     sandbox.write("old.pem", old_ca);
     let _ = run("rollover begin").success();
     let _ = run("rollover advance").success();
