@@ -36,10 +36,10 @@ pub(crate) enum Found {
     },
 }
 
-/// Whether [`deliver`] would be let in with files of these names, without writing anything.
+/// Whether [`deliver`](crate::deliver) would be let in with files of these names, without writing anything.
 ///
 /// # Errors
-/// As [`deliver`], as far as can be known before.
+/// As [`deliver`](crate::deliver), as far as can be known before.
 pub fn check_destination(names: &[&str], destination: &Path, existing: Existing) -> Result<(), WriteError> {
     split(destination)?;
     inspect(names, destination, existing).map(drop)
