@@ -11,7 +11,7 @@ use dockseal_inventory::{
     Place, Recorder, Reservation, Run, Signed,
 };
 use dockseal_pki::{Certificate, ExtendedKeyUsage, Fingerprint};
-use dockseal_store::{Displaced, Existing, Home, HomeLock, WriteError, previous_path, stage};
+use dockseal_store::{Displaced, Existing, Home, HomeLock, WriteError, previous_path, remove_stale, stage};
 
 use crate::{
     authority::{home_failure, read_certificates, signing_issuer, write_failure},
@@ -176,6 +176,10 @@ impl Ledger {
                 destination.place.kind == Kind::Directory && destination.place.machine == self.run.machine
             })
             .collect();
+        for destination in &ours {
+            // What was staged, or displaced, is not needed any more. Where that cannot be told, the place itself tells.
+            let _ = remove_stale(&destination.place.path);
+        }
         let mut ids: Vec<CertificateId> = ours.iter().filter_map(|destination| destination.pending).collect();
         ids.sort();
         ids.dedup();

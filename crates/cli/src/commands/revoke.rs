@@ -18,7 +18,7 @@ use crate::{
     named,
     output::Output,
     report::{CertificateReport, SCHEMA, rfc3339},
-    revocations::{NEXT_UPDATE, describe, wire, write},
+    revocations::{NEXT_UPDATE, before, describe, wire, write},
 };
 
 const WHAT: &str = "cannot revoke";
@@ -60,8 +60,14 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let files = read(&home)?;
     let chain = read_certificates(&files.chain, &home.path().join("ca.pem"))?;
     // Before anybody types a passphrase.
-    if home.inventory_path().exists() {
-        wanted(&open_to_read(&home)?, args, invocation)?;
+    if home.inventory_path().exists()
+        && let Err(refusal) = wanted(&open_to_read(&home)?, args, invocation)
+    {
+        return if args.no_crl || all_listed(&home, args, invocation, output)? {
+            Err(refusal)
+        } else {
+            finish_lists(args, refusal, invocation, output)
+        };
     }
     let opened = if args.no_crl { None } else { Some(open_every(&args.passphrase, invocation, output)?) };
     let issuer = chain.first().ok_or_else(|| Failure::trouble(WHAT).cause("the authority has no certificate"))?;
@@ -81,6 +87,41 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     drop(ledger);
     report(args.reason, &entries, &places, &lists, &home, invocation, output);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the lists in the home have every revoked certificate that is meant; true where none is.
+fn all_listed(home: &Home, args: &Args, invocation: &Invocation, output: &mut Output) -> Result<bool, Failure> {
+    let inventory = open_to_read(home)?;
+    let found = match inventory.find(&args.name, None).map_err(|error| inventory_failure(WHAT, &error))? {
+        Matches::Past(entries) => entries,
+        Matches::One(_) | Matches::Several(_) | Matches::None => return Ok(true),
+    };
+    let lists = before(home, output)?;
+    let is_listed = |entry: &Entry| {
+        lists.iter().any(|list| {
+            list.issuer == entry.certificate.issuer && list.revoked.iter().any(|one| one.serial == *entry.serial())
+        })
+    };
+    // What ended leaves the lists.
+    let counts = |entry: &&Entry| {
+        matches!(entry.state, State::Revoked(_)) && entry.certificate.validity.not_after >= invocation.now
+    };
+    Ok(found.iter().filter(counts).all(is_listed))
+}
+
+/// A run was killed after it revoked and before it wrote the lists: they are written now, and the answer stays no.
+fn finish_lists(
+    args: &Args,
+    refusal: Failure,
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<ExitCode, Failure> {
+    let (opened, others) = open_every(&args.passphrase, invocation, output)?;
+    let mut ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
+    if !lists(&opened, &others, &mut ledger, invocation, output)?.is_empty() {
+        output.note("the revocation list lacked it, and has it now");
+    }
+    Err(refusal)
 }
 
 /// The certificates that are to be revoked, at least one.

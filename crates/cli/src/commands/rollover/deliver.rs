@@ -3,7 +3,7 @@
 use dockseal_docker::{FilePlan, PlannedFile, layout};
 use dockseal_inventory::Entry;
 use dockseal_pki::{Bundle, Certificate, TrustAnchors};
-use dockseal_store::{Batch, Displaced, Existing, Generations, Home, Staged, stage_for_batch};
+use dockseal_store::{Batch, Displaced, Existing, Generations, Home, Staged, remove_stale, stage_for_batch};
 
 use super::{
     WHAT,
@@ -95,7 +95,13 @@ impl<'w> Work<'w> {
                         self.report.note_elsewhere(&entry, &place, &failure, output);
                     }
                     Err(failure) => self.report.trouble(&entry, Some(&place), &failure, output),
-                    Ok((_, None)) => {}
+                    // As it is to be; a run that was killed may have left what it displaced.
+                    Ok((_, None)) => {
+                        if let Err(error) = remove_stale(&place.path) {
+                            let failure = write_failure(&format!("cannot look at {}", place.path.display()), &error);
+                            self.report.trouble(&entry, Some(&place), &failure, output);
+                        }
+                    }
                     Ok((seen, Some((anchors, chain)))) => {
                         match stage_trust(&entry, seen, anchors, chain, self.invocation) {
                             Ok(staged) => {
