@@ -12,11 +12,11 @@ use time::OffsetDateTime;
 
 use self::report::Report;
 use crate::{
-    authority::{Opened, open},
+    authority::{Opened, open, signing_issuer},
     failure::Failure,
     groups::{PassphraseArgs, parse_lifetime},
     invocation::Invocation,
-    ledger::{Ledger, inventory_failure, open_to_read},
+    ledger::{Ledger, inventory_failure, open_to_read, settle},
     named,
     output::Output,
     progress::Progress,
@@ -127,19 +127,18 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     Ok(report.finish(output))
 }
 
-/// The inventory as it is now; an authority of the time before inventories gets one first.
+/// The inventory as it is now; an authority of the time before inventories gets one first, and what a killed run left open
+/// is settled, or a certificate that it delivered would never become due.
 pub(crate) fn look(
     home: &dockseal_store::Home,
     invocation: &Invocation,
     output: &mut Output,
 ) -> Result<Inventory, Failure> {
+    let issuer = signing_issuer(home, WHAT)?;
     if !home.inventory_path().exists() && home.old_records().is_ok_and(|records| records.is_some()) {
-        let files = crate::authority::read(home)?;
-        let chain = crate::authority::read_certificates(&files.chain, &home.path().join("ca.pem"))?;
-        if let Some(issuer) = chain.first() {
-            drop(Ledger::open(home, issuer, invocation, output)?);
-        }
+        drop(Ledger::open(home, &issuer, invocation, output)?);
     }
+    settle(home, &issuer, invocation, output)?;
     open_to_read(home)
 }
 
