@@ -82,7 +82,7 @@ fn a_seed_repeats() {
 #[test]
 fn every_test_file_is_included() {
     let tests = dockseal_tests::repository().join("tests");
-    for dir in ["cli", "oracles", "house", "harness"] {
+    for dir in ["cli", "oracles", "house", "harness", "remote"] {
         let roots = ["main.rs", "lib.rs", "tests.rs"];
         let text: String =
             roots.iter().filter_map(|root| fs::read_to_string(tests.join(dir).join(root)).ok()).collect();

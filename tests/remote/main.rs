@@ -1,0 +1,6 @@
+//! Dockseal against remote Docker hosts that are as real as one machine allows: booted
+//! systems with systemd, sshd and docker.service, reached by the system's ssh.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
+
+mod hosts;
