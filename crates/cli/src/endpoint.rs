@@ -107,6 +107,11 @@ pub(crate) fn new_key(key: KeyAlgorithm, output: &mut Output) -> Result<PrivateK
     if key == KeyAlgorithm::Rsa4096 && crate::passphrase::is_interactive() {
         output.note("making a key of 4096 bits, which can take a few seconds");
     }
+    new_key_quietly(key)
+}
+
+/// The same, said or not.
+pub(crate) fn new_key_quietly(key: KeyAlgorithm) -> Result<PrivateKey, Failure> {
     PrivateKey::generate(key, &SystemRandom::new())
         .map_err(|error| Failure::trouble("cannot make a private key").cause(error))
 }

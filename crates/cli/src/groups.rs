@@ -72,6 +72,11 @@ pub(crate) struct NamesArgs {
 }
 
 impl NamesArgs {
+    /// The names as typed.
+    pub(crate) fn given(&self) -> &[String] {
+        &self.names
+    }
+
     /// Each name as what it becomes in a certificate; what is doubtful about one, and what was detected, is said.
     pub(crate) fn resolve(&self, output: &mut Output) -> Result<Vec<SubjectAltName>, Failure> {
         daemon_names(&self.names, self.detect, output)

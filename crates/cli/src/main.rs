@@ -10,6 +10,7 @@ mod endpoint;
 mod failure;
 mod groups;
 mod held;
+mod hosts;
 mod invocation;
 mod judgement;
 mod ledger;
@@ -73,6 +74,7 @@ fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result
         Command::Inspect(args) => commands::inspect::run(&args, invocation, output),
         Command::Verify(args) => commands::verify::run(&args, invocation, output),
         Command::Explain(args) => commands::explain::run(&args, output),
+        Command::Host(args) => commands::host::run(&args, invocation, output),
         Command::Bootstrap(args) => commands::bootstrap::run(&args, invocation, output),
     }
 }

@@ -29,19 +29,22 @@ pub(crate) fn steps(names: &[SubjectAltName], new_daemon: Option<&PathBuf>, clie
         );
     }
     if let Some(client) = client {
-        let url = url(host);
-        let talk = format!(
-            "DOCKER_HOST={} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={} docker version",
-            word(Path::new(&url)),
-            word(client)
-        );
-        steps.push("use it, from wherever the client's directory is", talk);
+        steps.push("use it, from wherever the client's directory is", talk_to(&url(host), client));
     }
     steps.text.push_str(
         "\nWhoever holds a client's files is root on that host. The authority's key signs new ones: keep it safe, and off \
          that host.\n",
     );
     steps
+}
+
+/// The command by which a client's directory is tried.
+pub(crate) fn talk(host: &SubjectAltName, client: &Path) -> String {
+    talk_to(&url(Some(host)), client)
+}
+
+fn talk_to(url: &str, client: &Path) -> String {
+    format!("DOCKER_HOST={} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={} docker version", word(Path::new(url)), word(client))
 }
 
 impl Steps {

@@ -57,6 +57,11 @@ impl Output {
         }
     }
 
+    /// Text for a person on the way to the result.
+    pub(crate) fn talk_plainly(&self, text: &str) {
+        let _ = write!(std::io::stderr(), "{text}");
+    }
+
     /// Something worth knowing.
     pub(crate) fn note(&mut self, text: &str) {
         self.talk("note", text, "36");
@@ -92,6 +97,12 @@ impl Output {
 
     /// Ends the program with a failure.
     pub(crate) fn fail(&mut self, failure: &Failure) -> ExitCode {
+        self.trouble(failure);
+        ExitCode::from(failure.code)
+    }
+
+    /// One of several failures.
+    pub(crate) fn trouble(&mut self, failure: &Failure) {
         match self.format {
             Format::Human | Format::Prometheus => {
                 let mut text = self.labelled("error", &failure.what, "31");
@@ -110,7 +121,6 @@ impl Output {
                 self.stderr(&wire.to_string());
             }
         }
-        ExitCode::from(failure.code)
     }
 }
 

@@ -142,6 +142,17 @@ pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() || std::io::stderr().is_terminal()
 }
 
+/// Asks a person for a yes, and reads it from the terminal.
+pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
+    use std::io::{BufRead, Write};
+    let cannot = |error: std::io::Error| Failure::trouble("cannot ask").cause(error).hint("say --yes");
+    let mut terminal = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty").map_err(cannot)?;
+    write!(terminal, "{question} [y/N] ").and_then(|()| terminal.flush()).map_err(cannot)?;
+    let mut answer = String::new();
+    std::io::BufReader::new(terminal).read_line(&mut answer).map_err(cannot)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
 fn ask(prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let typed = rpassword::prompt_password(prompt)
         .map_err(|error| Failure::trouble("cannot ask for the passphrase").cause(error))?;

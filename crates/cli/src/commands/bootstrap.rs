@@ -1,5 +1,7 @@
 //! `dockseal bootstrap`: the main job in one step.
 
+mod remote;
+
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -7,14 +9,14 @@ use std::{
 };
 
 use dockseal_ca::Endpoint;
-use dockseal_docker::{FilePlan, PlannedFile, Role, daemon_json, layout, plan, unit};
+use dockseal_docker::{FilePlan, PlannedFile, Role, daemon_json, host_plan::Aim, layout, plan, unit};
 use dockseal_pki::{Bundle, Certificate, KeyAlgorithm, PrivateKey, Signer, SubjectAltName, TrustAnchors};
 use dockseal_store::{Existing, HomeError, WriteError, check_destination, remove_stale};
 use serde::Serialize;
 
 use super::{init::AuthorityArgs, issue::check_not_here};
 use crate::{
-    authority::{chains, home_failure, prepare, read, read_certificates, unlock, write_failure},
+    authority::{Opened, chains, home_failure, prepare, read, read_certificates, unlock, write_failure},
     endpoint::{Issued, Permitted, SubjectKey, new_key, no_names, parse_user, permit, plain},
     failure::Failure,
     groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs, key_word},
@@ -36,11 +38,16 @@ const WHAT: &str = "cannot bootstrap";
     Examples:\n  \
     dockseal bootstrap 10.0.0.5 build.example.com --client alice\n  \
     dockseal bootstrap build.example.com --client alice --client ci --out ./build\n  \
-    dockseal bootstrap build.example.com --client ci --passphrase-file /run/secrets/ca --format json"
+    dockseal bootstrap build.example.com --client ci --passphrase-file /run/secrets/ca --format json\n\n\
+    With --ssh the daemon's side is done on the host itself: looked at, shown, changed below a dead-man switch, proved.\n  \
+    dockseal bootstrap build.example.com --ssh root@build.example.com --client alice --dry-run\n  \
+    dockseal bootstrap --ssh root@one --ssh root@two --client alice --yes"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
     names: NamesArgs,
+    #[command(flatten)]
+    ssh: SshArgs,
     /// A user who may use the daemon (repeatable)
     #[arg(long = "client", value_name = "USER", required = true)]
     clients: Vec<String>,
@@ -64,6 +71,41 @@ pub(crate) struct Args {
     authority_lifetime: Option<String>,
     #[command(flatten)]
     passphrase: PassphraseArgs,
+}
+
+/// What is to be done on hosts.
+#[derive(clap::Args)]
+#[command(next_help_heading = "On the host, over ssh")]
+struct SshArgs {
+    /// The host, as ssh takes it: USER@HOST, an alias, ssh://USER@HOST:PORT (repeatable) [default name: what ssh dials]
+    #[arg(long = "ssh", value_name = "HOST")]
+    targets: Vec<String>,
+    /// Show what would be changed, and change nothing
+    #[arg(long, requires = "targets")]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long, short = 'y', requires = "targets")]
+    yes: bool,
+    /// The address on which dockerd listens [default: all]
+    #[arg(long, value_name = "ADDRESS", requires = "targets")]
+    listen: Option<std::net::IpAddr>,
+    /// Let containers run on while dockerd restarts
+    #[arg(long, requires = "targets")]
+    live_restore: bool,
+    /// When the host takes the change back by itself unless it was proved to work [default: 2m]
+    #[arg(long, value_name = "DURATION", requires = "targets")]
+    confirm_within: Option<String>,
+}
+
+impl SshArgs {
+    fn aim(&self, replace: bool) -> Result<Aim, Failure> {
+        Ok(Aim {
+            listen: self.listen.unwrap_or(std::net::IpAddr::from([0, 0, 0, 0])),
+            replace,
+            live_restore: self.live_restore,
+            userns_remap: None,
+        })
+    }
 }
 
 /// One directory that is to exist in the end.
@@ -105,6 +147,9 @@ struct WireBundle {
 }
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    if !args.ssh.targets.is_empty() {
+        return remote::run(args, invocation, output);
+    }
     let names = args.names.resolve(output)?;
     let Some(first) = names.first() else {
         return Err(Failure { what: WHAT.to_owned(), ..no_names() });
@@ -117,14 +162,22 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     for Wanted { directory, .. } in &wanted {
         check_not_here(directory, invocation, WHAT)?;
     }
-    // Another process that makes the same things at the same moment wins a rename; what it made is looked at again.
+    let done = attempt_until_done(args, &wanted, invocation, output)?;
+    report(&done, &wanted, &names, &out, invocation, output);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Another process that makes the same things at the same moment wins a rename; what it made is looked at again.
+fn attempt_until_done(
+    args: &Args,
+    wanted: &[Wanted],
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<Done, Failure> {
     let mut last = None;
     for _attempt in 0..8 {
-        match attempt(args, &wanted, invocation, output)? {
-            Attempt::Done(done) => {
-                report(&done, &wanted, &names, &out, invocation, output);
-                return Ok(ExitCode::SUCCESS);
-            }
+        match attempt(args, wanted, invocation, output)? {
+            Attempt::Done(done) => return Ok(*done),
             Attempt::SomebodyWasFaster(failure) => last = Some(failure),
         }
     }
@@ -134,6 +187,12 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
 fn wanted(names: &[SubjectAltName], clients: &[String], out: &Path) -> Result<Vec<Wanted>, Failure> {
     let daemon = Endpoint::Daemon { names: names.to_vec() };
     let mut wanted = vec![Wanted { endpoint: daemon, directory: out.join("daemon") }];
+    wanted.extend(wanted_clients(clients, out)?);
+    Ok(wanted)
+}
+
+fn wanted_clients(clients: &[String], out: &Path) -> Result<Vec<Wanted>, Failure> {
+    let mut wanted: Vec<Wanted> = Vec::new();
     for client in clients {
         let user = parse_user(client)?;
         let directory = out.join("clients").join(user.as_str());
@@ -150,6 +209,8 @@ struct Done {
     home: PathBuf,
     made_authority: bool,
     outcomes: Vec<Outcome>,
+    /// The authority, where it had to be opened.
+    opened: Option<Opened>,
 }
 
 /// How a try ended.
@@ -178,7 +239,8 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
             let Some(authority) = generations.into_iter().flatten().next() else { return Err(Failure::trouble(WHAT)) };
             settle(&home, &authority, invocation, output)?;
             let outcomes = kept.into_iter().flatten().collect();
-            let done = Done { authority, home: home.path().to_owned(), made_authority: false, outcomes };
+            let home = home.path().to_owned();
+            let done = Done { authority, home, made_authority: false, outcomes, opened: None };
             return Ok(Attempt::Done(Box::new(done)));
         }
         (unlock(home, &files, &args.passphrase, invocation, output)?, None, kept)
@@ -254,6 +316,7 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
         home: opened.home.path().to_owned(),
         made_authority,
         outcomes,
+        opened: Some(opened),
     })))
 }
 
@@ -366,14 +429,13 @@ fn configuration() -> [PlannedFile; 2] {
     ]
 }
 
-fn report(
+/// Rows for the authority and each bundle, the same for programs, and whether anything is new.
+fn client_rows(
     done: &Done,
     wanted: &[Wanted],
-    names: &[SubjectAltName],
-    out: &Path,
     invocation: &Invocation,
     output: &mut Output,
-) {
+) -> (Vec<[String; 4]>, Vec<WireBundle>, bool) {
     let mut rows = Vec::new();
     let mut bundles = Vec::new();
     let mut changed = done.made_authority;
@@ -407,6 +469,18 @@ fn report(
             notes: notes.clone(),
         });
     }
+    (rows, bundles, changed)
+}
+
+fn report(
+    done: &Done,
+    wanted: &[Wanted],
+    names: &[SubjectAltName],
+    out: &Path,
+    invocation: &Invocation,
+    output: &mut Output,
+) {
+    let (rows, bundles, changed) = client_rows(done, wanted, invocation, output);
     let made = |role| {
         let made = wanted.iter().zip(&done.outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Made(..)));
         let mut directories =

@@ -5,6 +5,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod crl;
 pub(crate) mod env;
 pub(crate) mod explain;
+pub(crate) mod host;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod install;
@@ -52,6 +53,8 @@ impl Command {
 pub(crate) enum Command {
     /// Do the main job in one step: authority, daemon, clients and the daemon's configuration
     Bootstrap(bootstrap::Args),
+    /// Look at Docker hosts over ssh, renew their certificates, take everything back out
+    Host(host::Args),
     /// Make a new authority
     Init(init::Args),
     /// Take over an authority that was made elsewhere

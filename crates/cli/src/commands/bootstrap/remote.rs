@@ -1,0 +1,502 @@
+//! `dockseal bootstrap --ssh`: hosts that are reached by ssh, from a look at them to a context that works.
+
+use std::{collections::BTreeSet, path::Path, process::ExitCode};
+
+use dockseal_ca::Endpoint;
+use dockseal_docker::{
+    daemon_json::INSTALL_DIRECTORY,
+    host::FileKind,
+    host_plan::{Aim, HostPlan, install},
+};
+use dockseal_inventory::{CertificateId, State};
+use dockseal_pki::{Certificate, SubjectAltName, TrustAnchors, Validity};
+use dockseal_remote::Target;
+use serde_json::{Value, json};
+
+use super::{Args, Done, WHAT, Wanted, attempt_until_done, client_rows, wanted_clients};
+use crate::{
+    authority::{self, chains, read},
+    endpoint::{daemon_names, plain},
+    failure::Failure,
+    groups::parse_lifetime,
+    hosts::{
+        change::{Applied, Need, Work, apply, settle_place},
+        lines::Lines,
+        reach::{Reached, dial, dialled_name, parse_target, plan_failure},
+        show, side_by_side, unfinished,
+    },
+    invocation::Invocation,
+    judgement,
+    ledger::{Ledger, inventory_failure},
+    next,
+    output::{Output, table},
+    passphrase,
+    report::{CertificateReport, SCHEMA, until},
+};
+
+/// A host as typed, and what its daemon is to be called.
+struct Asked {
+    target: Target,
+    names: Vec<SubjectAltName>,
+}
+
+impl Asked {
+    fn failed(self, failure: Failure) -> Box<Ended> {
+        Box::new(Ended { target: self.target, names: self.names, result: Err(failure) })
+    }
+}
+
+/// A host that was looked at, and what is to be done there.
+struct Planned {
+    reached: Reached,
+    names: Vec<SubjectAltName>,
+    plan: HostPlan,
+    need: Option<Need>,
+    /// What stays, where nothing is to be done.
+    present: Option<Certificate>,
+    what: Vec<String>,
+}
+
+/// What became of a host.
+struct Ended {
+    target: Target,
+    names: Vec<SubjectAltName>,
+    result: Result<Settled, Failure>,
+}
+
+struct Settled {
+    state: &'static str,
+    certificate: Option<Certificate>,
+    dialled: Option<SubjectAltName>,
+    notes: Vec<String>,
+}
+
+pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    let within = args.ssh.confirm_within.as_deref().unwrap_or("2m");
+    let within = parse_lifetime(within)?.duration().unsigned_abs();
+    if within.as_secs() < 10 || within.as_secs() > 3600 {
+        return Err(Failure::trouble(format!("cannot use --confirm-within {}", within.as_secs()))
+            .hint("give a time from 10s to 1h: it has to last for a restart of dockerd"));
+    }
+    let asked = asked(args, output)?;
+    let dial = dial(asked.len() == 1)?;
+    let lines = Lines::new(asked.iter().map(|asked| asked.target.to_string()).collect());
+    let aim = args.ssh.aim(args.replace)?;
+
+    // Everything is looked at before anything is changed, here or there.
+    let numbered: Vec<(usize, Asked)> = asked.into_iter().enumerate().collect();
+    let generations = generations(invocation)?;
+    let looked = side_by_side(numbered, |(at, asked)| {
+        lines.step(at, "looking");
+        let clock = || invocation.clock().unix_timestamp();
+        let mut reached = match crate::hosts::reach::reach(&asked.target, &dial, clock) {
+            Ok(reached) => reached,
+            Err(failure) => return Err(asked.failed(failure)),
+        };
+        match prepare(&mut reached, &asked.names, &aim, &generations, args, invocation) {
+            Ok((plan, need, present, what)) => Ok(Planned { reached, names: asked.names, plan, need, present, what }),
+            Err(failure) => Err(asked.failed(failure)),
+        }
+    });
+    let mut planned = Vec::new();
+    let mut ended = Vec::new();
+    for (at, one) in looked.into_iter().enumerate() {
+        match one {
+            Ok(one) => {
+                lines.step(at, if one.need.is_some() { "to be changed" } else { "as it is to be" });
+                planned.push((at, one));
+            }
+            Err(one) => {
+                lines.step(at, "left as it is");
+                ended.push((at, *one));
+            }
+        }
+    }
+    show_plan(&planned, args, invocation, output);
+    if args.ssh.dry_run {
+        return finish_dry(&planned, ended, output);
+    }
+    let changes = planned.iter().filter(|(_, one)| one.need.is_some()).count();
+    if changes > 0 {
+        agree(args, changes)?;
+    }
+    if planned.is_empty() {
+        return finish(ended, None, &[], invocation, output);
+    }
+
+    // The first host's name becomes the directory's, as without --ssh.
+    let first = planned.first().and_then(|(_, one)| one.names.first()).map(ToString::to_string).unwrap_or_default();
+    let out = match &args.out {
+        Some(out) => invocation.absolute(out)?,
+        None => invocation.absolute(Path::new(&first.replace("*.", "")))?,
+    };
+    let wanted = wanted_clients(&args.clients, &out)?;
+    let mut done = attempt_until_done(args, &wanted, invocation, output)?;
+    let opened = match done.opened.take() {
+        Some(opened) => Some(opened),
+        None if planned.iter().any(|(_, one)| matches!(one.need, Some(Need::Certificate { .. }))) => {
+            Some(authority::open(&args.passphrase, invocation, output)?)
+        }
+        None => None,
+    };
+    let home = invocation.home()?;
+    let mut ledger = Ledger::open(&home, &done.authority, invocation, output)?;
+    for (_, one) in &mut planned {
+        settle_place(&mut ledger, &one.reached)?;
+        // What it takes the place of may have been issued by this very authority before.
+        if let Some(Need::Certificate { predecessor, .. }) = &mut one.need {
+            *predecessor = predecessor_of(&ledger, &one.reached)?;
+        }
+    }
+    let work = Work {
+        authority: opened.as_ref().map(|opened| &opened.authority),
+        ledger: std::sync::Mutex::new(&mut ledger),
+        invocation,
+        lines: &lines,
+        within,
+    };
+    let results = side_by_side(planned, |(at, mut one)| {
+        let result = match &one.need {
+            None => Ok(Settled { state: "kept", certificate: one.present.clone(), dialled: None, notes: Vec::new() }),
+            Some(need) => apply(&work, at, &mut one.reached, &one.plan, need)
+                .map(|Applied { certificate, dialled, notes }| Settled { state: "made", certificate, dialled, notes }),
+        };
+        (at, Ended { target: one.reached.target.clone(), names: one.names, result })
+    });
+    ended.extend(results);
+    finish(ended, Some(&done), &wanted, invocation, output)
+}
+
+/// The hosts, each with the names that its certificate is to have.
+fn asked(args: &Args, output: &mut Output) -> Result<Vec<Asked>, Failure> {
+    let given = args.names.given();
+    let targets = &args.ssh.targets;
+    if targets.len() > 1 && !given.is_empty() {
+        return Err(Failure::trouble(WHAT)
+            .cause("names were given, and several hosts: nobody can tell which name is whose")
+            .hint("leave the names out, each host's is then the one that ssh dials; or run it for each host"));
+    }
+    let mut asked: Vec<Asked> = Vec::new();
+    for text in targets {
+        let target = parse_target(text)?;
+        if asked.iter().any(|other| other.target == target) {
+            continue;
+        }
+        let names = match given {
+            [] => vec![dialled_name(&target)],
+            given => given.to_vec(),
+        };
+        let names = daemon_names(&names, false, output).map_err(|failure| match given {
+            [] => failure.hint(format!(
+                "name the daemon by the names that clients dial: dockseal bootstrap NAME… --ssh {target}"
+            )),
+            _ => failure,
+        })?;
+        asked.push(Asked { target, names });
+    }
+    Ok(asked)
+}
+
+/// The authority's generations, the signing one first; none where it is still to be made.
+fn generations(invocation: &Invocation) -> Result<Vec<Vec<Certificate>>, Failure> {
+    let home = invocation.home()?;
+    if home.check_free().is_ok() {
+        return Ok(Vec::new());
+    }
+    chains(&home, &read(&home)?)
+}
+
+type Preparation = (HostPlan, Option<Need>, Option<Certificate>, Vec<String>);
+
+/// What is to be done on a host.
+fn prepare(
+    reached: &mut Reached,
+    names: &[SubjectAltName],
+    aim: &Aim,
+    generations: &[Vec<Certificate>],
+    args: &Args,
+    invocation: &Invocation,
+) -> Result<Preparation, Failure> {
+    let target = reached.target.clone();
+    reached.session.require_root().map_err(|error| crate::hosts::reach::reach_failure(&target, &error))?;
+    unfinished(reached, !args.ssh.dry_run)?;
+    let no = |cause: String| Failure::no(format!("cannot set up {target}")).cause(cause);
+    let backdate = Validity::BACKDATE.whole_seconds();
+    if reached.skew < -backdate {
+        return Err(no(format!(
+            "its clock is {} seconds behind this machine's: it would take every new certificate for not yet valid",
+            -reached.skew
+        ))
+        .hint("set its clock: timedatectl set-ntp true"));
+    }
+    let mut plan = install(&reached.facts, aim).map_err(|refusal| plan_failure(&target, &refusal))?;
+    if reached.skew > backdate {
+        plan.warnings
+            .push(format!("its clock is {} seconds ahead: certificates end that much earlier there", reached.skew));
+    }
+    plan.warnings.extend(reached.facts.firewall.iter().cloned());
+    for (interface, address) in show::reachable(&reached.facts) {
+        if !names.contains(&SubjectAltName::Ip(address)) {
+            plan.notes.push(format!("clients that dial {address} ({interface}) are refused: it is none of the names"));
+        }
+    }
+    let endpoint = Endpoint::Daemon { names: names.to_vec() };
+    let wish = args.leaf.wish()?;
+    let new = |why: String| {
+        let need = Need::Certificate { endpoint: endpoint.clone(), wish, key: args.leaf.key, predecessor: None };
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let key = if reached.facts.openssl.is_some() { "made on the host" } else { "made here, sent through ssh" };
+        let what =
+            format!("{INSTALL_DIRECTORY}: {why} for {}; its key ({}) is {key}", names.join(", "), args.leaf.key.word());
+        (Some(need), None, vec![what])
+    };
+    let chain = show::certificates(reached.facts.cert.contents.as_ref());
+    let Some(leaf) = chain.first().cloned().filter(|_| !args.replace) else {
+        let (need, present, what) = new("a new certificate".to_owned());
+        return Ok((plan, need, present, what));
+    };
+    let differs = |cause: String| no(cause).hint("run it with --replace to issue it anew");
+    let anchors = show::certificates(reached.facts.ca.contents.as_ref());
+    let issued_by = |chain: &Vec<Certificate>| match (chain.first(), chain.last()) {
+        (Some(issuer), Some(anchor)) => {
+            anchors.contains(anchor) && leaf.issuer == issuer.subject && leaf.is_signed_by(issuer)
+        }
+        _ => false,
+    };
+    if !generations.iter().any(issued_by) {
+        return Err(differs(format!("{INSTALL_DIRECTORY} holds a certificate of another authority, {}", leaf.issuer)));
+    }
+    let asked: BTreeSet<String> = names.iter().map(ToString::to_string).collect();
+    let has: BTreeSet<String> = leaf.names.iter().map(plain).collect();
+    if asked != has {
+        let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
+        return Err(differs(format!("its certificate is for {}, and not for {}", list(&has), list(&asked))));
+    }
+    if reached.facts.key.kind != Some(FileKind::Regular) {
+        let (need, present, what) = new("a new certificate, since its key is gone".to_owned());
+        return Ok((plan, need, present, what));
+    }
+    if leaf.validity.due_at() <= invocation.now {
+        let (need, present, what) = new("a new certificate, since two thirds of its life are gone".to_owned());
+        return Ok((plan, need, present, what));
+    }
+    let Some(anchors) = TrustAnchors::new(anchors) else { return Err(differs("its ca.pem is empty".to_owned())) };
+    let bundle = dockseal_pki::Bundle { anchors: anchors.clone(), chain: chain.clone(), key: None };
+    judgement::of_bundle(&bundle, &endpoint, invocation.now, WHAT)
+        .map_err(|failure| differs(failure.cause.unwrap_or_default()))?;
+    if plan.files.is_empty() && serves(names, &anchors, &leaf, invocation) {
+        return Ok((plan, None, Some(leaf), Vec::new()));
+    }
+    let what = if plan.files.is_empty() {
+        vec!["dockerd does not serve the certificate that is on its disk".to_owned()]
+    } else {
+        Vec::new()
+    };
+    Ok((plan, Some(Need::Restart { endpoint, anchors, chain }), None, what))
+}
+
+/// Whether dockerd serves this certificate, by any of its names, and asks for its clients'.
+fn serves(names: &[SubjectAltName], anchors: &TrustAnchors, leaf: &Certificate, invocation: &Invocation) -> bool {
+    names.iter().filter(|name| !name.is_wildcard()).any(|name| {
+        let dialled = super::super::probe::Dialled {
+            host: name.to_string(),
+            port: dockseal_docker::daemon_json::TLS_PORT,
+            anchors,
+            client: None,
+            expected: leaf,
+        };
+        super::super::probe::dial_daemon(&dialled, invocation).is_ok()
+    })
+}
+
+/// The certificate that this host has by the authority's own books.
+fn predecessor_of(ledger: &Ledger, reached: &Reached) -> Result<Option<CertificateId>, Failure> {
+    let failure = |error| inventory_failure(WHAT, &error);
+    let place = crate::hosts::reach::place(&reached.target, &reached.facts);
+    let destination = ledger.inventory.destination_at(&place).map_err(failure)?;
+    let Some(id) = destination.and_then(|destination| destination.certificate) else { return Ok(None) };
+    let entry = ledger.inventory.entry(id).map_err(failure)?;
+    Ok(entry.filter(|entry| entry.state == State::Issued).map(|entry| entry.id))
+}
+
+/// Asks a person; a script says --yes.
+fn agree(args: &Args, hosts: usize) -> Result<(), Failure> {
+    if args.ssh.yes {
+        return Ok(());
+    }
+    if !passphrase::is_interactive() {
+        return Err(Failure::trouble("cannot ask whether to go on")
+            .cause("there is no terminal")
+            .hint("look at it with --dry-run, and say --yes"));
+    }
+    let what = if hosts == 1 { "Change this host?".to_owned() } else { format!("Change these {hosts} hosts?") };
+    if passphrase::confirm(&what)? {
+        return Ok(());
+    }
+    Err(Failure::no("nothing was changed").cause("it was not agreed to"))
+}
+
+fn show_plan(planned: &[(usize, Planned)], args: &Args, invocation: &Invocation, output: &mut Output) {
+    let mut text = String::new();
+    for (_, one) in planned {
+        let facts = &one.reached.facts;
+        text.push_str(&format!(
+            "{} ({}; {}; today: {})\n",
+            one.reached.target,
+            dockseal_pki::printable(&facts.os),
+            dockseal_pki::printable(facts.docker_version.as_deref().unwrap_or("dockerd")),
+            show::mode(facts)
+        ));
+        match (&one.need, &one.present) {
+            (None, Some(leaf)) => {
+                text.push_str(&format!(
+                    "  nothing to do: it has its certificate until {}\n",
+                    until(leaf.validity, invocation.now)
+                ));
+            }
+            _ => text.push_str(&show::diff(&one.plan, &one.what)),
+        }
+        text.push('\n');
+    }
+    // The plan is a dry run's result, and talk otherwise.
+    if !args.ssh.dry_run || output.format() == crate::output::Format::Json {
+        output.talk_plainly(&text);
+    } else {
+        output.raw(&text);
+    }
+    for (_, one) in planned {
+        for note in &one.plan.notes {
+            output.note(&format!("{}: {note}", one.reached.target));
+        }
+        for warning in &one.plan.warnings {
+            output.warn(&format!("{}: {warning}", one.reached.target));
+        }
+    }
+}
+
+fn finish_dry(
+    planned: &[(usize, Planned)],
+    ended: Vec<(usize, Ended)>,
+    output: &mut Output,
+) -> Result<ExitCode, Failure> {
+    let hosts: Vec<Value> = planned
+        .iter()
+        .map(|(_, one)| {
+            let files: Vec<Value> = one
+                .plan
+                .files
+                .iter()
+                .map(|file| {
+                    json!({
+                        "path": file.path,
+                        "before": file.before.as_ref().map(|bytes| String::from_utf8_lossy(bytes)),
+                        "after": file.after,
+                    })
+                })
+                .collect();
+            json!({
+                "target": one.reached.target.to_string(),
+                "changes": one.need.is_some(),
+                "certificate": one.what,
+                "files": files,
+                "commands": show::commands(&one.plan),
+                "notes": one.plan.notes,
+                "warnings": one.plan.warnings,
+            })
+        })
+        .collect();
+    if output.format() == crate::output::Format::Json {
+        let failed: Vec<Value> = ended.iter().filter_map(|(_, one)| failed_wire(one)).collect();
+        output.result("", &json!({ "schema": SCHEMA, "dry_run": true, "hosts": hosts, "failed": failed }));
+    }
+    failures(ended, output)
+}
+
+fn failed_wire(one: &Ended) -> Option<Value> {
+    let failure = one.result.as_ref().err()?;
+    Some(
+        json!({ "target": one.target.to_string(), "error": failure.what, "cause": failure.cause, "hint": failure.hint }),
+    )
+}
+
+/// One host's failure is the run's; of several each is said.
+fn failures(ended: Vec<(usize, Ended)>, output: &mut Output) -> Result<ExitCode, Failure> {
+    let total = ended.len();
+    let mut failed: Vec<Failure> = ended.into_iter().filter_map(|(_, one)| one.result.err()).collect();
+    match (failed.pop(), failed.len()) {
+        (None, _) => Ok(ExitCode::SUCCESS),
+        (Some(only), 0) => Err(only),
+        (Some(last), others) => {
+            let code = failed.iter().map(|failure| failure.code).chain([last.code]).max().unwrap_or(2);
+            for failure in failed.iter().chain([&last]) {
+                output.trouble(failure);
+            }
+            Err(Failure { code, ..Failure::no(format!("{} of {total} hosts failed", others + 1)) }
+                .hint("run it again when that is seen to; the others stay as they are"))
+        }
+    }
+}
+
+fn finish(
+    mut ended: Vec<(usize, Ended)>,
+    done: Option<&Done>,
+    wanted: &[Wanted],
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<ExitCode, Failure> {
+    ended.sort_by_key(|(at, _)| *at);
+    let Some(done) = done else { return failures(ended, output) };
+    let (mut rows, mut bundles, clients_changed) = client_rows(done, wanted, invocation, output);
+    let mut changed = clients_changed;
+    let mut reached = None;
+    let mut hosts = Vec::new();
+    for (_, one) in &ended {
+        let Ok(settled) = &one.result else { continue };
+        changed |= settled.state == "made";
+        for note in &settled.notes {
+            output.note(&format!("{}: {note}", one.target));
+        }
+        reached = reached
+            .or_else(|| settled.dialled.clone().or_else(|| one.names.iter().find(|name| !name.is_wildcard()).cloned()));
+        let ends = settled.certificate.as_ref().map(|leaf| until(leaf.validity, invocation.now)).unwrap_or_default();
+        rows.insert(
+            1,
+            [settled.state.to_owned(), "daemon".to_owned(), format!("{}:{INSTALL_DIRECTORY}", one.target), ends],
+        );
+        hosts.push(json!({
+            "target": one.target.to_string(),
+            "state": settled.state,
+            "directory": INSTALL_DIRECTORY,
+            "names": one.names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "certificate": settled.certificate.as_ref().map(|leaf| CertificateReport::new(dockseal_docker::Role::Daemon, leaf)),
+            "notes": settled.notes,
+        }));
+    }
+    let mut human = String::new();
+    if !changed {
+        human.push_str("Nothing to do: everything is there and right.\n\n");
+    }
+    human.push_str(&table(&["", "who", "in", "valid until"], &rows));
+    let mut commands = Vec::new();
+    if let (Some(name), Some(client)) = (&reached, wanted.first()) {
+        let talk = next::talk(name, &client.directory);
+        human.push_str(&format!("\nNow, from here:\n  {talk}\n"));
+        commands.push(talk);
+    }
+    let failed: Vec<Value> = ended.iter().filter_map(|(_, one)| failed_wire(one)).collect();
+    let wire = json!({
+        "schema": SCHEMA,
+        "changed": changed,
+        "authority": {
+            "directory": done.home.display().to_string(),
+            "made": done.made_authority,
+            "certificate": CertificateReport::new(dockseal_docker::Role::Authority, &done.authority),
+        },
+        "hosts": hosts,
+        "bundles": std::mem::take(&mut bundles),
+        "failed": failed,
+        "next": commands,
+    });
+    output.result(&human, &wire);
+    failures(ended, output)
+}

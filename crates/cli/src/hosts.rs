@@ -1,0 +1,67 @@
+//! Docker hosts that are reached by ssh: what is wanted there, and carrying it out on many side by side.
+
+pub(crate) mod change;
+pub(crate) mod lines;
+pub(crate) mod reach;
+pub(crate) mod show;
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use dockseal_docker::{host::Init, host_plan::RestartWay};
+use dockseal_remote::{ReachError, bring_back, inspect};
+
+use self::reach::Reached;
+use crate::failure::Failure;
+
+/// How many hosts are worked on at once. A connection and some kilobytes each.
+const AT_ONCE: usize = 32;
+
+/// Sees to what an unfinished change left on a host: brings it back where nothing else will, and looks again.
+pub(crate) fn unfinished(reached: &mut Reached, may_change: bool) -> Result<(), Failure> {
+    let Some(found) = reached.facts.unfinished.clone() else { return Ok(()) };
+    let target = reached.target.clone();
+    let failure = |error: ReachError| reach::reach_failure(&target, &error);
+    if found.awaited || !may_change {
+        return Err(failure(ReachError::Busy { who: found.who }));
+    }
+    let way = match reached.facts.init {
+        Init::OpenRc => RestartWay::OpenRc,
+        Init::SysV => RestartWay::SysV,
+        Init::Systemd | Init::Unknown => RestartWay::Systemd,
+    };
+    bring_back(&mut reached.session, way, false).map_err(failure)?;
+    reached.facts = inspect(&mut reached.session).map_err(failure)?;
+    match &reached.facts.unfinished {
+        None => Ok(()),
+        Some(found) => Err(failure(ReachError::Busy { who: found.who.clone() })),
+    }
+}
+
+/// Does the same with each, many at once; the results keep their order.
+pub(crate) fn side_by_side<T: Send, R: Send>(items: Vec<T>, each: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let threads = items.len().min(AT_ONCE);
+    if threads <= 1 {
+        return items.into_iter().map(each).collect();
+    }
+    let items: Vec<Mutex<Option<T>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
+    let results: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(slot) = items.get(at) else { return };
+                    let item = slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+                    let (Some(item), Some(result)) = (item, results.get(at)) else { return };
+                    let made = each(item);
+                    *result.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(made);
+                }
+            });
+        }
+    });
+    results.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())).collect()
+}

@@ -1,0 +1,154 @@
+//! Getting to hosts, and what to tell people when that does not work.
+
+use std::{path::PathBuf, process::Command, time::Duration};
+
+use dockseal_docker::{
+    daemon_json::INSTALL_DIRECTORY,
+    host::{Flavour, HostFacts},
+    host_plan::PlanRefusal,
+};
+use dockseal_inventory::{Kind, Place};
+use dockseal_remote::{Dial, ReachError, Refusal, Session, Target, inspect};
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::{failure::Failure, passphrase};
+
+/// How long a connection may take to come about.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A host as typed.
+pub(crate) fn parse_target(text: &str) -> Result<Target, Failure> {
+    text.parse().map_err(|error| {
+        Failure::trouble(format!("cannot use {:?} as a host", dockseal_pki::printable(text)))
+            .cause(error)
+            .hint("give it as ssh takes it: USER@HOST, an alias of your ssh configuration, or ssh://USER@HOST:PORT")
+    })
+}
+
+/// How to dial. Of several at once none may ask: nobody could tell which.
+pub(crate) fn dial(alone: bool) -> Result<Dial, Failure> {
+    let mut octets = [0; 12];
+    SystemRandom::new().fill(&mut octets).map_err(|_| Failure::trouble("this system has no randomness to give"))?;
+    let nonce = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+    Ok(Dial { may_ask: alone && passphrase::is_interactive(), patience: PATIENCE, nonce })
+}
+
+/// A host that was looked at.
+pub(crate) struct Reached {
+    pub(crate) target: Target,
+    pub(crate) session: Session,
+    pub(crate) facts: HostFacts,
+    /// How far its clock is ahead of this machine's, in seconds.
+    pub(crate) skew: i64,
+}
+
+/// Connects and looks.
+pub(crate) fn reach(target: &Target, dial: &Dial, now: impl Fn() -> i64) -> Result<Reached, Failure> {
+    let failure = |error: ReachError| reach_failure(target, &error);
+    let mut session = Session::open(target, dial).map_err(failure)?;
+    let before = now();
+    let facts = inspect(&mut session).map_err(failure)?;
+    // The clock is the first that is looked at.
+    let skew = facts.clock.map_or(0, |clock| clock - before);
+    let skew = if skew.abs() <= 2 { 0 } else { skew };
+    Ok(Reached { target: target.clone(), session, facts, skew })
+}
+
+/// The name that ssh dials for it, which an alias of its configuration may stand for.
+pub(crate) fn dialled_name(target: &Target) -> String {
+    let asked = Command::new("ssh").args(["-G", "--", target.host()]).output();
+    let text = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("hostname "));
+    name.unwrap_or(target.host()).to_owned()
+}
+
+/// Where a daemon's bundle is on that host, as the inventory has it.
+pub(crate) fn place(target: &Target, facts: &HostFacts) -> Place {
+    Place {
+        kind: Kind::Ssh,
+        machine: facts.machine.clone(),
+        machine_name: target.to_string(),
+        path: PathBuf::from(INSTALL_DIRECTORY),
+    }
+}
+
+/// What to do about a host that cannot be talked to.
+pub(crate) fn reach_failure(target: &Target, error: &ReachError) -> Failure {
+    let failure = Failure::trouble(format!("cannot reach {target}")).cause(error);
+    match error {
+        ReachError::NoSsh(source) => {
+            failure.cause(format!("{error}: {source}")).hint("install the OpenSSH client, or put ssh into PATH")
+        }
+        ReachError::Refused { refusal, .. } => failure.hint(match refusal {
+            Refusal::HostKey => format!(
+                "log in once by hand and compare the key's fingerprint: ssh {target}\nif its key changed and you know \
+                 why, remove the old one with ssh-keygen -R; if you do not know why, somebody may sit in between"
+            ),
+            Refusal::Login => format!("make this work first, without a question: ssh -o BatchMode=yes {target} true"),
+            Refusal::Name => "check the spelling, or the Host entries of your ssh configuration".to_owned(),
+            Refusal::Network => format!("see whether the host is up and sshd listens: ssh -v {target} true"),
+            Refusal::Shell => "the user needs a shell there that can run sh".to_owned(),
+            Refusal::Other => format!("see what ssh says: ssh -v {target} true"),
+        }),
+        ReachError::NotRoot { user, .. } => Failure { what: format!("cannot work on {target}"), code: 2, ..failure }.hint(
+            format!(
+                "log in as root, or let {user} use sudo without a password there: a line \"{user} ALL=(root) NOPASSWD: ALL\" \
+                 in /etc/sudoers.d"
+            ),
+        ),
+        ReachError::Cut { .. } | ReachError::TimedOut { .. } => {
+            failure.hint("run it again; what a change had begun there is taken back by the host itself")
+        }
+        ReachError::Busy { .. } => Failure { what: format!("cannot change {target}"), ..failure }
+            .hint("wait until it is done; what was not finished is taken back by itself within a few minutes"),
+        ReachError::Failed { .. } => Failure { what: format!("cannot work on {target}"), ..failure }
+            .hint("see to that on the host, and run it again"),
+        ReachError::Garbled(_) => failure.hint("see what it answers: ssh HOST sh -c 'echo hello'"),
+    }
+}
+
+/// What to do about a host that cannot be set up.
+pub(crate) fn plan_failure(target: &Target, refusal: &PlanRefusal) -> Failure {
+    let failure = Failure::no(format!("cannot set up {target}")).cause(refusal);
+    let hint = match refusal {
+        PlanRefusal::Flavour(Flavour::Absent) => "install Docker there first: docker.io or docker-ce".to_owned(),
+        PlanRefusal::Flavour(Flavour::Snap) => {
+            "its configuration is /var/snap/docker/current/config/daemon.json, and it reads certificates only from below \
+             /var/snap/docker: issue them with dockseal issue daemon, and copy them there; or install Docker's own package"
+                .to_owned()
+        }
+        PlanRefusal::Flavour(Flavour::Rootless) => {
+            "issue its certificates with dockseal issue daemon, name them in ~/.config/docker/daemon.json, and publish the \
+             port with DOCKERD_ROOTLESS_ROOTLESSKIT_FLAGS='-p 0.0.0.0:2376:2376/tcp'"
+                .to_owned()
+        }
+        PlanRefusal::Flavour(_) => "use Docker Desktop by its own context, or install dockerd on a host of its own".to_owned(),
+        PlanRefusal::NoService => "start dockerd as a service there".to_owned(),
+        PlanRefusal::SeveralDaemons(_) => "set them up by hand: dockseal issue daemon makes what each needs".to_owned(),
+        PlanRefusal::ReadOnly => {
+            "where the system itself is built from a description (NixOS, Fedora CoreOS), put the files there: dockseal \
+             bootstrap without --ssh writes them all"
+                .to_owned()
+        }
+        PlanRefusal::NotAFile { .. } => "set it up where that file comes from".to_owned(),
+        PlanRefusal::Document { .. } => "mend the file there; nothing was changed".to_owned(),
+        PlanRefusal::ExecStart(_) => "see systemctl cat docker.service; nothing was changed".to_owned(),
+        PlanRefusal::FlagsFromElsewhere(_) => {
+            "take the flags out where they come from: /etc/default/docker, /etc/sysconfig/docker or /etc/conf.d/docker"
+                .to_owned()
+        }
+        PlanRefusal::OtherTls(_) => {
+            "its clients would be refused afterwards; if that is meant, run it with --replace".to_owned()
+        }
+        PlanRefusal::PortTaken { .. } => "see what that is, on the host: ss -ltnp".to_owned(),
+        PlanRefusal::WouldNotStart(_) | PlanRefusal::NotMutual(_) => {
+            "correct its daemon.json or its flags; nothing was changed".to_owned()
+        }
+        PlanRefusal::NothingInstalled => "name a host that dockseal bootstrap --ssh set up".to_owned(),
+        PlanRefusal::ChangedSince { .. } => {
+            "take out by hand what stands there: hosts, tlsverify and the tls… paths in daemon.json, and the drop-in"
+                .to_owned()
+        }
+    };
+    failure.hint(hint)
+}

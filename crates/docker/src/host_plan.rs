@@ -1,0 +1,547 @@
+//! What is to change on a host so that its dockerd listens with mutual TLS, and how to take that back out.
+//!
+//! The sockets go into daemon.json, beside the one that is there already; the flags that would clash with it are taken off
+//! the unit's command line by a drop-in (moby daemon/command/daemon.go getConflictFreeConfiguration). What the whole will
+//! do is asked of [`crate::daemon_settings`] before anything is proposed.
+
+use std::{fmt, net::IpAddr};
+
+use serde_json::{Value, json};
+
+use crate::{
+    daemon_json::{Document, DocumentError, INSTALL_DIRECTORY, TLS_PORT},
+    daemon_settings::{DaemonFault, DaemonRequest, DaemonSettings},
+    env::host_url,
+    exec_start::{Parted, Word, part, words},
+    flags::{Program, TlsFlags},
+    host::{FileKind, Flavour, HostFacts, HostFile, Init},
+    layout,
+    mode::DaemonMode,
+    settings::Environment,
+    version::Version,
+};
+
+/// The unit of dockerd.
+pub const SERVICE: &str = "docker.service";
+/// Our drop-in.
+pub const DROP_IN: &str = "/etc/systemd/system/docker.service.d/dockseal.conf";
+/// The same where another drop-in that has a say in the command line would come after it (systemd.unit(5): by name).
+pub const LATE_DROP_IN: &str = "/etc/systemd/system/docker.service.d/zz-dockseal.conf";
+/// Where dockerd looks for its configuration, unless a flag says otherwise.
+pub const DAEMON_JSON: &str = "/etc/docker/daemon.json";
+/// Where a change leaves word of what was there before, so that it can be taken back out.
+pub const RECORD: &str = "/var/lib/dockseal/installed.json";
+/// The socket of dockerd, where nothing else is said (moby daemon/config, opts/hosts.go DefaultUnixSocket).
+const UNIX_SOCKET: &str = "unix:///var/run/docker.sock";
+
+/// What is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aim {
+    /// The address on which dockerd is to listen; `0.0.0.0` for all, IPv6 included.
+    pub listen: IpAddr,
+    /// Whether TLS settings of others may be replaced.
+    pub replace: bool,
+    /// Whether containers are to run on while dockerd restarts, where something is to be said about that.
+    pub live_restore: bool,
+    /// The value of `userns-remap`, where one is wanted.
+    pub userns_remap: Option<String>,
+}
+
+/// What is to be done on a host besides the certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPlan {
+    /// The files that change.
+    pub files: Vec<FileChange>,
+    /// How dockerd is restarted.
+    pub restart: RestartWay,
+    /// The arguments with which dockerd will be started, `--config-file` included.
+    pub arguments: Vec<String>,
+    /// Where dockerd will listen, as daemon.json has it.
+    pub hosts: Vec<String>,
+    /// What is worth knowing.
+    pub notes: Vec<String>,
+    /// What should be weighed first.
+    pub warnings: Vec<String>,
+}
+
+/// A file that changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileChange {
+    /// Where.
+    pub path: String,
+    /// What is there; `None` where nothing is.
+    pub before: Option<Vec<u8>>,
+    /// What is to be there; `None` for nothing.
+    pub after: Option<String>,
+    /// The mode of a new file.
+    pub mode: u32,
+}
+
+/// How dockerd is restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestartWay {
+    /// `systemctl restart docker.service`.
+    Systemd,
+    /// `rc-service docker restart`.
+    OpenRc,
+    /// `service docker restart`.
+    SysV,
+}
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub enum PlanRefusal {
+    /// Docker is there in a form that is not for this.
+    Flavour(Flavour),
+    /// Nothing is known that restarts dockerd.
+    NoService,
+    /// Several run.
+    SeveralDaemons(usize),
+    /// Its configuration cannot be written.
+    ReadOnly,
+    /// A file is something else.
+    NotAFile {
+        /// Which.
+        path: String,
+    },
+    /// daemon.json cannot be added to.
+    Document {
+        /// Which.
+        path: String,
+        /// Why.
+        error: DocumentError,
+    },
+    /// The unit's command line cannot be read: none, several, an open quote.
+    ExecStart(String),
+    /// Flags come from somewhere else than the unit: an environment file.
+    FlagsFromElsewhere(Vec<String>),
+    /// TLS is set up there already, not by us.
+    OtherTls(String),
+    /// Somebody else listens on the port.
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// Who.
+        program: String,
+    },
+    /// dockerd would not start with this.
+    WouldNotStart(DaemonFault),
+    /// dockerd would start and not do what is wanted.
+    NotMutual(String),
+    /// Nothing of ours is there to be taken out.
+    NothingInstalled,
+    /// What we set was changed since.
+    ChangedSince {
+        /// The key in daemon.json.
+        key: String,
+    },
+}
+
+impl fmt::Display for PlanRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flavour(Flavour::Snap) => {
+                f.write_str("Docker is the snap there, which reads its configuration from a place of its own")
+            }
+            Self::Flavour(Flavour::Rootless) => {
+                f.write_str("dockerd is a user's own there (rootless), behind rootlesskit's port forwarding")
+            }
+            Self::Flavour(Flavour::Desktop) => f.write_str(
+                "it is Docker Desktop, whose daemon runs in a machine of its own and does not listen for others",
+            ),
+            Self::Flavour(_) => f.write_str("there is no dockerd"),
+            Self::NoService => {
+                f.write_str("nothing is known there that restarts dockerd: neither systemd nor an init script")
+            }
+            Self::SeveralDaemons(count) => write!(f, "{count} dockerds run there"),
+            Self::ReadOnly => f.write_str("/etc/docker or /etc/systemd cannot be written there"),
+            Self::NotAFile { path } => write!(f, "{path} is no plain file there: something else looks after it"),
+            Self::Document { path, error } => write!(f, "{path}: {error}"),
+            Self::ExecStart(why) => write!(f, "the command line of {SERVICE} cannot be changed: {why}"),
+            Self::FlagsFromElsewhere(flags) => {
+                write!(f, "dockerd is started with {}, and that does not stand in {SERVICE}", flags.join(" "))
+            }
+            Self::OtherTls(what) => write!(f, "TLS is set up there already, by somebody else: {what}"),
+            Self::PortTaken { port, program } => write!(f, "port {port} is taken by {program}"),
+            Self::WouldNotStart(fault) => write!(f, "dockerd would not start: {fault}"),
+            Self::NotMutual(why) => write!(f, "dockerd would not ask for client certificates: {why}"),
+            Self::NothingInstalled => f.write_str("nothing that dockseal installed is there"),
+            Self::ChangedSince { key } => write!(f, "{key:?} in daemon.json was changed since"),
+        }
+    }
+}
+
+impl std::error::Error for PlanRefusal {}
+
+/// How dockerd is started there, today and without what we did.
+struct Standing {
+    /// The command line of the unit, or of what runs where there is no unit.
+    parted: Parted,
+    /// The words that the unit keeps, `None` without a unit.
+    has_unit: bool,
+    restart: RestartWay,
+    drop_in: &'static str,
+}
+
+fn standing(facts: &HostFacts) -> Result<Standing, PlanRefusal> {
+    if facts.flavour != Flavour::Package {
+        return Err(PlanRefusal::Flavour(facts.flavour));
+    }
+    if facts.daemons.len() > 1 {
+        return Err(PlanRefusal::SeveralDaemons(facts.daemons.len()));
+    }
+    if !facts.writable {
+        return Err(PlanRefusal::ReadOnly);
+    }
+    let running = facts.daemons.first().map(|daemon| part(daemon.arguments().iter().map(|word| plain(word)).collect()));
+    let restart = match (facts.init, &facts.unit) {
+        (Init::Systemd, Some(_)) => RestartWay::Systemd,
+        (Init::OpenRc, _) => RestartWay::OpenRc,
+        (Init::SysV, _) => RestartWay::SysV,
+        _ => return Err(PlanRefusal::NoService),
+    };
+    let Some(unit) = facts.unit.as_ref().filter(|_| restart == RestartWay::Systemd) else {
+        let running = running.unwrap_or_default();
+        if !running.hosts.is_empty() || !running.tls.is_empty() {
+            return Err(PlanRefusal::FlagsFromElsewhere(flags_of(&running)));
+        }
+        return Ok(Standing { parted: running, has_unit: false, restart, drop_in: DROP_IN });
+    };
+    let unit = unit.without(DROP_IN).without(LATE_DROP_IN);
+    let (lines, last) = unit.exec_start();
+    let [line] = lines.as_slice() else {
+        return Err(PlanRefusal::ExecStart(match lines.len() {
+            0 => "there is none".to_owned(),
+            several => format!("there are {several}"),
+        }));
+    };
+    let all = words(line).ok_or_else(|| PlanRefusal::ExecStart("a quotation mark is not closed".to_owned()))?;
+    if !all.iter().any(|word| word.value.rsplit('/').next() == Some("dockerd") || word.value.contains("dockerd")) {
+        return Err(PlanRefusal::ExecStart(format!("it does not start dockerd, but {line}")));
+    }
+    let parted = part(all);
+    // What runs may have more than the unit says: $DOCKER_OPTS of an environment file. Our own drop-in took nothing that
+    // is not in the unit.
+    if let Some(running) = &running {
+        let mut extra: Vec<String> =
+            running.hosts.iter().filter(|host| !parted.hosts.contains(host)).map(|host| format!("-H {host}")).collect();
+        extra.extend(running.tls.iter().filter(|flag| !parted.tls.contains(flag)).cloned());
+        let has_variables = parted.kept.iter().any(|word| word.raw.contains('$'));
+        if !extra.is_empty() && has_variables {
+            return Err(PlanRefusal::FlagsFromElsewhere(extra));
+        }
+    }
+    let late = last.is_some_and(|path| path.contains(".d/") && path.rsplit('/').next() > DROP_IN.rsplit('/').next());
+    Ok(Standing { parted, has_unit: true, restart, drop_in: if late { LATE_DROP_IN } else { DROP_IN } })
+}
+
+fn flags_of(parted: &Parted) -> Vec<String> {
+    parted.hosts.iter().map(|host| format!("-H {host}")).chain(parted.tls.iter().cloned()).collect()
+}
+
+fn plain(word: &str) -> Word {
+    Word { raw: word.to_owned(), value: word.to_owned() }
+}
+
+/// What dockerd does today, as far as flags, environment and daemon.json tell.
+///
+/// # Errors
+/// It would not start with what is there now.
+pub fn present(facts: &HostFacts) -> Result<DaemonSettings, PlanRefusal> {
+    let mut request = DaemonRequest { version: version(facts), ..DaemonRequest::default() };
+    if let Some(daemon) = facts.daemons.first() {
+        request.flags = TlsFlags::parse(Program::Dockerd, daemon.arguments()).unwrap_or_default();
+        request.environment = Environment::read(|name| {
+            daemon.environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.into())
+        });
+    } else if let Some(unit) = &facts.unit
+        && let Some(line) = unit.exec_start().0.first()
+    {
+        let values: Vec<String> = words(line).unwrap_or_default().into_iter().skip(1).map(|word| word.value).collect();
+        request.flags = TlsFlags::parse(Program::Dockerd, &values).unwrap_or_default();
+    }
+    request.daemon_json.clone_from(&facts.daemon_json.contents);
+    request.resolve().map_err(PlanRefusal::WouldNotStart)
+}
+
+/// The generation of the dockerd there.
+#[must_use]
+pub fn version(facts: &HostFacts) -> Version {
+    let number = facts
+        .docker_version
+        .as_deref()
+        .and_then(|text| text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit())));
+    let major = number.and_then(|number| number.split('.').next()?.parse::<u32>().ok());
+    match major {
+        Some(..23) => Version::V20_10,
+        Some(23..29) => Version::V28,
+        _ => Version::V29,
+    }
+}
+
+/// What makes dockerd listen with mutual TLS, with its files in [`INSTALL_DIRECTORY`].
+///
+/// # Errors
+/// It cannot be done there, or would lock somebody out unasked.
+pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
+    let standing = standing(facts)?;
+    let json = plain_file(&facts.daemon_json)?;
+    let mut document = match json {
+        Some(bytes) => Document::parse(bytes)
+            .map_err(|error| PlanRefusal::Document { path: facts.daemon_json.path.clone(), error })?,
+        None => Document::empty(),
+    };
+    let (mut notes, mut warnings) = (Vec::new(), Vec::new());
+    if !aim.replace {
+        refuse_other_tls(&standing.parted, &document)?;
+    }
+    refuse_taken_port(facts)?;
+
+    let hosts = hosts(&standing, &document, aim, &mut warnings);
+    let path = |file: &str| Value::from(format!("{INSTALL_DIRECTORY}/{file}"));
+    let mut wanted = vec![
+        ("hosts", json!(hosts)),
+        ("tlsverify", json!(true)),
+        ("tlscacert", path(layout::CA_FILE)),
+        ("tlscert", path(layout::CERT_FILE)),
+        ("tlskey", path(layout::KEY_FILE)),
+    ];
+    if aim.live_restore {
+        wanted.push(("live-restore", json!(true)));
+    }
+    if let Some(remap) = &aim.userns_remap {
+        wanted.push(("userns-remap", json!(remap)));
+    }
+    let record = record(facts, &document, &wanted);
+    for (key, value) in &wanted {
+        document.set(key, value);
+    }
+    let mut files = vec![FileChange {
+        path: facts.daemon_json.path.clone(),
+        before: facts.daemon_json.contents.clone(),
+        after: Some(document.text()),
+        mode: layout::CONFIGURATION_MODE,
+    }];
+    let clashes = !standing.parted.hosts.is_empty() || !standing.parted.tls.is_empty();
+    if standing.has_unit && clashes {
+        files.push(FileChange {
+            path: standing.drop_in.to_owned(),
+            before: Some(&facts.drop_in)
+                .filter(|file| file.path == standing.drop_in)
+                .and_then(|file| file.contents.clone()),
+            after: Some(drop_in(&standing.parted)),
+            mode: layout::CONFIGURATION_MODE,
+        });
+    }
+    files.push(FileChange {
+        path: RECORD.to_owned(),
+        before: facts.record.contents.clone(),
+        after: Some(record),
+        mode: layout::CONFIGURATION_MODE,
+    });
+    files.retain(|file| file.before.as_deref() != file.after.as_ref().map(String::as_bytes));
+
+    let live_restore = document.value("live-restore") == Some(Value::Bool(true));
+    match facts.containers {
+        Some(0) | None => {}
+        Some(running) if live_restore && !facts.in_swarm => {
+            notes.push(format!("{running} containers run there, and run on while dockerd restarts (live-restore)"));
+        }
+        Some(running) => warnings.push(format!(
+            "{running} containers run there, and stop while dockerd restarts: live-restore is not on (see --live-restore)"
+        )),
+    }
+    if facts.in_swarm && aim.live_restore {
+        return Err(PlanRefusal::NotMutual("live-restore cannot be used by a node of a swarm".to_owned()));
+    }
+    let plan =
+        HostPlan { files, restart: standing.restart, arguments: arguments(&standing.parted), hosts, notes, warnings };
+    check(facts, &plan, document.text().into_bytes())?;
+    Ok(plan)
+}
+
+/// What takes everything back out.
+///
+/// # Errors
+/// Nothing of ours is there, or it was changed since in a way that cannot be told from the user's own.
+pub fn remove(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
+    let standing = standing(facts)?;
+    let record = facts.record.contents.as_ref().ok_or(PlanRefusal::NothingInstalled)?;
+    let record: Value = serde_json::from_slice(record).map_err(|_| PlanRefusal::NothingInstalled)?;
+    let mut files = Vec::new();
+    if let Some(bytes) = plain_file(&facts.daemon_json)? {
+        let mut document = Document::parse(bytes)
+            .map_err(|error| PlanRefusal::Document { path: facts.daemon_json.path.clone(), error })?;
+        let changes = record.get("daemon.json").and_then(Value::as_object).cloned().unwrap_or_default();
+        for (key, change) in &changes {
+            let (Some(before), Some(after)) = (change.get("before"), change.get("after")) else { continue };
+            match document.value(key) {
+                Some(now) if now == *after => {}
+                // It is gone already.
+                None => continue,
+                Some(_) => return Err(PlanRefusal::ChangedSince { key: key.clone() }),
+            }
+            if before.is_null() { document.remove(key) } else { document.set(key, before) }
+        }
+        let existed = record.get("daemon.json existed").and_then(Value::as_bool).unwrap_or(true);
+        let after = (existed || !document.is_empty()).then(|| document.text());
+        files.push(FileChange {
+            path: facts.daemon_json.path.clone(),
+            before: Some(bytes.clone()),
+            after,
+            mode: facts.daemon_json.mode,
+        });
+    }
+    if facts.drop_in.kind.is_some() {
+        files.push(FileChange {
+            path: facts.drop_in.path.clone(),
+            before: facts.drop_in.contents.clone(),
+            after: None,
+            mode: 0,
+        });
+    }
+    files.push(FileChange { path: RECORD.to_owned(), before: facts.record.contents.clone(), after: None, mode: 0 });
+    files.retain(|file| file.before.as_deref() != file.after.as_ref().map(String::as_bytes));
+    let arguments = standing
+        .parted
+        .kept
+        .iter()
+        .skip(1)
+        .map(|word| word.value.clone())
+        .chain(standing.parted.hosts.iter().map(|host| format!("--host={host}")))
+        .collect();
+    Ok(HostPlan {
+        files,
+        restart: standing.restart,
+        arguments,
+        hosts: standing.parted.hosts,
+        notes: Vec::new(),
+        warnings: Vec::new(),
+    })
+}
+
+/// A file that is to be rewritten is a plain file, or not there.
+fn plain_file(file: &HostFile) -> Result<Option<&Vec<u8>>, PlanRefusal> {
+    match file.kind {
+        None => Ok(None),
+        Some(FileKind::Regular) if file.contents.is_some() => Ok(file.contents.as_ref()),
+        Some(_) => Err(PlanRefusal::NotAFile { path: file.path.clone() }),
+    }
+}
+
+fn refuse_other_tls(parted: &Parted, document: &Document) -> Result<(), PlanRefusal> {
+    if !parted.tls.is_empty() {
+        return Err(PlanRefusal::OtherTls(format!("{} in {SERVICE}", parted.tls.join(" "))));
+    }
+    for key in ["tlscacert", "tlscert", "tlskey"] {
+        let value = document.value(key);
+        if let Some(path) = value.as_ref().and_then(Value::as_str)
+            && !path.is_empty()
+            && !path.starts_with(&format!("{INSTALL_DIRECTORY}/"))
+        {
+            return Err(PlanRefusal::OtherTls(format!("{key} is {path} in daemon.json")));
+        }
+    }
+    Ok(())
+}
+
+fn refuse_taken_port(facts: &HostFacts) -> Result<(), PlanRefusal> {
+    let taken = facts.listeners.iter().find(|listener| {
+        listener.port == TLS_PORT && !matches!(listener.program.as_deref(), Some("dockerd" | "systemd"))
+    });
+    match taken {
+        Some(listener) => Err(PlanRefusal::PortTaken {
+            port: TLS_PORT,
+            program: listener.program.clone().unwrap_or_else(|| "a program that cannot be seen".to_owned()),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Where dockerd is to listen: where it does, and with TLS.
+fn hosts(standing: &Standing, document: &Document, aim: &Aim, warnings: &mut Vec<String>) -> Vec<String> {
+    let of_file: Vec<String> = match document.value("hosts") {
+        Some(Value::Array(hosts)) => hosts.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    };
+    let mut hosts: Vec<String> = Vec::new();
+    for host in of_file.iter().chain(&standing.parted.hosts) {
+        if !hosts.contains(host) {
+            hosts.push(host.clone());
+        }
+    }
+    // The socket on the machine itself stays, or whoever works there is locked out.
+    if !hosts.iter().any(|host| host.starts_with("fd://") || host.starts_with("unix://")) {
+        hosts.insert(0, UNIX_SOCKET.to_owned());
+    }
+    let is_ours = |host: &String| {
+        host.strip_prefix("tcp://")
+            .and_then(|rest| rest.rsplit_once(':'))
+            .is_some_and(|(_, port)| port == TLS_PORT.to_string())
+    };
+    for other in hosts.iter().filter(|host| host.starts_with("tcp://") && !is_ours(host)) {
+        warnings
+            .push(format!("dockerd listens on {other} too, which will ask for TLS and client certificates as well"));
+    }
+    if !hosts.iter().any(is_ours) {
+        hosts.push(host_url(&aim.listen.to_string()).unwrap_or_else(|_| format!("tcp://0.0.0.0:{TLS_PORT}")));
+    }
+    hosts
+}
+
+/// What was there before, so that it can come back: what an earlier change recorded stays.
+fn record(facts: &HostFacts, document: &Document, wanted: &[(&str, Value)]) -> String {
+    let old: Option<Value> = facts.record.contents.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok());
+    let old_changes = old.as_ref().and_then(|old| old.get("daemon.json")).and_then(Value::as_object);
+    let mut changes = serde_json::Map::new();
+    for (key, change) in old_changes.into_iter().flatten() {
+        changes.insert(key.clone(), change.clone());
+    }
+    for (key, after) in wanted {
+        let before = match old_changes.and_then(|changes| changes.get(*key)?.get("before")) {
+            Some(before) => before.clone(),
+            None => document.value(key).unwrap_or(Value::Null),
+        };
+        changes.insert((*key).to_owned(), json!({ "before": before, "after": after }));
+    }
+    let existed = old.as_ref().and_then(|old| old.get("daemon.json existed")?.as_bool());
+    let existed = existed.unwrap_or_else(|| facts.daemon_json.kind.is_some());
+    let record = json!({ "schema": 1, "daemon.json": changes, "daemon.json existed": existed });
+    format!("{record:#}\n")
+}
+
+fn drop_in(parted: &Parted) -> String {
+    let line: Vec<&str> = parted.kept.iter().map(|word| word.raw.as_str()).collect();
+    format!(
+        "# Written by dockseal. What stood here as flags stands in daemon.json now: {}.\n\
+         # With both dockerd would not start.\n[Service]\nExecStart=\nExecStart={}\n",
+        flags_of(parted).join(" "),
+        line.join(" ")
+    )
+}
+
+/// The words after the program, variables left out: those that the unit sets held nothing that matters, or it was refused.
+fn arguments(parted: &Parted) -> Vec<String> {
+    let from = parted.kept.iter().position(|word| word.value.ends_with("dockerd")).map_or(0, |at| at + 1);
+    parted.kept.iter().skip(from).filter(|word| !word.raw.starts_with('$')).map(|word| word.value.clone()).collect()
+}
+
+/// Asks what dockerd will do with it.
+fn check(facts: &HostFacts, plan: &HostPlan, daemon_json: Vec<u8>) -> Result<(), PlanRefusal> {
+    let request = DaemonRequest {
+        flags: TlsFlags::parse(Program::Dockerd, &plan.arguments).unwrap_or_default(),
+        environment: Environment::default(),
+        daemon_json: Some(daemon_json),
+        version: version(facts),
+    };
+    let settings = match request.resolve() {
+        Ok(settings) => settings,
+        // A dockerd that is newer than what is known here may know more keys.
+        Err(DaemonFault::UnknownKeys { .. }) => return Ok(()),
+        Err(fault) => return Err(PlanRefusal::WouldNotStart(fault)),
+    };
+    match settings.mode {
+        DaemonMode::Tls | DaemonMode::TlsVerify => Ok(()),
+        other => Err(PlanRefusal::NotMutual(format!("its mode would be {other}"))),
+    }
+}

@@ -1,0 +1,20 @@
+//! Reaches Docker hosts with the system's ssh: looks at them, and changes them so that nobody is locked out.
+//!
+//! A [`Session`] is one `ssh` process with a POSIX shell at its other end. Everything that goes there, keys included, goes
+//! through its standard input: nothing is in an argument list, and nothing is written on this side. [`inspect`] looks and
+//! changes nothing. A [`Change`] replaces files and restarts dockerd below a dead-man switch, which brings the former
+//! state back unless the change is confirmed.
+//!
+//! What the files say is decided elsewhere: `dockseal_docker::host` knows, this crate does. The clock is not read.
+
+mod change;
+mod error;
+mod inspect;
+mod session;
+mod target;
+
+pub use change::{Change, Item, Prepared, Replacement, Restart, Switch, Undone, bring_back};
+pub use error::{ReachError, Refusal};
+pub use inspect::{facts, inspect};
+pub use session::{Dial, Done, Root, Session};
+pub use target::{Target, TargetError};
