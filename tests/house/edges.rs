@@ -16,7 +16,7 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("dockseal-ca", &["dockseal-docker", "dockseal-pki"]),
     ("dockseal-verify", &["dockseal-docker", "dockseal-pki"]),
     ("dockseal-probe", &["dockseal-docker", "dockseal-pki"]),
-    ("dockseal-remote", &["dockseal-docker"]),
+    ("dockseal-remote", &["dockseal-docker", "dockseal-pki"]),
     ("dockseal-store", &["dockseal-docker", "dockseal-pki"]),
     ("dockseal-inventory", &["dockseal-docker", "dockseal-pki"]),
     (

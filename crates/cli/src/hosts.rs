@@ -3,6 +3,7 @@
 pub(crate) mod change;
 pub(crate) mod lines;
 pub(crate) mod reach;
+pub(crate) mod renewal;
 pub(crate) mod show;
 
 use std::sync::{
@@ -14,7 +15,7 @@ use dockseal_docker::{host::Init, host_plan::RestartWay};
 use dockseal_remote::{ReachError, bring_back, inspect};
 
 use self::reach::Reached;
-use crate::failure::Failure;
+use crate::{failure::Failure, passphrase};
 
 /// How many hosts are worked on at once. A connection and some kilobytes each.
 const AT_ONCE: usize = 32;
@@ -38,6 +39,23 @@ pub(crate) fn unfinished(reached: &mut Reached, may_change: bool) -> Result<(), 
         None => Ok(()),
         Some(found) => Err(failure(ReachError::Busy { who: found.who.clone() })),
     }
+}
+
+/// Asks a person; a script says --yes.
+pub(crate) fn agree(yes: bool, hosts: usize) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !passphrase::is_interactive() {
+        return Err(Failure::trouble("cannot ask whether to go on")
+            .cause("there is no terminal")
+            .hint("look at it with --dry-run, and say --yes"));
+    }
+    let what = if hosts == 1 { "Change this host?".to_owned() } else { format!("Change these {hosts} hosts?") };
+    if passphrase::confirm(&what)? {
+        return Ok(());
+    }
+    Err(Failure::no("nothing was changed").cause("it was not agreed to"))
 }
 
 /// Does the same with each, many at once; the results keep their order.

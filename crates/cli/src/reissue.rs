@@ -17,6 +17,7 @@ use crate::{
     endpoint::{Permitted, SignedBundle, SubjectKey, Wish, permit},
     failure::Failure,
     held,
+    hosts::renewal,
     invocation::Invocation,
     ledger::{Ledger, inventory_failure},
 };
@@ -140,10 +141,11 @@ pub(crate) struct StagedAt {
 pub(crate) fn reissue(
     authority: &Authority,
     ledger: &mut Ledger,
-    jobs: Vec<Job>,
+    mut jobs: Vec<Job>,
     order: Order,
     invocation: &Invocation,
 ) -> Result<Vec<Outcome<Entry>>, Failure> {
+    let on_hosts = renewal::take_out(&mut jobs);
     let looked = in_parallel(jobs, |job| look(authority, job, order, invocation));
     let wanted: Vec<_> = looked
         .iter()
@@ -158,7 +160,9 @@ pub(crate) fn reissue(
         })
         .collect();
     let prepared = in_parallel(numbered, |(looked, id)| prepare(authority, looked, id, invocation));
-    record_and_swap(ledger, prepared, order.command_follows)
+    let mut outcomes = record_and_swap(ledger, prepared, order.command_follows)?;
+    outcomes.extend(renewal::reissue(authority, ledger, on_hosts, order, invocation)?);
+    Ok(outcomes)
 }
 
 /// Looks at every place of a job, and whether the authority may sign for it.

@@ -7,7 +7,7 @@ use crate::exec_start::UnitText;
 /// Everything that was seen on a host. What could not be looked at is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostFacts {
-    /// What tells it from other machines: its machine-id(5), else its node name.
+    /// What tells it from other machines.
     pub machine: String,
     /// The node name.
     pub node_name: String,

@@ -360,6 +360,24 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
     Ok(plan)
 }
 
+/// What makes dockerd read what is there anew, and changes no configuration.
+///
+/// # Errors
+/// It cannot be restarted there.
+pub fn restart_only(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
+    let standing = standing(facts)?;
+    let hosts = Vec::new();
+    let arguments = arguments(&standing.parted);
+    Ok(HostPlan {
+        files: Vec::new(),
+        restart: standing.restart,
+        arguments,
+        hosts,
+        notes: Vec::new(),
+        warnings: Vec::new(),
+    })
+}
+
 /// What takes everything back out.
 ///
 /// # Errors

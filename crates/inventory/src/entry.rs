@@ -1,6 +1,6 @@
 //! What is remembered.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use dockseal_docker::{Ownership, Role};
 use dockseal_pki::{Certificate, Fingerprint, RevocationReason, SerialNumber};
@@ -170,6 +170,16 @@ pub struct Place {
     pub machine_name: String,
     /// The absolute path.
     pub path: PathBuf,
+}
+
+impl fmt::Display for Place {
+    /// As people find it: a path, after the host where ssh leads there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kind == Kind::Ssh {
+            write!(f, "{}:", self.machine_name)?;
+        }
+        self.path.display().fmt(f)
+    }
 }
 
 /// A place that got a bundle, or is about to.

@@ -11,6 +11,8 @@ use dockseal_docker::{
     layout,
 };
 
+use dockseal_pki::Fingerprint;
+
 use crate::{
     change::DIRECTORY,
     error::ReachError,
@@ -91,7 +93,7 @@ pub fn facts(printed: &[u8]) -> Result<HostFacts, ReachError> {
             .collect()
     };
     let node_name = line("node").unwrap_or_default();
-    let machine = line("machine-id").filter(|id| id.len() == 32).unwrap_or_else(|| node_name.clone());
+    let machine = identity(line("machine-id"), line("host-keys"), &node_name);
     let drop_in = seen.file("drop-in", DROP_IN);
     let late = seen.file("late-drop-in", LATE_DROP_IN);
     let unfinished = seen.text("change").map(|who| Unfinished {
@@ -146,6 +148,20 @@ pub fn facts(printed: &[u8]) -> Result<HostFacts, ReachError> {
         writable: seen.is("writable"),
         unfinished,
     })
+}
+
+/// What tells a machine from others. Copies of one machine often share their machine-id, but hardly ever their host keys
+/// as well: two hosts of the same keys cannot be told apart by anybody.
+fn identity(machine_id: Option<String>, host_keys: Option<String>, node_name: &str) -> String {
+    let id = machine_id.filter(|id| id.len() == 32);
+    let of_keys = host_keys.map(|keys| Fingerprint::of(keys.as_bytes()).to_string().replace(':', ""));
+    let of_keys = of_keys.map(|digest| digest.chars().take(32).collect::<String>());
+    match (id, of_keys) {
+        (Some(id), Some(keys)) => format!("{id}-{keys}"),
+        (Some(id), None) => format!("{id}-{node_name}"),
+        (None, Some(keys)) => keys,
+        (None, None) => node_name.to_owned(),
+    }
 }
 
 /// `IFACE ADDRESS`.
@@ -289,7 +305,7 @@ mod tests {
         ];
         let printed: String = printed.iter().map(|(name, text)| format!("{name} {}\n", hex(text))).collect();
         let facts = facts(printed.as_bytes()).unwrap();
-        assert_eq!(facts.machine, "0123456789abcdef0123456789abcdef");
+        assert_eq!(facts.machine, "0123456789abcdef0123456789abcdef-box");
         assert_eq!(facts.node_name, "box");
         assert_eq!(facts.daemon_json.contents.as_deref(), Some(&b"{}\nnode 66"[..]));
         assert_eq!(facts.daemon_json.kind, Some(FileKind::Regular));

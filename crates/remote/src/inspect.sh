@@ -14,6 +14,7 @@ say clock "$(date +%s)"
 say node "$(uname -n)"
 say kernel "$(uname -srm)"
 [ -r /etc/machine-id ] && put machine-id </etc/machine-id
+cat /etc/ssh/ssh_host_*_key.pub 2>/dev/null | sort | put host-keys
 [ -r /etc/os-release ] && say os "$(. /etc/os-release; printf '%s' "${PRETTY_NAME:-$NAME}")"
 { hostname -f; hostname; } 2>/dev/null | sort -u | put names
 if has ip; then

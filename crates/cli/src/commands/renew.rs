@@ -127,6 +127,21 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     Ok(report.finish(output))
 }
 
+/// Renews these, as `renew NAME` does.
+pub(crate) fn renew_entries(
+    entries: Vec<Entry>,
+    order: Order,
+    passphrase: &PassphraseArgs,
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<ExitCode, Failure> {
+    let mut report = Report::new(output.format());
+    let total = entries.len() as u64;
+    let opened = open(passphrase, invocation, output)?;
+    renew_all(&opened, Wanted::Named(entries), None, order, total, invocation, &mut report, output)?;
+    Ok(report.finish(output))
+}
+
 /// The inventory as it is now; an authority of the time before inventories gets one first, and what a killed run left open
 /// is settled, or a certificate that it delivered would never become due.
 pub(crate) fn look(

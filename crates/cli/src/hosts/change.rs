@@ -12,7 +12,9 @@ use dockseal_docker::{
     layout,
 };
 use dockseal_inventory::{CertificateId, Delivered, DestinationId, KeyHolder, Place, Signed};
-use dockseal_pki::{Bundle, Certificate, CertificateRequest, KeyAlgorithm, SubjectAltName, TrustAnchors, pem};
+use dockseal_pki::{
+    Bundle, Certificate, CertificateRequest, KeyAlgorithm, PublicKey, SubjectAltName, TrustAnchors, pem,
+};
 use dockseal_remote::{Change, Item, Prepared, ReachError, Replacement, Switch};
 
 use super::{
@@ -34,13 +36,21 @@ const START: Duration = Duration::from_secs(45);
 /// What a host's daemon gets.
 pub(crate) enum Need {
     /// A certificate for a new key, which takes the place of an earlier one, if there was one.
-    Certificate { endpoint: Endpoint, wish: Wish, key: KeyAlgorithm, predecessor: Option<CertificateId> },
+    Certificate { endpoint: Endpoint, wish: Wish, key: KeyWish, predecessor: Option<CertificateId> },
     /// Other anchors, and another chain behind the certificate that it has.
     Trust { endpoint: Endpoint, anchors: TrustAnchors, chain: Vec<Certificate> },
     /// Nothing new: dockerd is to read what is there.
     Restart { endpoint: Endpoint, anchors: TrustAnchors, chain: Vec<Certificate> },
     /// No certificate any more.
     Removal,
+}
+
+/// Which key the certificate is for.
+pub(crate) enum KeyWish {
+    /// A new one.
+    New(KeyAlgorithm),
+    /// The one that is there, whose public key this is.
+    Same(PublicKey),
 }
 
 /// What surrounds the changes of a run.
@@ -168,8 +178,10 @@ fn carry_out<'s>(
 ) -> Result<(Option<Ready>, Option<SubjectAltName>), Stop<'s>> {
     let ready = match need {
         Need::Certificate { endpoint, wish, key, predecessor } => {
-            work.lines.step(at, "making the daemon's key");
-            let subject_key = match make_key(&mut switch, facts.openssl.is_some(), *key) {
+            if matches!(key, KeyWish::New(_)) {
+                work.lines.step(at, "making the daemon's key");
+            }
+            let subject_key = match make_key(&mut switch, facts.openssl.is_some(), key) {
                 Ok(key) => key,
                 Err(KeyTrouble::Host(error)) => return Err(Stop::host(switch, &error)),
                 Err(KeyTrouble::Here(failure)) => return Err(Stop::here(switch, failure)),
@@ -272,7 +284,11 @@ enum KeyTrouble {
 }
 
 /// On the host where it has openssl, so that it never travels.
-fn make_key(switch: &mut Switch<'_>, has_openssl: bool, key: KeyAlgorithm) -> Result<SubjectKey, KeyTrouble> {
+fn make_key(switch: &mut Switch<'_>, has_openssl: bool, wish: &KeyWish) -> Result<SubjectKey, KeyTrouble> {
+    let key = match wish {
+        KeyWish::New(key) => *key,
+        KeyWish::Same(public) => return Ok(SubjectKey::Elsewhere(public.clone())),
+    };
     if !has_openssl {
         return new_key_quietly(key).map(|key| SubjectKey::Here(Box::new(key))).map_err(KeyTrouble::Here);
     }
@@ -319,7 +335,7 @@ fn items(plan: &HostPlan, facts: &HostFacts, need: &Need, ready: Option<&Ready>)
             }
             // The whole directory is swapped, and what others put there comes along.
             let mut kept = facts.other_entries.clone();
-            if matches!(need, Need::Trust { .. }) {
+            if matches!(need, Need::Trust { .. } | Need::Certificate { key: KeyWish::Same(_), .. }) {
                 kept.push(layout::KEY_FILE.to_owned());
             }
             let replacement = Replacement::Directory { mode: layout::DIRECTORY_MODE, files, kept };

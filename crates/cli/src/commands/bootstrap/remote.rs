@@ -20,7 +20,8 @@ use crate::{
     failure::Failure,
     groups::parse_lifetime,
     hosts::{
-        change::{Applied, Need, Work, apply, settle_place},
+        agree,
+        change::{Applied, KeyWish, Need, Work, apply, settle_place},
         lines::Lines,
         reach::{Reached, dial, dialled_name, parse_target, plan_failure},
         show, side_by_side, unfinished,
@@ -30,7 +31,6 @@ use crate::{
     ledger::{Ledger, inventory_failure},
     next,
     output::{Output, table},
-    passphrase,
     report::{CertificateReport, SCHEMA, until},
 };
 
@@ -118,7 +118,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
     let changes = planned.iter().filter(|(_, one)| one.need.is_some()).count();
     if changes > 0 {
-        agree(args, changes)?;
+        agree(args.ssh.yes, changes)?;
     }
     if planned.is_empty() {
         return finish(ended, None, &[], invocation, output);
@@ -243,7 +243,8 @@ fn prepare(
     let endpoint = Endpoint::Daemon { names: names.to_vec() };
     let wish = args.leaf.wish()?;
     let new = |why: String| {
-        let need = Need::Certificate { endpoint: endpoint.clone(), wish, key: args.leaf.key, predecessor: None };
+        let need =
+            Need::Certificate { endpoint: endpoint.clone(), wish, key: KeyWish::New(args.leaf.key), predecessor: None };
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let key = if reached.facts.openssl.is_some() { "made on the host" } else { "made here, sent through ssh" };
         let what =
@@ -317,23 +318,6 @@ fn predecessor_of(ledger: &Ledger, reached: &Reached) -> Result<Option<Certifica
     let Some(id) = destination.and_then(|destination| destination.certificate) else { return Ok(None) };
     let entry = ledger.inventory.entry(id).map_err(failure)?;
     Ok(entry.filter(|entry| entry.state == State::Issued).map(|entry| entry.id))
-}
-
-/// Asks a person; a script says --yes.
-fn agree(args: &Args, hosts: usize) -> Result<(), Failure> {
-    if args.ssh.yes {
-        return Ok(());
-    }
-    if !passphrase::is_interactive() {
-        return Err(Failure::trouble("cannot ask whether to go on")
-            .cause("there is no terminal")
-            .hint("look at it with --dry-run, and say --yes"));
-    }
-    let what = if hosts == 1 { "Change this host?".to_owned() } else { format!("Change these {hosts} hosts?") };
-    if passphrase::confirm(&what)? {
-        return Ok(());
-    }
-    Err(Failure::no("nothing was changed").cause("it was not agreed to"))
 }
 
 fn show_plan(planned: &[(usize, Planned)], args: &Args, invocation: &Invocation, output: &mut Output) {
@@ -450,7 +434,7 @@ fn finish(
     let mut changed = clients_changed;
     let mut reached = None;
     let mut hosts = Vec::new();
-    for (_, one) in &ended {
+    for (row, (_, one)) in ended.iter().filter(|(_, one)| one.result.is_ok()).enumerate() {
         let Ok(settled) = &one.result else { continue };
         changed |= settled.state == "made";
         for note in &settled.notes {

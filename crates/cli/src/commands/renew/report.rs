@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use dockseal_docker::{Role, layout};
-use dockseal_inventory::{Destination, Entry};
+use dockseal_inventory::{Destination, Entry, Kind};
 use dockseal_pki::Lifetime;
 use serde_json::json;
 
 use crate::{
     failure::Failure,
+    hosts::renewal::is_on_host,
     invocation::Invocation,
     output::{Format, Output},
     reissue::{Job, Outcome, Trouble, visit},
@@ -43,13 +44,16 @@ impl Report {
                 self.trouble(&Trouble { place: None, failure }, entry.role, &entry.name, output);
             }
             for destination in &job.destinations {
-                match visit(destination, entry, invocation) {
+                // A host is looked at when its turn comes.
+                let looked =
+                    if is_on_host(destination) { Ok(()) } else { visit(destination, entry, invocation).map(drop) };
+                match looked {
                     Err(failure) => {
                         let trouble = Trouble { place: Some(destination.place.clone()), failure };
                         self.trouble(&trouble, entry.role, &entry.name, output);
                     }
                     Ok(_) => {
-                        let path = destination.place.path.display().to_string();
+                        let path = destination.place.to_string();
                         let wish = crate::reissue::wish_of(entry, lifetime).lifetime;
                         let given = wish.map(|lifetime| lifetime.to_string()).unwrap_or_default();
                         self.rows.row(
@@ -75,7 +79,8 @@ impl Report {
         for outcome in outcomes {
             let entry = &outcome.subject;
             if let Some(renewed) = &outcome.issued {
-                if entry.role == Role::Daemon {
+                // A host's was restarted already.
+                if entry.role == Role::Daemon && renewed.places.iter().any(|place| place.kind != Kind::Ssh) {
                     self.daemons += 1;
                 }
                 for note in &renewed.notes {
@@ -83,7 +88,7 @@ impl Report {
                 }
                 let ends = until(renewed.certificate.validity, invocation.now);
                 for place in &renewed.places {
-                    let path = place.path.display().to_string();
+                    let path = place.to_string();
                     self.rows.row(
                         &format!("renewed {} {} in {path}, valid until {ends}", entry.role, entry.name),
                         &json!({
@@ -131,7 +136,7 @@ impl Report {
     }
 
     fn trouble(&mut self, trouble: &Trouble, role: Role, name: &str, output: &mut Output) {
-        let directory = trouble.place.as_ref().map(|place| place.path.display().to_string());
+        let directory = trouble.place.as_ref().map(ToString::to_string);
         let wire = json!({ "role": role.word(), "name": name, "directory": directory });
         self.rows.trouble(&format!("{role} {name}"), &trouble.failure, wire, output);
     }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use dockseal_ca::Authority;
-use dockseal_inventory::Entry;
+use dockseal_inventory::{Entry, Kind};
 use dockseal_store::{Generations, Home};
 
 use super::{
@@ -183,10 +183,14 @@ fn without_goal(work: &mut Work<'_>) -> Result<Vec<String>, Failure> {
                 missing.push(who("handed out, and in no directory that is known"));
             }
             for (destination, seen) in &places {
-                let path = destination.place.path.display();
+                let path = destination.place.to_string();
                 match seen {
                     Ok(seen) if seen.stage > Stage::Before => {
-                        missing.extend(running::not_restarted(&running, &destination.place.path).map(|why| who(&why)));
+                        // A host's daemon was restarted when it got them.
+                        if destination.place.kind != Kind::Ssh {
+                            let path = &destination.place.path;
+                            missing.extend(running::not_restarted(&running, path).map(|why| who(&why)));
+                        }
                     }
                     Ok(_) => missing.push(who(&format!("in {path}"))),
                     Err(failure) => {

@@ -13,7 +13,10 @@ use super::{
     running::{self, Running, dockerds},
     stage::{Course, Stage, Standing, each_batch},
 };
-use crate::{authority::home_failure, commands::renew::look, failure::Failure, invocation::Invocation, output::Output};
+use crate::{
+    authority::home_failure, commands::renew::look, failure::Failure, hosts::renewal::is_on_host,
+    invocation::Invocation, output::Output,
+};
 
 pub(super) fn finish(args: &Last, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let home = invocation.home()?;
@@ -137,9 +140,9 @@ fn reasons(course: &Course, standing: &Standing, running: &[Running]) -> Vec<Str
             match seen {
                 Err(failure) => {
                     let cause = failure.cause.as_deref().unwrap_or(&failure.what);
-                    cause.contains("changed by hand").then(|| format!("{who} in {}: {cause}", path.display()))
+                    cause.contains("changed by hand").then(|| format!("{who} in {}: {cause}", destination.place))
                 }
-                Ok(seen) if seen.stage == Stage::After => None,
+                Ok(seen) if seen.stage == Stage::After || is_on_host(destination) => None,
                 Ok(_) => running::not_restarted(running, path).map(|why| format!("{who} {why}: restart it")),
             }
         });
@@ -152,7 +155,7 @@ fn reasons(course: &Course, standing: &Standing, running: &[Running]) -> Vec<Str
         )];
     }
     let reason = |(destination, seen): &(dockseal_inventory::Destination, Result<_, Failure>)| {
-        let path = destination.place.path.display();
+        let path = &destination.place;
         match seen {
             Ok(_) => format!("{who} in {path}: its certificate is of the other authority"),
             Err(failure) => format!("{who} in {path}: {}", failure.cause.as_deref().unwrap_or(&failure.what)),

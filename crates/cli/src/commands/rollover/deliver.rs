@@ -1,7 +1,7 @@
 //! Another set of anchors for endpoints that keep their certificate and their key.
 
 use dockseal_docker::{FilePlan, PlannedFile, layout};
-use dockseal_inventory::Entry;
+use dockseal_inventory::{Entry, Kind};
 use dockseal_pki::{Bundle, Certificate, TrustAnchors};
 use dockseal_store::{Batch, Displaced, Existing, Generations, Home, Staged, remove_stale, stage_for_batch};
 
@@ -15,6 +15,7 @@ use crate::{
     commands::issue::check_not_here,
     failure::Failure,
     held,
+    hosts::renewal::{self, Trust},
     invocation::Invocation,
     judgement,
     ledger::{Ledger, inventory_failure},
@@ -80,6 +81,7 @@ impl<'w> Work<'w> {
     ) -> Result<(), Failure> {
         let mut batch = Batch::default();
         let mut waiting = Vec::new();
+        let mut on_hosts = Vec::new();
         for Standing { entry, places } in standings {
             if which == Which::OfGoal && !self.course.is_of_goal(&entry.certificate) {
                 continue;
@@ -95,6 +97,11 @@ impl<'w> Work<'w> {
                         self.report.note_elsewhere(&entry, &place, &failure, output);
                     }
                     Err(failure) => self.report.trouble(&entry, Some(&place), &failure, output),
+                    Ok((_, None)) if place.kind == Kind::Ssh => {}
+                    Ok((seen, Some((anchors, chain)))) if place.kind == Kind::Ssh => {
+                        let destination = seen.site.destination;
+                        on_hosts.push(Trust { entry: entry.clone(), destination, anchors, chain });
+                    }
                     // As it is to be; a run that was killed may have left what it displaced.
                     Ok((_, None)) => {
                         if let Err(error) = remove_stale(&place.path) {
@@ -112,6 +119,12 @@ impl<'w> Work<'w> {
                         }
                     }
                 }
+            }
+        }
+        for (entry, destination, result) in renewal::deliver_trust(&mut self.ledger, on_hosts, self.invocation)? {
+            match result {
+                Ok(_) => self.report.trusts(&entry, &destination.place, &self.course, output),
+                Err(failure) => self.report.trouble(&entry, Some(&destination.place), &failure, output),
             }
         }
         if waiting.is_empty() {

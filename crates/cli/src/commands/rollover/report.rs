@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use dockseal_docker::{Role, layout};
-use dockseal_inventory::{Entry, Place};
+use dockseal_inventory::{Entry, Kind, Place};
 use serde_json::{Value, json};
 
 use super::stage::Course;
@@ -37,16 +37,16 @@ impl Report {
     }
 
     pub(super) fn is_elsewhere(&self, place: &Place) -> bool {
-        place.machine != self.machine
+        place.kind != Kind::Ssh && place.machine != self.machine
     }
 
     /// An endpoint has the anchors that it is to have.
     pub(super) fn trusts(&mut self, entry: &Entry, place: &Place, course: &Course, output: &mut Output) {
         self.done += 1;
-        self.daemons += u64::from(entry.role == Role::Daemon);
+        self.daemons += u64::from(entry.role == Role::Daemon && place.kind != Kind::Ssh);
         let count = course.anchors().len();
         let trusts = if count == 1 { "one authority alone" } else { "both authorities" };
-        let text = format!("{} {} in {} trusts {trusts}", entry.role, entry.name, place.path.display());
+        let text = format!("{} {} in {} trusts {trusts}", entry.role, entry.name, place);
         self.row(&text, of("trusts", entry, Some(place), json!({ "anchors": count })), output);
     }
 
@@ -55,14 +55,14 @@ impl Report {
         let entry = &outcome.subject;
         if let Some(issued) = &outcome.issued {
             self.done += 1;
-            self.daemons += u64::from(entry.role == Role::Daemon);
+            let here = issued.places.iter().any(|place| place.kind != Kind::Ssh);
+            self.daemons += u64::from(entry.role == Role::Daemon && here);
             for note in &issued.notes {
                 output.note(&format!("{} {}: {note}", entry.role, entry.name));
             }
             for place in &issued.places {
                 let issuer = &issued.certificate.issuer;
-                let text =
-                    format!("{} {} in {} has a certificate of {issuer}", entry.role, entry.name, place.path.display());
+                let text = format!("{} {} in {} has a certificate of {issuer}", entry.role, entry.name, place);
                 let more = json!({ "serial": issued.certificate.serial.to_string(), "issuer": issuer.to_string() });
                 self.row(&text, of("reissued", entry, Some(place), more), output);
             }
@@ -74,7 +74,7 @@ impl Report {
 
     /// What would be done to an endpoint.
     pub(super) fn would(&mut self, doing: &str, entry: &Entry, place: &Place, output: &mut Output) {
-        let text = format!("would {doing}: {} {} in {}", entry.role, entry.name, place.path.display());
+        let text = format!("would {doing}: {} {} in {}", entry.role, entry.name, place);
         self.row(&text, of("planned", entry, Some(place), json!({ "doing": doing })), output);
     }
 
@@ -93,7 +93,7 @@ impl Report {
     /// Another machine has to do that itself.
     pub(super) fn note_elsewhere(&mut self, entry: &Entry, place: &Place, failure: &Failure, output: &mut Output) {
         let cause = failure.cause.clone().unwrap_or_default();
-        let text = format!("{} {} in {}: {cause}; run it there too", entry.role, entry.name, place.path.display());
+        let text = format!("{} {} in {}: {cause}; run it there too", entry.role, entry.name, place);
         output.note(&text);
         self.rows.push(of("elsewhere", entry, Some(place), json!({ "machine": place.machine_name })));
     }
@@ -154,7 +154,7 @@ fn of(state: &str, entry: &Entry, place: Option<&Place>, more: Value) -> Value {
         "state": state,
         "role": entry.role.word(),
         "name": entry.name,
-        "directory": place.map(|place| place.path.display().to_string()),
+        "directory": place.map(ToString::to_string),
     });
     if let (Some(wire), Value::Object(more)) = (wire.as_object_mut(), more) {
         wire.extend(more);

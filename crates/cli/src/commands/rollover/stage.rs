@@ -10,6 +10,7 @@ use super::WHAT;
 use crate::{
     authority::{home_failure, read_certificates},
     failure::Failure,
+    hosts::renewal::{is_on_host, seen},
     invocation::Invocation,
     ledger::inventory_failure,
     reissue::{Site, batch_size, in_parallel, visit},
@@ -234,6 +235,9 @@ fn has_ended(entry: &Entry, now: OffsetDateTime) -> bool {
 }
 
 fn look(course: &Course, destination: &Destination, entry: &Entry, invocation: &Invocation) -> Result<Seen, Failure> {
+    if is_on_host(destination) {
+        return look_on_host(course, destination, entry, invocation);
+    }
     let path = &destination.place.path;
     let site = visit(destination, entry, invocation)?;
     let unreadable = |cause: String| {
@@ -252,5 +256,21 @@ fn look(course: &Course, destination: &Destination, entry: &Entry, invocation: &
     let stage = course
         .stage(&anchors, &entry.certificate)
         .map_err(|failure| Failure { what: format!("{} was left as it is", path.display()), ..failure })?;
+    Ok(Seen { site, stage, anchors, tail })
+}
+
+/// The same over ssh. The key stays there.
+fn look_on_host(
+    course: &Course,
+    destination: &Destination,
+    entry: &Entry,
+    invocation: &Invocation,
+) -> Result<Seen, Failure> {
+    let (anchors, mut tail) = seen(destination, entry, invocation)?;
+    tail.drain(..1.min(tail.len()));
+    let stage = course
+        .stage(&anchors, &entry.certificate)
+        .map_err(|failure| Failure { what: format!("{} was left as it is", destination.place), ..failure })?;
+    let site = Site { destination: destination.clone(), ownership: destination.ownership, key: None };
     Ok(Seen { site, stage, anchors, tail })
 }

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     commands::renew::look,
     failure::Failure,
+    hosts::renewal::is_on_host,
     invocation::Invocation,
     output::{Output, table},
     report::{SCHEMA, rfc3339},
@@ -86,7 +87,7 @@ impl Survey {
             self.unclear.push(format!("{who}: {problem}"));
         }
         for (destination, seen) in places {
-            let directory = destination.place.path.display().to_string();
+            let directory = destination.place.to_string();
             match seen {
                 Err(failure) => {
                     let problem = failure.cause.unwrap_or(failure.what);
@@ -94,7 +95,8 @@ impl Survey {
                     self.unclear.push(format!("{who} in {directory}: {problem}"));
                 }
                 Ok(seen) => {
-                    let changed = changed(&destination.place.path);
+                    let on_host = is_on_host(&destination);
+                    let changed = if on_host { destination.delivered_at } else { changed(&destination.place.path) };
                     wire(Some(directory.clone()), seen.stage.word(), None, changed);
                     if let Some(counts) = self.counts.get_mut(seen.stage as usize) {
                         counts[usize::from(!daemon)] += 1;
@@ -102,7 +104,8 @@ impl Survey {
                     if !done(seen.stage) {
                         self.behind.push(format!("{who} in {directory}: {}", phrase(course, seen.stage)));
                     }
-                    if daemon && seen.stage != Stage::Before && course.counting.change.is_some() {
+                    // A host's daemon was restarted when it got its files.
+                    if daemon && !on_host && seen.stage != Stage::Before && course.counting.change.is_some() {
                         let path = &destination.place.path;
                         match running::of(&self.running, path) {
                             Some(_) => {
