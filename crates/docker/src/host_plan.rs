@@ -15,6 +15,7 @@ use crate::{
     exec_start::{Parted, Word, part, words},
     flags::{Program, TlsFlags},
     host::{FileKind, Flavour, HostFacts, HostFile, Init},
+    host_record::Record,
     layout,
     mode::DaemonMode,
     settings::Environment,
@@ -312,15 +313,18 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
     if let Some(remap) = &aim.userns_remap {
         wanted.push(("userns-remap", json!(remap)));
     }
-    let record = record(facts, &document, &wanted);
+    let old = document.clone();
     for (key, value) in &wanted {
         document.set(key, value);
     }
+    let text = document.text();
+    let earlier = Record::read(facts.record.contents.as_ref());
+    let record = Record::of(earlier, json.map(Vec::as_slice), &old, &text, &wanted);
     let mut files = vec![FileChange {
         path: facts.daemon_json.path.clone(),
         before: facts.daemon_json.contents.clone(),
-        after: Some(document.text()),
-        mode: layout::CONFIGURATION_MODE,
+        after: Some(text),
+        mode: mode_of(&facts.daemon_json),
     }];
     let clashes = !standing.parted.hosts.is_empty() || !standing.parted.tls.is_empty();
     if standing.has_unit && clashes {
@@ -336,7 +340,7 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
     files.push(FileChange {
         path: RECORD.to_owned(),
         before: facts.record.contents.clone(),
-        after: Some(record),
+        after: Some(record.text()),
         mode: layout::CONFIGURATION_MODE,
     });
     files.retain(|file| file.before.as_deref() != file.after.as_ref().map(String::as_bytes));
@@ -385,29 +389,17 @@ pub fn restart_only(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
 pub fn remove(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
     let standing = standing(facts)?;
     let record = facts.record.contents.as_ref().ok_or(PlanRefusal::NothingInstalled)?;
-    let record: Value = serde_json::from_slice(record).map_err(|_| PlanRefusal::NothingInstalled)?;
+    let record = Record::read(Some(record)).ok_or(PlanRefusal::NothingInstalled)?;
     let mut files = Vec::new();
     if let Some(bytes) = plain_file(&facts.daemon_json)? {
-        let mut document = Document::parse(bytes)
+        let document = Document::parse(bytes)
             .map_err(|error| PlanRefusal::Document { path: facts.daemon_json.path.clone(), error })?;
-        let changes = record.get("daemon.json").and_then(Value::as_object).cloned().unwrap_or_default();
-        for (key, change) in &changes {
-            let (Some(before), Some(after)) = (change.get("before"), change.get("after")) else { continue };
-            match document.value(key) {
-                Some(now) if now == *after => {}
-                // It is gone already.
-                None => continue,
-                Some(_) => return Err(PlanRefusal::ChangedSince { key: key.clone() }),
-            }
-            if before.is_null() { document.remove(key) } else { document.set(key, before) }
-        }
-        let existed = record.get("daemon.json existed").and_then(Value::as_bool).unwrap_or(true);
-        let after = (existed || !document.is_empty()).then(|| document.text());
+        let after = record.undo(bytes, document).map_err(|key| PlanRefusal::ChangedSince { key })?;
         files.push(FileChange {
             path: facts.daemon_json.path.clone(),
             before: Some(bytes.clone()),
             after,
-            mode: facts.daemon_json.mode,
+            mode: mode_of(&facts.daemon_json),
         });
     }
     if facts.drop_in.kind.is_some() {
@@ -436,6 +428,11 @@ pub fn remove(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
         notes: Vec::new(),
         warnings: Vec::new(),
     })
+}
+
+/// A file keeps the mode that it has.
+fn mode_of(file: &HostFile) -> u32 {
+    if file.kind.is_some() { file.mode } else { layout::CONFIGURATION_MODE }
 }
 
 /// A file that is to be rewritten is a plain file, or not there.
@@ -505,27 +502,6 @@ fn hosts(standing: &Standing, document: &Document, aim: &Aim, warnings: &mut Vec
         hosts.push(host_url(&aim.listen.to_string()).unwrap_or_else(|_| format!("tcp://0.0.0.0:{TLS_PORT}")));
     }
     hosts
-}
-
-/// What was there before, so that it can come back: what an earlier change recorded stays.
-fn record(facts: &HostFacts, document: &Document, wanted: &[(&str, Value)]) -> String {
-    let old: Option<Value> = facts.record.contents.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok());
-    let old_changes = old.as_ref().and_then(|old| old.get("daemon.json")).and_then(Value::as_object);
-    let mut changes = serde_json::Map::new();
-    for (key, change) in old_changes.into_iter().flatten() {
-        changes.insert(key.clone(), change.clone());
-    }
-    for (key, after) in wanted {
-        let before = match old_changes.and_then(|changes| changes.get(*key)?.get("before")) {
-            Some(before) => before.clone(),
-            None => document.value(key).unwrap_or(Value::Null),
-        };
-        changes.insert((*key).to_owned(), json!({ "before": before, "after": after }));
-    }
-    let existed = old.as_ref().and_then(|old| old.get("daemon.json existed")?.as_bool());
-    let existed = existed.unwrap_or_else(|| facts.daemon_json.kind.is_some());
-    let record = json!({ "schema": 1, "daemon.json": changes, "daemon.json existed": existed });
-    format!("{record:#}\n")
 }
 
 fn drop_in(parted: &Parted) -> String {

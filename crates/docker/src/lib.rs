@@ -14,6 +14,7 @@ pub mod flags;
 pub mod gate;
 pub mod host;
 pub mod host_plan;
+mod host_record;
 pub mod layout;
 pub mod mode;
 mod plan;

@@ -228,10 +228,9 @@ impl<'s> Switch<'s> {
     /// A new file, its mode from its first moment on no wider than root alone.
     fn write(&mut self, path: &str, mode: u32, bytes: &[u8], first: &str) -> Result<(), ReachError> {
         let path_word = quoted(path);
-        // An empty file has no input to wait for.
-        let fill = if bytes.is_empty() { ":" } else { "cat" };
-        // A here-document ends its last line.
-        let length = bytes.len() + usize::from(!bytes.is_empty() && bytes.last() != Some(&b'\n'));
+        let length = bytes.len();
+        // An empty file has no input to wait for; a here-document ends a last line that has no end.
+        let fill = if length == 0 { ":".to_owned() } else { format!("head -c {length}") };
         let script = format!(
             "{first} && rm -f {path_word} && {fill} >{path_word} && [ \"$(wc -c <{path_word})\" -eq {length} ] && chmod {mode:o} {path_word}",
         );
@@ -455,6 +454,8 @@ fn restore_script(way: Restart, was_running: bool, paths: &[&str]) -> String {
     for path in paths {
         let _ = writeln!(script, "rm -rf {} {}", quoted(&staged(path)), quoted(&former(path)));
     }
+    // The timer that came too late for a confirmed change, or was not waited for.
+    let _ = writeln!(script, "systemctl stop {SWITCH}.timer >/dev/null 2>&1");
     let _ = writeln!(script, "cd / && rm -rf {DIRECTORY}");
     script
 }

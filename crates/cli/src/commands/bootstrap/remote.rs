@@ -444,7 +444,7 @@ fn finish(
             .or_else(|| settled.dialled.clone().or_else(|| one.names.iter().find(|name| !name.is_wildcard()).cloned()));
         let ends = settled.certificate.as_ref().map(|leaf| until(leaf.validity, invocation.now)).unwrap_or_default();
         rows.insert(
-            1,
+            row + 1,
             [settled.state.to_owned(), "daemon".to_owned(), format!("{}:{INSTALL_DIRECTORY}", one.target), ends],
         );
         hosts.push(json!({
