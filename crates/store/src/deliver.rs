@@ -14,7 +14,7 @@ use crate::{
     Existing, WriteError,
     files::{Sync, lock_directory, make_parents, remove_tree, split, sync_directory},
     found::{Found, inspect},
-    stage::{Stage, exchange, sweep},
+    stage::{Bench, Stage, exchange, sweep},
 };
 
 /// What becomes of a bundle in whose place another is put.
@@ -92,6 +92,7 @@ impl Batch {
         let mut parents: BTreeSet<PathBuf> = BTreeSet::new();
         for staged in &self.0 {
             parents.insert(split(&staged.destination)?.0.to_owned());
+            parents.insert(Bench::of(&staged.destination)?.directory);
         }
         sync_file_systems(&parents)?;
         let mut outcomes: Vec<Result<(), WriteError>> = self.0.into_iter().map(Staged::swap).collect();
@@ -126,10 +127,9 @@ fn prepare(
     displaced: Displaced,
     sync: Sync,
 ) -> Result<Staged, WriteError> {
-    let (parent, name) = split(destination)?;
-    make_parents(parent)?;
+    make_parents(split(destination)?.0)?;
     let found = inspect(&plan.names(), destination, existing)?;
-    let stage = Stage::new(parent, name)?;
+    let stage = Stage::new(&Bench::of(destination)?, destination)?;
     stage.fill(plan, destination, &found, sync)?;
     Ok(Staged { stage, destination: destination.to_owned(), found, displaced })
 }
@@ -140,20 +140,21 @@ impl Staged {
     /// # Errors
     /// As [`deliver`]; then nothing has changed.
     pub fn put_in_place(self) -> Result<(), WriteError> {
-        let parent = split(&self.destination)?.0.to_owned();
+        let destination = self.destination.clone();
         self.swap()?;
-        sync_directory(&parent)
+        sync_around(&destination)
     }
 
     fn swap(mut self) -> Result<(), WriteError> {
-        // What the exchange leaves at the stage's path is not locked: without the parent's lock another process could
+        let bench = Bench::of(&self.destination)?;
+        // What the exchange leaves at the stage's path is not locked: without the bench's lock another process could
         // sweep it and stage there, and would lose its work to the removal below.
-        let _parent_lock = lock_directory(split(&self.destination)?.0)?;
+        let _bench_lock = lock_directory(&bench.directory)?;
         self.stage.swap(&self.destination, &self.found)?;
         if !matches!(self.found, Found::Bundle { .. }) {
             self.stage.is_gone = true;
         } else if self.displaced == Displaced::Keep {
-            let previous = previous_path(&self.destination)?;
+            let previous = bench.previous();
             remove_tree(&previous);
             fs::rename(&self.stage.path, &previous).map_err(WriteError::io("keep", &previous))?;
             self.stage.is_gone = true;
@@ -164,13 +165,13 @@ impl Staged {
     }
 }
 
-/// Where the bundle that was replaced with [`Displaced::Keep`] is: beside its place, under a hidden name.
+/// Where the bundle that was replaced with [`Displaced::Keep`] is: beside its place, under a hidden name; for a context's
+/// files not beside them, where docker would take it for another endpoint, but beside the context.
 ///
 /// # Errors
 /// When the path has no last name.
 pub fn previous_path(destination: &Path) -> Result<PathBuf, WriteError> {
-    let (parent, name) = split(destination)?;
-    Ok(parent.join(format!(".{}.dockseal.previous", name.to_string_lossy())))
+    Bench::of(destination).map(|bench| bench.previous())
 }
 
 /// Brings back what was kept by [`Displaced::Keep`], and keeps what it takes the place of: doing it twice changes nothing.
@@ -178,12 +179,12 @@ pub fn previous_path(destination: &Path) -> Result<PathBuf, WriteError> {
 /// # Errors
 /// When nothing was kept, or the system refuses.
 pub fn roll_back(destination: &Path) -> Result<(), WriteError> {
-    let (parent, _) = split(destination)?;
-    let previous = previous_path(destination)?;
-    let _parent_lock = lock_directory(parent)?;
+    let bench = Bench::of(destination)?;
+    let previous = bench.previous();
+    let _bench_lock = lock_directory(&bench.directory)?;
     fs::symlink_metadata(&previous).map_err(WriteError::io("bring back", &previous))?;
     exchange(&previous, destination)?;
-    sync_directory(parent)
+    sync_around(destination)
 }
 
 /// Finishes or removes what killed runs have left beside this destination.
@@ -191,10 +192,18 @@ pub fn roll_back(destination: &Path) -> Result<(), WriteError> {
 /// # Errors
 /// When the system refuses.
 pub fn remove_stale(destination: &Path) -> Result<(), WriteError> {
-    let (parent, name) = split(destination)?;
-    match lock_directory(parent) {
+    let bench = Bench::of(destination)?;
+    match lock_directory(&bench.directory) {
         Err(WriteError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-        Ok(_lock) => sweep(parent, name),
+        Ok(_lock) => sweep(&bench, destination),
     }
+}
+
+/// Makes a swap durable: both directories whose entries it changed.
+fn sync_around(destination: &Path) -> Result<(), WriteError> {
+    let (parent, _) = split(destination)?;
+    let bench = Bench::of(destination)?.directory;
+    sync_directory(parent)?;
+    if bench == parent { Ok(()) } else { sync_directory(&bench) }
 }

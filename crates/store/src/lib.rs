@@ -7,6 +7,7 @@
 //! renameat2(2) with `RENAME_EXCHANGE`; so whoever opens the directory finds the old bundle or the new one, at every
 //! instant and after any crash.
 
+mod contexts;
 mod deliver;
 mod error;
 mod files;
@@ -20,6 +21,7 @@ mod replacement;
 mod stage;
 mod walk;
 
+pub use contexts::{ContextLock, ContextStore};
 pub use deliver::{Batch, Displaced, Staged, deliver, previous_path, remove_stale, roll_back, stage, stage_for_batch};
 pub use error::{ReadError, WriteError};
 pub use files::{make_parents, write_new};

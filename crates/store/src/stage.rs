@@ -1,13 +1,13 @@
 //! A directory beside its place, in which a bundle is made before it is swapped in.
 
 use std::{
-    ffi::OsStr,
+    ffi::OsString,
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
 };
 
-use dockseal_docker::{Contents, FilePlan};
+use dockseal_docker::{Contents, FilePlan, context};
 use rustix::{
     fs::{CWD, RenameFlags},
     io::Errno,
@@ -18,6 +18,41 @@ use crate::{
     files::{Sync, carry, lock_directory, make_directory, own, remove_tree, split, sync_directory, write_file},
     found::Found,
 };
+
+/// Where bundles for one destination are made, and kept when they are replaced: beside it, on the same file system.
+pub(crate) struct Bench {
+    /// The directory, which is also the one to lock.
+    pub(crate) directory: PathBuf,
+    stem: OsString,
+}
+
+impl Bench {
+    pub(crate) fn of(destination: &Path) -> Result<Self, WriteError> {
+        if let Some((directory, stem)) = context::staging_of(destination) {
+            return Ok(Self { directory, stem });
+        }
+        let (parent, name) = split(destination)?;
+        Ok(Self { directory: parent.to_owned(), stem: name.to_owned() })
+    }
+
+    fn staging(&self, slot: usize) -> PathBuf {
+        self.hidden(&format!("-{slot}"))
+    }
+
+    /// Where the fallback without `RENAME_EXCHANGE` puts the old bundle; outside the prefix that is swept.
+    fn displaced(&self) -> PathBuf {
+        self.hidden(".displaced")
+    }
+
+    /// Where a bundle is kept that another took the place of.
+    pub(crate) fn previous(&self) -> PathBuf {
+        self.hidden(".previous")
+    }
+
+    fn hidden(&self, end: &str) -> PathBuf {
+        self.directory.join(format!(".{}.dockseal{end}", self.stem.to_string_lossy()))
+    }
+}
 
 /// A directory beside the destination, locked for as long as this process works on it, and removed when that is over:
 /// then it holds the old bundle after a swap, or a half-written one after a failure.
@@ -37,13 +72,13 @@ impl Drop for Stage {
 }
 
 impl Stage {
-    pub(crate) fn new(parent: &Path, name: &OsStr) -> Result<Self, WriteError> {
-        // Under the parent's lock, so that no other process sweeps the new directory before it is locked itself.
-        let _parent_lock = lock_directory(parent)?;
-        put_displaced_back(parent, name)?;
-        let mut slots = (0..SLOTS).map(|slot| parent.join(staging_name(name, slot)));
+    pub(crate) fn new(bench: &Bench, destination: &Path) -> Result<Self, WriteError> {
+        // Under the bench's lock, so that no other process sweeps the new directory before it is locked itself.
+        let _bench_lock = lock_directory(&bench.directory)?;
+        put_displaced_back(bench, destination)?;
+        let mut slots = (0..SLOTS).map(|slot| bench.staging(slot));
         let path = slots.find(|path| is_free(path)).ok_or_else(|| {
-            WriteError::io("stage a bundle for", &parent.join(name))(io::Error::from(io::ErrorKind::ResourceBusy))
+            WriteError::io("stage a bundle for", destination)(io::Error::from(io::ErrorKind::ResourceBusy))
         })?;
         make_directory(&path)?;
         let lock = lock_directory(&path)?;
@@ -98,8 +133,7 @@ pub(crate) fn exchange(new: &Path, destination: &Path) -> Result<(), WriteError>
         // NFS and some overlays cannot exchange. For an instant there is no bundle, never a mixed one; a run that is
         // killed right then is mended by the next one's sweep.
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::XDEV) => {
-            let (parent, name) = split(destination)?;
-            let displaced = parent.join(displaced_name(name));
+            let displaced = Bench::of(destination)?.displaced();
             fs::rename(destination, &displaced).map_err(WriteError::io("move away", destination))?;
             fs::rename(new, destination).map_err(WriteError::io("put in place", destination))?;
             fs::rename(&displaced, new).map_err(WriteError::io("move away", new))
@@ -113,10 +147,10 @@ pub(crate) fn exchange(new: &Path, destination: &Path) -> Result<(), WriteError>
 const SLOTS: usize = 64;
 
 /// Removes the staging directories that nobody works on any more, and puts a displaced bundle back.
-pub(crate) fn sweep(parent: &Path, name: &OsStr) -> Result<(), WriteError> {
-    put_displaced_back(parent, name)?;
+pub(crate) fn sweep(bench: &Bench, destination: &Path) -> Result<(), WriteError> {
+    put_displaced_back(bench, destination)?;
     for slot in 0..SLOTS {
-        is_free(&parent.join(staging_name(name, slot)));
+        is_free(&bench.staging(slot));
     }
     Ok(())
 }
@@ -131,24 +165,14 @@ fn is_free(path: &Path) -> bool {
     true
 }
 
-fn put_displaced_back(parent: &Path, name: &OsStr) -> Result<(), WriteError> {
-    let displaced = parent.join(displaced_name(name));
+fn put_displaced_back(bench: &Bench, destination: &Path) -> Result<(), WriteError> {
+    let displaced = bench.displaced();
     if displaced.exists() {
-        let destination = parent.join(name);
         if destination.exists() {
             remove_tree(&displaced);
         } else {
-            fs::rename(&displaced, &destination).map_err(WriteError::io("put back", &destination))?;
+            fs::rename(&displaced, destination).map_err(WriteError::io("put back", destination))?;
         }
     }
     Ok(())
-}
-
-fn staging_name(name: &OsStr, slot: usize) -> String {
-    format!(".{}.dockseal-{slot}", name.to_string_lossy())
-}
-
-/// Where the fallback without `RENAME_EXCHANGE` puts the old bundle; outside the prefix that is swept.
-fn displaced_name(name: &OsStr) -> String {
-    format!(".{}.dockseal.displaced", name.to_string_lossy())
 }

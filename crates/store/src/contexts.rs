@@ -1,0 +1,155 @@
+//! The docker client's context store: its directories, one context's metadata, and taking a context out.
+//!
+//! A context counts for docker once its `meta.json` is there, so that is written last and removed first: a run that is
+//! killed in between leaves TLS files that docker does not look at. They are delivered as any bundle is
+//! ([`deliver`](crate::deliver())).
+
+use std::{
+    fs::{self, DirBuilder, File, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use dockseal_docker::{
+    context::{ContextFiles, DIRECTORY, META_DIRECTORY_MODE, META_MODE},
+    layout::DIRECTORY_MODE,
+};
+
+use crate::{
+    ReadError, WriteError,
+    deliver::{previous_path, remove_stale},
+    files::{lock_directory, split, sync_directory},
+    replacement::replace,
+};
+
+/// The store below a configuration directory of docker's.
+#[derive(Clone, Debug)]
+pub struct ContextStore {
+    contexts: PathBuf,
+    configuration: PathBuf,
+}
+
+/// The right to make and remove contexts of a store; it ends when this is dropped. docker itself asks nobody.
+#[derive(Debug)]
+pub struct ContextLock {
+    _directory: File,
+}
+
+impl ContextStore {
+    /// The store below `configuration`, which need not be there yet.
+    #[must_use]
+    pub fn new(configuration: &Path) -> Self {
+        Self { contexts: configuration.join(DIRECTORY), configuration: configuration.to_owned() }
+    }
+
+    /// The files of the context of this name.
+    #[must_use]
+    pub fn files(&self, name: &str) -> ContextFiles {
+        ContextFiles::of(&self.configuration, name)
+    }
+
+    /// The `meta.json` of every context, in the order of their paths.
+    ///
+    /// # Errors
+    /// When the directory cannot be read. A store that is not there is empty.
+    pub fn metas(&self) -> Result<Vec<PathBuf>, ReadError> {
+        let directory = self.contexts.join("meta");
+        let failed = |source| ReadError::Io { path: directory.clone(), source };
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(failed)?,
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let meta = entry.map_err(failed)?.path().join("meta.json");
+            if meta.symlink_metadata().is_ok() {
+                found.push(meta);
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Makes the store where there is none, with docker's modes, and waits for the right to change it.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn lock(&self) -> Result<ContextLock, WriteError> {
+        for (directory, mode) in [
+            (self.configuration.clone(), DIRECTORY_MODE),
+            (self.contexts.clone(), META_DIRECTORY_MODE),
+            (self.contexts.join("meta"), META_DIRECTORY_MODE),
+            (self.contexts.join("tls"), DIRECTORY_MODE),
+        ] {
+            make(&directory, mode)?;
+        }
+        Ok(ContextLock { _directory: lock_directory(&self.contexts)? })
+    }
+
+    /// Writes a context's metadata and from where its files were copied: from here on docker knows it.
+    ///
+    /// # Errors
+    /// When the system refuses; then the metadata before it is still there.
+    pub fn write(
+        &self,
+        files: &ContextFiles,
+        meta: &str,
+        source: Option<&[u8]>,
+        _lock: &ContextLock,
+    ) -> Result<(), WriteError> {
+        let directory = split(&files.meta)?.0;
+        make(directory, META_DIRECTORY_MODE)?;
+        let remembered = files.source();
+        match source {
+            Some(source) => replace(&remembered, META_MODE, source)?,
+            None => remove_if_there(&remembered)?,
+        }
+        replace(&files.meta, META_MODE, meta.as_bytes())
+    }
+
+    /// Takes a context out, with what was kept or left beside it; whether there was anything comes back.
+    ///
+    /// # Errors
+    /// When the system refuses; removing it again goes on where this stopped.
+    pub fn remove(&self, files: &ContextFiles, _lock: &ContextLock) -> Result<bool, WriteError> {
+        let (meta, (tls, _)) = (split(&files.meta)?.0, split(&files.tls)?);
+        let there = meta.symlink_metadata().is_ok() || tls.symlink_metadata().is_ok();
+        remove_if_there(&files.meta)?;
+        remove_tree(meta)?;
+        remove_stale(&files.tls)?;
+        remove_tree(tls)?;
+        remove_tree(&previous_path(&files.tls)?)?;
+        Ok(there)
+    }
+}
+
+/// A directory with the parents it needs; one that is there stays as it is.
+fn make(directory: &Path, mode: u32) -> Result<(), WriteError> {
+    if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.is_dir()) {
+        make(parent, mode)?;
+    }
+    match DirBuilder::new().mode(mode).create(directory) {
+        Ok(()) => fs::set_permissions(directory, Permissions::from_mode(mode))
+            .map_err(WriteError::io("set the mode of", directory)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
+        Err(error) => Err(WriteError::io("make the directory", directory)(error)),
+    }
+}
+
+fn remove_if_there(path: &Path) -> Result<(), WriteError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_directory(split(path)?.0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(WriteError::io("remove", path)(error)),
+    }
+}
+
+/// A directory with all that is in it; links are removed and not followed.
+fn remove_tree(path: &Path) -> Result<(), WriteError> {
+    match fs::remove_dir_all(path) {
+        Ok(()) => sync_directory(split(path)?.0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(WriteError::io("remove", path)(error)),
+    }
+}
