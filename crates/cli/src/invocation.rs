@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use dockseal_docker::context::ContextFiles;
 use dockseal_inventory::{Kind, Place, Run};
 use dockseal_store::Home;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -80,10 +81,17 @@ impl Invocation {
         machine().0
     }
 
-    /// A directory of this machine, by the one name that it has.
+    /// A directory of this machine, by the one name that it has; one with a context's TLS files is that context.
     pub(crate) fn place(&self, path: &Path) -> Result<Place, Failure> {
         let (machine, machine_name) = (self.machine.clone(), self.machine_name.clone());
-        Ok(Place { kind: Kind::Directory, machine, machine_name, path: resolved(&self.absolute(path)?) })
+        let path = resolved(&self.absolute(path)?);
+        let kind = if ContextFiles::of_tls(&path).is_some() { Kind::Context } else { Kind::Directory };
+        Ok(Place { kind, machine, machine_name, path })
+    }
+
+    /// Whether a place is a directory, of whatever use, on this machine.
+    pub(crate) fn has(&self, place: &Place) -> bool {
+        matches!(place.kind, Kind::Directory | Kind::Context) && place.machine == self.machine
     }
 
     /// This machine's clock, whatever `--at` says.

@@ -1,7 +1,7 @@
 //! Asking the judge before anything is written.
 
 use dockseal_ca::Endpoint;
-use dockseal_docker::version::Version;
+use dockseal_docker::{FilePlan, layout, version::Version};
 use dockseal_pki::{Bundle, SubjectAltName};
 use dockseal_verify::{Material, Purpose, Severity, Verdict, judge_chain, judge_client, judge_daemon};
 use time::OffsetDateTime;
@@ -40,8 +40,18 @@ pub(crate) fn of_bundle(
             vec![judge_chain(chain.as_bytes(), anchors.as_bytes(), Purpose::Client, None, now, Version::default())]
         }
     };
+    advice(&verdicts, what)
+}
+
+/// The same for a client's files as they are.
+pub(crate) fn of_client_files(plan: &FilePlan, now: OffsetDateTime, what: &str) -> Result<Vec<String>, Failure> {
+    let [ca, cert, key] = [layout::CA_FILE, layout::CERT_FILE, layout::KEY_FILE].map(|name| plan.contents(name));
+    advice(&[judge_client(&Material::from_bytes("", ca, cert, key), now)], what)
+}
+
+fn advice(verdicts: &[Verdict], what: &str) -> Result<Vec<String>, Failure> {
     let mut advice = Vec::new();
-    for verdict in &verdicts {
+    for verdict in verdicts {
         if !verdict.is_accepted() {
             return Err(refused(verdict, what));
         }

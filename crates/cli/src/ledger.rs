@@ -7,10 +7,10 @@ use std::{
 
 use dockseal_docker::{FilePlan, Ownership, Role};
 use dockseal_inventory::{
-    Access, CertificateId, Delivered, Destination, Found, GenerationId, Inventory, InventoryError, KeyHolder, Kind,
-    Place, Recorder, Reservation, Run, Signed,
+    Access, CertificateId, Delivered, Destination, Entry, Found, GenerationId, Inventory, InventoryError, KeyHolder, Kind,
+    Place, Recorder, Reservation, Run, Signed, State,
 };
-use dockseal_pki::{Certificate, ExtendedKeyUsage, Fingerprint};
+use dockseal_pki::{Certificate, ExtendedKeyUsage, Fingerprint, moment};
 use dockseal_store::{Displaced, Existing, Home, HomeLock, WriteError, previous_path, remove_stale, stage};
 
 use crate::{
@@ -140,9 +140,20 @@ impl Ledger {
         existing: Existing,
         invocation: &Invocation,
     ) -> Result<(), Undelivered> {
-        let inventory = |error| Undelivered::Inventory(inventory_failure(WHAT, &error));
-        let staged = stage(plan, directory, existing, Displaced::Remove).map_err(Undelivered::Place)?;
         let place = invocation.place(directory).map_err(Undelivered::Inventory)?;
+        self.deliver_to(issued, plan, place, existing)
+    }
+
+    /// The same for a place.
+    pub(crate) fn deliver_to(
+        &mut self,
+        issued: &Issued,
+        plan: &FilePlan,
+        place: Place,
+        existing: Existing,
+    ) -> Result<(), Undelivered> {
+        let inventory = |error| Undelivered::Inventory(inventory_failure(WHAT, &error));
+        let staged = stage(plan, &place.path, existing, Displaced::Remove).map_err(Undelivered::Place)?;
         self.signed(issued, &[(place, plan.ownership)]).map_err(inventory)?;
         if let Err(error) = staged.put_in_place() {
             self.recorder().taken_back(&[issued.id]).map_err(inventory)?;
@@ -150,6 +161,34 @@ impl Ledger {
         }
         let delivered = Delivered { id: issued.id, keeps_previous: false, command_due: false };
         self.recorder().delivered(&[delivered]).map_err(inventory)
+    }
+
+    /// Puts a certificate that was issued before into one more place, or remembers that it is there already: without a plan.
+    pub(crate) fn install(
+        &mut self,
+        id: CertificateId,
+        plan: Option<&FilePlan>,
+        place: &Place,
+        displaced: Displaced,
+    ) -> Result<(), Undelivered> {
+        let inventory = |error| Undelivered::Inventory(inventory_failure(WHAT, &error));
+        let before = self.inventory.destination_at(place).map_err(inventory)?.and_then(|known| known.certificate);
+        let Some(plan) = plan else {
+            if before == Some(id) {
+                return Ok(());
+            }
+            self.recorder().about_to_install(place, Ownership::default(), id).map_err(inventory)?;
+            let delivered = Delivered { id, keeps_previous: false, command_due: false };
+            return self.recorder().delivered(&[delivered]).map_err(inventory);
+        };
+        let staged = stage(plan, &place.path, Existing::Replace, displaced).map_err(Undelivered::Place)?;
+        let destination = self.recorder().about_to_install(place, plan.ownership, id).map_err(inventory)?;
+        if let Err(error) = staged.put_in_place() {
+            self.recorder().missed(&[destination]).map_err(inventory)?;
+            return Err(Undelivered::Place(error));
+        }
+        let keeps_previous = displaced == Displaced::Keep;
+        self.recorder().delivered(&[Delivered { id, keeps_previous, command_due: false }]).map_err(inventory)
     }
 
     /// Remembers a certificate that goes nowhere that we know of: to standard output.
@@ -173,7 +212,7 @@ impl Ledger {
         let ours: Vec<Destination> = open
             .into_iter()
             .filter(|destination| {
-                destination.place.kind == Kind::Directory && destination.place.machine == self.run.machine
+                destination.place.kind != Kind::Ssh && destination.place.machine == self.run.machine
             })
             .collect();
         for destination in &ours {
@@ -222,6 +261,28 @@ pub(crate) fn settle(
     }
     let unfinished = open_to_read(home)?.unfinished().map_err(|error| inventory_failure(WHAT, &error))?;
     if unfinished.is_empty() { Ok(()) } else { Ledger::open(home, issuer, invocation, output).map(drop) }
+}
+
+/// The certificate in the inventory of an authority that is on this machine as well.
+pub(crate) fn known_here(
+    leaf: &Certificate,
+    invocation: &Invocation,
+    output: &mut Output,
+    what: &str,
+) -> Result<Option<(Ledger, Entry)>, Failure> {
+    let Some(home) = invocation.home().ok().filter(|home| home.inventory_path().exists()) else { return Ok(None) };
+    let failure = |error| inventory_failure(what, &error);
+    if open_to_read(&home)?.entry_of(leaf.fingerprint()).map_err(failure)?.is_none() {
+        return Ok(None);
+    }
+    let ledger = Ledger::open(&home, &signing_issuer(&home, what)?, invocation, output)?;
+    let entry = ledger.inventory.entry_of(leaf.fingerprint()).map_err(failure)?;
+    if let Some(State::Revoked(revocation)) = entry.as_ref().map(|entry| &entry.state) {
+        return Err(Failure::no(what)
+            .cause(format!("it was revoked on {} ({})", moment(revocation.at), revocation.reason))
+            .hint("have another one issued"));
+    }
+    Ok(entry.map(|entry| (ledger, entry)))
 }
 
 /// The fingerprint of the certificate in a directory, if there is one that can be read.

@@ -5,6 +5,7 @@
 
 mod authority;
 mod commands;
+mod contexts;
 mod detect;
 mod endpoint;
 mod failure;
@@ -69,6 +70,7 @@ fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result
         Command::Crl(args) => commands::crl::run(&args, invocation, output),
         Command::Inventory(args) => commands::inventory::run(&args, invocation, output),
         Command::Rollover(args) => commands::rollover::run(&args, invocation, output),
+        Command::Context(args) => commands::context::run(&args, invocation, output),
         Command::Env(args) => commands::env::run(&args, invocation, output),
         Command::Probe(args) => commands::probe::run(&args, invocation, output),
         Command::Inspect(args) => commands::inspect::run(&args, invocation, output),

@@ -4,7 +4,7 @@
 use std::thread;
 
 use dockseal_ca::Authority;
-use dockseal_docker::{Ownership, Role, layout, plan};
+use dockseal_docker::{FilePlan, Ownership, Role, layout, plan};
 use dockseal_inventory::{
     CertificateId, Delivered, Destination, DestinationId, Entry, InventoryError, KeyHolder, Kind, Place, Signed,
 };
@@ -198,7 +198,7 @@ pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invoc
     let no = |cause: String, hint: &str| {
         Failure::no(format!("{} was left as it is", path.display())).cause(cause).hint(hint)
     };
-    if destination.place.kind != Kind::Directory || destination.place.machine != invocation.machine {
+    if !invocation.has(&destination.place) {
         return Err(no(
             format!("it is on the machine {}, and this is another one", destination.place.machine_name),
             "run it there, with the same authority",
@@ -211,7 +211,7 @@ pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invoc
     let metadata = path.symlink_metadata().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => no(
             "it is gone".to_owned(),
-            "put it back, or say that it is to stay away with dockseal inventory forget DIR",
+            gone_hint(&destination.place),
         ),
         _ => no(error.to_string(), "check the path"),
     })?;
@@ -251,6 +251,17 @@ pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invoc
     };
     let ownership = held::ownership(path).map_err(|error| no(error.to_string(), "check the path"))?;
     Ok(Site { destination: destination.clone(), ownership, key })
+}
+
+fn gone_hint(place: &Place) -> &'static str {
+    match place.kind {
+        Kind::Context => {
+            "make it again with dockseal context create, or say that it is to stay away with dockseal inventory forget DIR"
+        }
+        Kind::Directory | Kind::Ssh => {
+            "put it back, or say that it is to stay away with dockseal inventory forget DIR"
+        }
+    }
 }
 
 fn ask(
@@ -308,8 +319,8 @@ fn prepare(
     };
     let mut staged = Vec::new();
     for Site { destination, ownership, .. } in sites {
-        let plan = plan(&signed.bundle, entry.role, ownership);
         let place = destination.place;
+        let plan = fitted(plan(&signed.bundle, entry.role, ownership), &place);
         match stage_for_batch(&plan, &place.path, Existing::Replace, Displaced::Keep) {
             Ok(bundle) => staged.push(StagedAt { place, ownership, destination: Some(destination.id), bundle }),
             Err(error) => troubles.push(in_the_way(place, &error)),
@@ -320,6 +331,11 @@ fn prepare(
     }
     let SignedBundle { certificate, notes, .. } = signed;
     Ok(Prepared { id, subject: entry, certificate, key_holder, staged, notes, troubles })
+}
+
+/// A plan with the modes that its place is to have.
+pub(crate) fn fitted(plan: FilePlan, place: &Place) -> FilePlan {
+    if place.kind == Kind::Context { plan.for_context() } else { plan }
 }
 
 pub(crate) fn in_the_way(place: Place, error: &WriteError) -> Trouble {

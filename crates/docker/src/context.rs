@@ -16,7 +16,7 @@ use std::{
 use dockseal_pki::Fingerprint;
 use serde_json::Value;
 
-pub use self::{archive::archive, config::without_current_context, meta::Meta};
+pub use self::{archive::{EndpointFiles, archive}, config::without_current_context, meta::Meta};
 use crate::{Contents, FilePlan, Ownership, PlannedFile, layout};
 
 /// The context that stands for flags and environment.

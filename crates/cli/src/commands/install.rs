@@ -7,19 +7,19 @@ use std::{
 
 use dockseal_ca::Endpoint;
 use dockseal_docker::{PlannedFile, Role, layout, plan};
-use dockseal_inventory::{Delivered, Entry, Matches, State};
+use dockseal_inventory::Delivered;
 use dockseal_pki::{Bundle, Certificate, TrustAnchors, moment};
 use dockseal_store::{Displaced, Existing, check_destination, stage};
 use serde_json::json;
 
 use super::issue::{check_not_here, read_request};
 use crate::{
-    authority::{read as read_authority, read_certificates, read_input, write_failure},
+    authority::{read_certificates, read_input, write_failure},
     failure::Failure,
     held,
     invocation::Invocation,
     judgement,
-    ledger::{Ledger, inventory_failure, open_to_read},
+    ledger::{inventory_failure, known_here},
     output::{Output, fields},
     report::{CertificateReport, SCHEMA, until},
 };
@@ -99,7 +99,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
     let displaced = if old.is_some() { Displaced::Keep } else { Displaced::Remove };
     check_destination(&plan.names(), directory, Existing::Replace).map_err(|error| write_failure(WHAT, &error))?;
-    let mut known = known_here(&leaf, invocation, output)?;
+    let mut known = known_here(&leaf, invocation, output, WHAT)?;
     let staged = stage(&plan, directory, Existing::Replace, displaced).map_err(|error| write_failure(WHAT, &error))?;
     let place = invocation.place(directory)?;
     let failure = |error| inventory_failure(WHAT, &error);
@@ -264,36 +264,4 @@ fn compare_with_request(
         output.note(&format!("the request asked for {missing}, which the certificate does not have"));
     }
     Ok(())
-}
-
-/// The certificate in the inventory of an authority that is on this machine as well.
-fn known_here(
-    leaf: &Certificate,
-    invocation: &Invocation,
-    output: &mut Output,
-) -> Result<Option<(Ledger, Entry)>, Failure> {
-    let Some(home) = invocation.home().ok().filter(|home| home.inventory_path().exists()) else { return Ok(None) };
-    let failure = |error| inventory_failure(WHAT, &error);
-    let find = |inventory: &dockseal_inventory::Inventory| {
-        inventory.find(&leaf.serial.to_string(), None).map(|found| match found {
-            Matches::One(entries) | Matches::Several(entries) | Matches::Past(entries) => {
-                entries.into_iter().find(|entry| entry.fingerprint() == leaf.fingerprint())
-            }
-            Matches::None => None,
-        })
-    };
-    if find(&open_to_read(&home)?).map_err(failure)?.is_none() {
-        return Ok(None);
-    }
-    let files = read_authority(&home)?;
-    let chain = read_certificates(&files.chain, &home.path().join(layout::CA_FILE))?;
-    let issuer = chain.first().ok_or_else(|| Failure::trouble(WHAT))?;
-    let ledger = Ledger::open(&home, issuer, invocation, output)?;
-    let entry = find(&ledger.inventory).map_err(failure)?;
-    if let Some(State::Revoked(revocation)) = entry.as_ref().map(|entry| &entry.state) {
-        return Err(Failure::no(WHAT)
-            .cause(format!("it was revoked on {} ({})", moment(revocation.at), revocation.reason))
-            .hint("have another one issued"));
-    }
-    Ok(entry.map(|entry| (ledger, entry)))
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod adopt;
 pub(crate) mod bootstrap;
+pub(crate) mod context;
 pub(crate) mod crl;
 pub(crate) mod env;
 pub(crate) mod explain;
@@ -83,6 +84,8 @@ pub(crate) enum Command {
     Crl(crl::Args),
     /// Check, rebuild and read the authority's inventory
     Inventory(inventory::Args),
+    /// Make, mend, list, export and remove contexts of the docker client
+    Context(context::Args),
     /// Print the variables that make docker use a client's directory
     Env(env::Args),
     /// Show certificates, keys, requests and revocation lists

@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use dockseal_inventory::{Delivered, Destination, Entry, Kind, Matches, State};
+use dockseal_inventory::{Delivered, Destination, Entry, Matches, State};
 use dockseal_pki::Certificate;
 use dockseal_store::{previous_path, roll_back};
 use serde_json::{Value, json};
@@ -122,12 +122,10 @@ impl Done {
 
 /// The places of the certificates of this name that keep what was there before.
 fn with_previous(ledger: &Ledger, name: &str, invocation: &Invocation) -> Result<Vec<(Entry, Destination)>, Failure> {
-    let machine = &invocation.machine;
     let mut found = Vec::new();
     for entry in named::counting(&ledger.inventory, name, None, WHAT)? {
         for destination in ledger.inventory.destinations_of(entry.id).map_err(failure)? {
-            let here = destination.place.kind == Kind::Directory && destination.place.machine == *machine;
-            if destination.previous.is_some() && here {
+            if destination.previous.is_some() && invocation.has(&destination.place) {
                 found.push((entry.clone(), destination));
             }
         }

@@ -8,18 +8,25 @@ use super::Meta;
 
 const BLOCK: usize = 512;
 
-/// A context as docker exports it: meta.json, then each endpoint's TLS files (endpoint, then file names and contents, in
-/// order). The last file is not padded and nothing marks the end, because docker closes its pipe before it ends the archive.
+/// The TLS files of one endpoint of a context.
+pub struct EndpointFiles {
+    /// Its name.
+    pub endpoint: String,
+    /// Their names and contents, in the order of their names.
+    pub files: Vec<(String, Zeroizing<Vec<u8>>)>,
+}
+
+/// A context as docker exports it: meta.json, then each endpoint's TLS files. The last file is not padded and nothing marks the end, because docker closes its pipe before it ends the archive.
 #[must_use]
-pub fn archive(meta: &Meta, endpoints: &[(String, Vec<(String, Zeroizing<Vec<u8>>)>)]) -> Zeroizing<Vec<u8>> {
+pub fn archive(meta: &Meta, endpoints: &[EndpointFiles]) -> Zeroizing<Vec<u8>> {
     let json = meta.to_exported_json();
-    let files = endpoints.iter().flat_map(|(_, files)| files);
+    let files = endpoints.iter().flat_map(|endpoint| &endpoint.files);
     let capacity = files.map(|(_, bytes)| bytes.len() + 3 * BLOCK).sum::<usize>() + json.len() + 8 * BLOCK;
     // In one piece: what grows is copied, and its old places keep a key.
     let mut archive = Zeroizing::new(Vec::with_capacity(capacity));
     entry(&mut archive, "meta.json", 0o644, Kind::File, json.as_bytes());
     entry(&mut archive, "tls", 0o700, Kind::Directory, &[]);
-    for (endpoint, files) in endpoints {
+    for EndpointFiles { endpoint, files } in endpoints {
         entry(&mut archive, &format!("tls/{endpoint}"), 0o700, Kind::Directory, &[]);
         for (name, bytes) in files {
             entry(&mut archive, &format!("tls/{endpoint}/{name}"), 0o600, Kind::File, bytes);

@@ -3,7 +3,7 @@
 use std::{io, os::unix::fs::PermissionsExt, path::Path, process::ExitCode};
 
 use dockseal_docker::layout;
-use dockseal_inventory::{Destination, Entry, Inventory, InventoryError, KeyHolder, Kind};
+use dockseal_inventory::{Destination, Entry, Inventory, InventoryError, KeyHolder};
 use dockseal_pki::{Certificate, PrivateKey, Signer, printable};
 use dockseal_store::{Home, ReadError, read};
 use serde_json::{Value, json};
@@ -100,8 +100,7 @@ pub(crate) fn run(_: &Args, invocation: &Invocation, output: &mut Output) -> Res
         let Some(last) = page.last() else { break };
         after = Some(last.id);
         for destination in &page {
-            let here = destination.place.kind == Kind::Directory && destination.place.machine == invocation.machine();
-            if !here {
+            if !invocation.has(&destination.place) {
                 count.elsewhere += 1;
                 continue;
             }

@@ -20,6 +20,7 @@ use crate::{
     judgement,
     ledger::{Ledger, inventory_failure},
     output::Output,
+    reissue::fitted,
 };
 
 /// A roll-over in the hands of one run, which has the authority to itself meanwhile.
@@ -174,5 +175,6 @@ fn stage_trust(
         PlannedFile::public(layout::CERT_FILE, layout::PUBLIC_MODE, bundle.chain_pem()),
     ];
     let plan = FilePlan { directory_mode: layout::directory_mode(key_mode), files, ownership: site.ownership };
+    let plan = fitted(plan, &site.destination.place);
     stage_for_batch(&plan, path, Existing::Replace, Displaced::Remove).map_err(|error| write_failure(&what, &error))
 }

@@ -1,0 +1,215 @@
+//! Docker contexts, for every command that makes, mends or names one.
+
+use std::{
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use dockseal_docker::{
+    FilePlan, Ownership,
+    context::{self, ContextFiles, Meta, copy, is_valid_name},
+    env::host_url,
+    layout,
+    settings::Environment,
+};
+use dockseal_inventory::{CertificateId, Kind, Place};
+use dockseal_store::{ContextStore, Displaced, Existing, ReadError};
+use zeroize::Zeroizing;
+
+use crate::{
+    authority::{read_hint, write_failure},
+    endpoint::Issued,
+    failure::Failure,
+    invocation::Invocation,
+    judgement,
+    ledger::Ledger,
+};
+
+/// A context that is to be there.
+pub(crate) struct Wanted<'w> {
+    pub(crate) name: &'w str,
+    /// What docker is to dial, as [`host`] gives it.
+    pub(crate) host: &'w str,
+    /// `None` leaves the description that is there.
+    pub(crate) description: Option<&'w str>,
+    /// The directory to look at for newer files, where no inventory knows of the certificate.
+    pub(crate) source: Option<&'w Path>,
+    /// Whether a context of that name that is another one may be changed.
+    pub(crate) existing: Existing,
+}
+
+/// The inventory's part in it.
+pub(crate) enum Books<'b> {
+    /// The certificate was just signed, and is in no place yet.
+    New(&'b mut Ledger, &'b Issued),
+    /// The certificate was delivered somewhere before.
+    Known(&'b mut Ledger, CertificateId),
+    /// No inventory here knows of it.
+    None,
+}
+
+/// What was done about a context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    Made,
+    Changed,
+    /// All of it was as it is to be.
+    Nothing,
+}
+
+impl Done {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Made => "made",
+            Self::Changed => "changed",
+            Self::Nothing => "unchanged",
+        }
+    }
+}
+
+/// Makes a context of a client's files, or changes the one that is there, and records it as a destination of the
+/// certificate, so that renewals go there too. Judges first; nothing is written of what Docker would refuse.
+///
+/// `plan` has the client's ca.pem, cert.pem and key.pem: of [`dockseal_docker::plan`] for a bundle, or of [`files_in`] for a
+/// directory. With a ledger, the authority is this run's alone meanwhile. What was done and what the judge advises comes back.
+pub(crate) fn put(
+    wanted: &Wanted<'_>,
+    plan: FilePlan,
+    books: Books<'_>,
+    invocation: &Invocation,
+) -> Result<(Done, Vec<String>), Failure> {
+    let Wanted { name, host, description, source, existing } = *wanted;
+    let what = format!("cannot make the context {name}");
+    check_name(name, &what)?;
+    let notes = judgement::of_client_files(&plan, invocation.now, &what)?;
+    let plan = plan.for_context();
+    let store = store(invocation)?;
+    let files = store.files(name);
+    let lock = store.lock().map_err(|error| write_failure(&what, &error))?;
+    let place = invocation.place(&files.tls)?;
+
+    let present = read_meta(&files.meta);
+    let is_there = !matches!(&present, Err(MetaTrouble::Read(error)) if error.is_not_found());
+    let mut meta = present.as_ref().map_or_else(|_| Meta::new(name), Meta::clone);
+    meta.dial(host);
+    if let Some(description) = description {
+        meta.describe(description);
+    }
+    let remembered = dockseal_store::read(&files.source()).ok().map(|file| file.bytes.to_vec());
+    let source = source.map(|source| source.as_os_str().as_bytes());
+    let has_files = holds(&files.tls, &plan);
+    let is_described = present.is_ok_and(|present| present == meta) && remembered.as_deref() == source;
+    if is_there && existing == Existing::Keep && !(has_files && is_described) {
+        return Err(another(&what));
+    }
+    let delivered = match books {
+        Books::New(ledger, issued) => ledger.deliver_to(issued, &plan, place, Existing::Replace),
+        Books::Known(ledger, id) => {
+            ledger.install(id, Some(&plan).filter(|_| !has_files), &place, Displaced::Remove)
+        }
+        Books::None if has_files => Ok(()),
+        Books::None => dockseal_store::deliver(&plan, &files.tls, Existing::Replace)
+            .map_err(crate::ledger::Undelivered::Place),
+    };
+    delivered.map_err(|error| error.failure(&what))?;
+    if is_described {
+        return Ok((if has_files { Done::Nothing } else { Done::Changed }, notes));
+    }
+    store.write(&files, &meta.to_json(), source, &lock).map_err(|error| write_failure(&what, &error))?;
+    Ok((if is_there { Done::Changed } else { Done::Made }, notes))
+}
+
+pub(crate) fn another(what: &str) -> Failure {
+    Failure::no(what)
+        .cause("there is another context of that name")
+        .hint("--replace puts this one in its place; dockseal context list shows what it is")
+}
+
+/// The store of the docker CLI of who runs this: DOCKER_CONFIG, else `~/.docker`.
+pub(crate) fn store(invocation: &Invocation) -> Result<ContextStore, Failure> {
+    configuration(invocation).map(|directory| ContextStore::new(&directory))
+}
+
+/// Where docker keeps its configuration.
+pub(crate) fn configuration(invocation: &Invocation) -> Result<PathBuf, Failure> {
+    let environment = Environment::read(|name| invocation.variable(name));
+    if environment.docker_config.is_none() && environment.home.is_none() {
+        return Err(Failure::trouble("cannot tell where docker keeps its contexts")
+            .cause("neither DOCKER_CONFIG nor HOME is set")
+            .hint("set DOCKER_CONFIG as docker has it"));
+    }
+    invocation.absolute(&environment.config_directory())
+}
+
+/// Refuses what docker refuses as a name.
+pub(crate) fn check_name(name: &str, what: &str) -> Result<(), Failure> {
+    if name == context::DEFAULT {
+        return Err(Failure::trouble(what)
+            .cause("default is what docker calls having no context")
+            .hint("choose another name"));
+    }
+    if is_valid_name(name) {
+        return Ok(());
+    }
+    Err(Failure::trouble(what)
+        .cause(format!("docker takes no context of the name {name:?}"))
+        .hint("give at least two letters, digits, or _ . + - after the first"))
+}
+
+/// What docker is to dial: `tcp://HOST:PORT`, where TLS counts.
+pub(crate) fn host(text: &str, what: &str) -> Result<String, Failure> {
+    host_url(text).map_err(|error| {
+        Failure::trouble(what)
+            .cause(error)
+            .hint("give the daemon as docker dials it, e.g. --host tcp://build.example.com:2376")
+    })
+}
+
+/// A client's three files as they are.
+pub(crate) fn files_in(directory: &Path, ownership: Ownership, what: &str) -> Result<FilePlan, Failure> {
+    let file = |name: &str| {
+        let path = directory.join(name);
+        dockseal_store::read(&path)
+            .map(|file| file.bytes)
+            .map_err(|error| read_hint(Failure::trouble(what).cause(&error), &error))
+    };
+    let key = file(layout::KEY_FILE)?;
+    let key = std::str::from_utf8(&key).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| {
+        Failure::trouble(what)
+            .cause(format!("{} is not text", directory.join(layout::KEY_FILE).display()))
+            .hint("it is to be PEM: a line -----BEGIN … PRIVATE KEY-----")
+    })?;
+    Ok(copy(file(layout::CA_FILE)?.to_vec(), file(layout::CERT_FILE)?.to_vec(), key, ownership))
+}
+
+/// Whether a directory holds these files, octet for octet.
+fn holds(directory: &Path, plan: &FilePlan) -> bool {
+    plan.files.iter().all(|file| {
+        dockseal_store::read(&directory.join(&file.path)).is_ok_and(|there| *there.bytes == *file.contents.bytes())
+    })
+}
+
+/// Why a context's metadata says nothing.
+#[derive(Debug)]
+pub(crate) enum MetaTrouble {
+    Read(ReadError),
+    Parse(context::MetaError),
+}
+
+/// A context's metadata.
+pub(crate) fn read_meta(path: &Path) -> Result<Meta, MetaTrouble> {
+    let file = dockseal_store::read(path).map_err(MetaTrouble::Read)?;
+    Meta::parse(&file.bytes).map_err(MetaTrouble::Parse)
+}
+
+/// A place as people know it: a context by its name, everything else by its path.
+pub(crate) fn shown(place: &Place) -> String {
+    name_of(place.kind, &place.path).map_or_else(|| place.path.display().to_string(), |name| format!("context {name}"))
+}
+
+/// What the context is called whose TLS files are there.
+pub(crate) fn name_of(kind: Kind, path: &Path) -> Option<String> {
+    let files = ContextFiles::of_tls(path).filter(|_| kind == Kind::Context)?;
+    let name = read_meta(&files.meta).ok()?.name().to_owned();
+    Some(name).filter(|name| is_valid_name(name))
+}
