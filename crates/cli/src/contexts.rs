@@ -1,12 +1,14 @@
 //! Docker contexts, for every command that makes, mends or names one.
 
 use std::{
+    fmt,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
 use dockseal_docker::{
     FilePlan, Ownership,
+    client_settings::{Choice, ClientRequest},
     context::{self, ContextFiles, Meta, copy, is_valid_name},
     env::host_url,
     layout,
@@ -125,6 +127,12 @@ pub(crate) fn another(what: &str) -> Failure {
         .hint("--replace puts this one in its place; dockseal context list shows what it is")
 }
 
+pub(crate) fn unknown(name: &str, what: &str) -> Failure {
+    Failure::trouble(what)
+        .cause(format!("docker knows no context {name:?}"))
+        .hint("dockseal context list shows which there are")
+}
+
 /// The store of the docker CLI of who runs this: DOCKER_CONFIG, else `~/.docker`.
 pub(crate) fn store(invocation: &Invocation) -> Result<ContextStore, Failure> {
     configuration(invocation).map(|directory| ContextStore::new(&directory))
@@ -154,6 +162,42 @@ pub(crate) fn check_name(name: &str, what: &str) -> Result<(), Failure> {
     Err(Failure::trouble(what)
         .cause(format!("docker takes no context of the name {name:?}"))
         .hint("give at least two letters, digits, or _ . + - after the first"))
+}
+
+/// A context of the store, whoever made it.
+pub(crate) struct Stored {
+    pub(crate) name: String,
+    pub(crate) files: ContextFiles,
+    pub(crate) meta: Result<Meta, MetaTrouble>,
+}
+
+/// Every context of the store, by name. One whose metadata cannot be read goes by the name of its directory.
+pub(crate) fn all(invocation: &Invocation, what: &str) -> Result<Vec<Stored>, Failure> {
+    let metas = store(invocation)?.metas().map_err(|error| read_hint(Failure::trouble(what).cause(&error), &error))?;
+    let mut found: Vec<Stored> = metas
+        .into_iter()
+        .filter_map(|path| {
+            let files = ContextFiles::of_meta(&path)?;
+            let meta = read_meta(&path);
+            let named = meta.as_ref().ok().map(|meta| meta.name().to_owned()).filter(|name| is_valid_name(name));
+            let directory = path.parent()?.file_name()?.to_string_lossy().into_owned();
+            Some(Stored { name: named.unwrap_or(directory), files, meta })
+        })
+        .collect();
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(found)
+}
+
+/// The context that docker uses when nothing else is said, by its environment and its config.json.
+pub(crate) fn current(invocation: &Invocation) -> Option<String> {
+    let environment = Environment::read(|name| invocation.variable(name));
+    let config = configuration(invocation).ok()?.join("config.json");
+    let said = dockseal_store::read(&config).ok().and_then(|file| context::current_context(&file.bytes).ok().flatten());
+    let request = ClientRequest { environment, ..ClientRequest::default() };
+    match request.choose(said.as_deref()).ok()?.0 {
+        Choice::Named { name, .. } => Some(name),
+        Choice::Default => None,
+    }
 }
 
 /// What docker is to dial: `tcp://HOST:PORT`, where TLS counts.
@@ -194,6 +238,15 @@ fn holds(directory: &Path, plan: &FilePlan) -> bool {
 pub(crate) enum MetaTrouble {
     Read(ReadError),
     Parse(context::MetaError),
+}
+
+impl fmt::Display for MetaTrouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(error) => error.fmt(f),
+            Self::Parse(error) => write!(f, "its meta.json is damaged: {error}"),
+        }
+    }
 }
 
 /// A context's metadata.

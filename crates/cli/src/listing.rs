@@ -25,6 +25,7 @@ pub(crate) use self::{
 };
 use crate::{
     authority::{home_failure, read_certificates},
+    contexts::name_of,
     endpoint::plain,
     failure::Failure,
     invocation::Invocation,
@@ -54,6 +55,8 @@ pub(crate) struct Spot {
     /// What people call its machine; `None` for this one.
     pub(crate) machine: Option<String>,
     pub(crate) path: PathBuf,
+    /// The name of the context whose TLS files are there.
+    pub(crate) context: Option<String>,
     pub(crate) delivered_at: Option<OffsetDateTime>,
 }
 
@@ -160,7 +163,7 @@ impl View {
             certificate: certificate.clone(),
             due_at: certificate.validity.due_at(),
             key_holder: None,
-            places: vec![Spot { kind: "authority", machine: None, path: self.home.clone(), delivered_at: None }],
+            places: vec![Spot { kind: "authority", machine: None, path: self.home.clone(), context: None, delivered_at: None }],
         })
     }
 
@@ -182,6 +185,8 @@ impl View {
         let places = self.inventory.destinations_of(entry.id).map_err(|error| inventory_failure(what, &error))?;
         let spot = |destination: Destination| Spot {
             kind: destination.place.kind.word(),
+            context: name_of(destination.place.kind, &destination.place.path)
+                .filter(|_| destination.place.machine == self.machine),
             machine: (destination.place.machine != self.machine).then_some(destination.place.machine_name),
             path: destination.place.path,
             delivered_at: destination.delivered_at,

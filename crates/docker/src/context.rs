@@ -61,6 +61,13 @@ impl ContextFiles {
         (endpoint == ENDPOINT).then(|| Self::of_id(tls.parent().unwrap_or(Path::new("")), id))
     }
 
+    /// The files of the context whose metadata is `meta`, as it is found in the store.
+    #[must_use]
+    pub fn of_meta(meta: &Path) -> Option<Self> {
+        let directory = meta.parent()?;
+        Some(Self::of_id(directory.parent()?.parent()?, directory.file_name()?.to_str()?))
+    }
+
     fn of_id(contexts: &Path, id: &str) -> Self {
         Self {
             meta: contexts.join("meta").join(id).join("meta.json"),

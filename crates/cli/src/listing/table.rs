@@ -114,7 +114,10 @@ fn bar(row: &Row, now: OffsetDateTime) -> String {
 }
 
 fn place(spot: &Spot) -> String {
-    let path = printable(&spot.path.to_string_lossy());
+    let path = match &spot.context {
+        Some(name) => format!("context {name}"),
+        None => printable(&spot.path.to_string_lossy()),
+    };
     match &spot.machine {
         None => path,
         Some(machine) => format!("{}:{path}", printable(machine)),

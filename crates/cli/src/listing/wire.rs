@@ -65,6 +65,7 @@ pub(crate) fn row(row: &Row, now: OffsetDateTime) -> Value {
                 "kind": spot.kind,
                 "machine": spot.machine,
                 "path": spot.path.to_string_lossy(),
+                "context": spot.context,
                 "delivered_at": spot.delivered_at.map(rfc3339),
             })
         })

@@ -8,6 +8,7 @@ use dockseal_pki::Lifetime;
 use serde_json::json;
 
 use crate::{
+    contexts::shown,
     failure::Failure,
     hosts::renewal::is_on_host,
     invocation::Invocation,
@@ -57,7 +58,7 @@ impl Report {
                         let wish = crate::reissue::wish_of(entry, lifetime).lifetime;
                         let given = wish.map(|lifetime| lifetime.to_string()).unwrap_or_default();
                         self.rows.row(
-                            &format!("would renew {} {} in {path} for {given}", entry.role, entry.name),
+                            &format!("would renew {} {} in {} for {given}", entry.role, entry.name, shown(&destination.place)),
                             &json!({
                                 "state": "planned",
                                 "role": entry.role.word(),
@@ -90,7 +91,7 @@ impl Report {
                 for place in &renewed.places {
                     let path = place.to_string();
                     self.rows.row(
-                        &format!("renewed {} {} in {path}, valid until {ends}", entry.role, entry.name),
+                        &format!("renewed {} {} in {}, valid until {ends}", entry.role, entry.name, shown(place)),
                         &json!({
                             "state": "renewed",
                             "role": entry.role.word(),

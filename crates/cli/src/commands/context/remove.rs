@@ -1,0 +1,114 @@
+//! `dockseal context remove`.
+
+use std::{path::Path, process::ExitCode};
+
+use dockseal_docker::context::{current_context, without_current_context};
+use dockseal_inventory::{Destination, Entry};
+use dockseal_pki::{moment, printable};
+use dockseal_store::replace;
+use serde_json::json;
+
+use super::copies::inventory_here;
+use crate::{
+    authority::{signing_issuer, write_failure},
+    contexts,
+    failure::Failure,
+    invocation::Invocation,
+    ledger::{Ledger, inventory_failure},
+    output::Output,
+    report::SCHEMA,
+};
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Its metadata, its TLS files and what was kept for a rollback go, and renewals no longer look for it. The certificate\n\
+    counts until it ends: revoke it if nobody is to use it any more.\n\n\
+    Examples:\n  dockseal context remove prod\n  dockseal context remove prod --force"
+)]
+pub(super) struct Args {
+    /// The context
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Remove it though docker uses it; docker then goes by DOCKER_HOST
+    #[arg(long, short)]
+    force: bool,
+}
+
+pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    let name = args.name.as_str();
+    let what = format!("cannot remove the context {name}");
+    contexts::check_name(name, &what)?;
+    let in_use = contexts::current(invocation).as_deref() == Some(name);
+    if in_use && !args.force {
+        return Err(Failure::no(what)
+            .cause("docker uses it when nothing else is said")
+            .hint("docker context use default, or remove it anyway with --force"));
+    }
+    let store = contexts::store(invocation)?;
+    let files = store.files(name);
+    let place = invocation.place(&files.tls)?;
+    let failed = |error| inventory_failure(&what, &error);
+    let known = match inventory_here(invocation)? {
+        None => None,
+        Some(inventory) => inventory.destination_at(&place).map_err(failed)?,
+    };
+    let is_known = known.is_some_and(|known| known.certificate.is_some() || known.pending.is_some());
+    let is_there = files.meta.symlink_metadata().is_ok() || files.tls.symlink_metadata().is_ok();
+    if !is_known && !is_there {
+        return Err(contexts::unknown(name, &what));
+    }
+    let mut ledger = None;
+    if is_known {
+        let home = invocation.home()?;
+        ledger = Some(Ledger::open(&home, &signing_issuer(&home, &what)?, invocation, output)?);
+    }
+    let lock = store.lock().map_err(|error| write_failure(&what, &error))?;
+    if in_use {
+        no_longer_current(name, invocation, &what, output)?;
+    }
+    store.remove(&files, &lock).map_err(|error| write_failure(&what, &error))?;
+    drop(lock);
+    let mut entry = None;
+    if let Some(ledger) = &mut ledger {
+        let destination = ledger.inventory.destination_at(&place).map_err(failed)?;
+        if let Some(destination) = destination {
+            entry = forget(ledger, &destination, &what)?;
+        }
+    }
+    let mut human = format!("Removed the context {name}\n");
+    if let Some(entry) = &entry {
+        human.push_str(&format!(
+            "The certificate of {} {} counts until {}: revoke it if nobody is to use it any more\n",
+            entry.role,
+            printable(&entry.name),
+            moment(entry.certificate.validity.not_after)
+        ));
+    }
+    let serial = entry.map(|entry| entry.serial().to_string());
+    output.result(&human, &json!({ "schema": SCHEMA, "context": name, "serial": serial }));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn forget(ledger: &mut Ledger, destination: &Destination, what: &str) -> Result<Option<Entry>, Failure> {
+    let failed = |error| inventory_failure(what, &error);
+    let entry = destination.certificate.map(|id| ledger.inventory.entry(id)).transpose().map_err(failed)?.flatten();
+    ledger.recorder().forget(destination.id).map_err(failed)?;
+    Ok(entry)
+}
+
+/// As docker does it: config.json names no context any more. Every other byte of it stays.
+fn no_longer_current(name: &str, invocation: &Invocation, what: &str, output: &mut Output) -> Result<(), Failure> {
+    let path = contexts::configuration(invocation)?.join("config.json");
+    let Ok(file) = dockseal_store::read(&path) else { return Ok(()) };
+    if current_context(&file.bytes).ok().flatten().as_deref() != Some(name) {
+        output.note(&format!("DOCKER_CONTEXT still names {name}"));
+        return Ok(());
+    }
+    let changed = std::str::from_utf8(&file.bytes).ok().and_then(without_current_context).ok_or_else(|| {
+        Failure::trouble(what)
+            .cause(format!("{} cannot be changed safely", path.display()))
+            .hint("docker context use default, and remove it then")
+    })?;
+    let real = path.canonicalize().unwrap_or(path);
+    replace(Path::new(&real), file.mode, changed.as_bytes()).map_err(|error| write_failure(what, &error))
+}
