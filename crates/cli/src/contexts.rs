@@ -104,14 +104,14 @@ pub(crate) fn put(
     if is_there && existing == Existing::Keep && !(has_files && is_described) {
         return Err(another(&what));
     }
+    store.begin(&files, &lock).map_err(|error| write_failure(&what, &error))?;
     let delivered = match books {
         Books::New(ledger, issued) => ledger.deliver_to(issued, &plan, place, Existing::Replace),
-        Books::Known(ledger, id) => {
-            ledger.install(id, Some(&plan).filter(|_| !has_files), &place, Displaced::Remove)
-        }
+        Books::Known(ledger, id) => ledger.install(id, Some(&plan).filter(|_| !has_files), &place, Displaced::Remove),
         Books::None if has_files => Ok(()),
-        Books::None => dockseal_store::deliver(&plan, &files.tls, Existing::Replace)
-            .map_err(crate::ledger::Undelivered::Place),
+        Books::None => {
+            dockseal_store::deliver(&plan, &files.tls, Existing::Replace).map_err(crate::ledger::Undelivered::Place)
+        }
     };
     delivered.map_err(|error| error.failure(&what))?;
     if is_described {

@@ -7,8 +7,8 @@ use std::{
 
 use dockseal_docker::{FilePlan, Ownership, Role};
 use dockseal_inventory::{
-    Access, CertificateId, Delivered, Destination, Entry, Found, GenerationId, Inventory, InventoryError, KeyHolder, Kind,
-    Place, Recorder, Reservation, Run, Signed, State,
+    Access, CertificateId, Delivered, Destination, Entry, Found, GenerationId, Inventory, InventoryError, KeyHolder,
+    Kind, Place, Recorder, Reservation, Run, Signed, State,
 };
 use dockseal_pki::{Certificate, ExtendedKeyUsage, Fingerprint, moment};
 use dockseal_store::{Displaced, Existing, Home, HomeLock, WriteError, previous_path, remove_stale, stage};
@@ -211,9 +211,7 @@ impl Ledger {
         // What another machine was doing is that machine's to settle.
         let ours: Vec<Destination> = open
             .into_iter()
-            .filter(|destination| {
-                destination.place.kind != Kind::Ssh && destination.place.machine == self.run.machine
-            })
+            .filter(|destination| destination.place.kind != Kind::Ssh && destination.place.machine == self.run.machine)
             .collect();
         for destination in &ours {
             // What was staged, or displaced, is not needed any more. Where that cannot be told, the place itself tells.

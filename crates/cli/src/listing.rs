@@ -163,7 +163,13 @@ impl View {
             certificate: certificate.clone(),
             due_at: certificate.validity.due_at(),
             key_holder: None,
-            places: vec![Spot { kind: "authority", machine: None, path: self.home.clone(), context: None, delivered_at: None }],
+            places: vec![Spot {
+                kind: "authority",
+                machine: None,
+                path: self.home.clone(),
+                context: None,
+                delivered_at: None,
+            }],
         })
     }
 

@@ -209,10 +209,7 @@ pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invoc
         remove_stale(path).map_err(|error| write_failure(&format!("cannot look at {}", path.display()), &error))?;
     }
     let metadata = path.symlink_metadata().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => no(
-            "it is gone".to_owned(),
-            gone_hint(&destination.place),
-        ),
+        std::io::ErrorKind::NotFound => no("it is gone".to_owned(), gone_hint(&destination.place)),
         _ => no(error.to_string(), "check the path"),
     })?;
     if !metadata.is_dir() {
@@ -258,9 +255,7 @@ fn gone_hint(place: &Place) -> &'static str {
         Kind::Context => {
             "make it again with dockseal context create, or say that it is to stay away with dockseal inventory forget DIR"
         }
-        Kind::Directory | Kind::Ssh => {
-            "put it back, or say that it is to stay away with dockseal inventory forget DIR"
-        }
+        Kind::Directory | Kind::Ssh => "put it back, or say that it is to stay away with dockseal inventory forget DIR",
     }
 }
 

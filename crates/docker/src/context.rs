@@ -16,7 +16,11 @@ use std::{
 use dockseal_pki::Fingerprint;
 use serde_json::Value;
 
-pub use self::{archive::{EndpointFiles, archive}, config::without_current_context, meta::Meta};
+pub use self::{
+    archive::{EndpointFiles, archive},
+    config::without_current_context,
+    meta::Meta,
+};
 use crate::{Contents, FilePlan, Ownership, PlannedFile, layout};
 
 /// The context that stands for flags and environment.
@@ -85,11 +89,11 @@ impl ContextFiles {
 
 /// Where a directory that is swapped as a whole can be prepared, and under which stem, if `directory` holds a context's TLS
 /// files: docker takes everything beside it for further endpoints, and would export keys from there (tlsstore.go
-/// `listContextData`).
+/// `listContextData`). Beside meta.json it looks at nothing else, and removes all of it with the context.
 #[must_use]
 pub fn staging_of(directory: &Path) -> Option<(PathBuf, OsString)> {
-    let (tls, id, endpoint) = parts(directory)?;
-    Some((tls.to_owned(), format!("{id}.{endpoint}").into()))
+    let meta = ContextFiles::of_tls(directory)?.meta;
+    Some((meta.parent()?.to_owned(), ENDPOINT.into()))
 }
 
 /// `…/tls/<64 hexadecimal digits>/<endpoint>` in its parts.
@@ -228,8 +232,7 @@ mod tests {
     fn nothing_is_staged_where_docker_looks() {
         let files = ContextFiles::of(Path::new("/c"), "abc");
         let (directory, stem) = staging_of(&files.tls).unwrap();
-        assert_eq!(directory, Path::new("/c/contexts/tls"));
-        assert!(stem.to_str().unwrap().ends_with("15ad.docker"), "{stem:?}");
+        assert_eq!((directory.as_path(), stem.as_os_str()), (files.meta.parent().unwrap(), "docker".as_ref()));
         assert_eq!(ContextFiles::of_tls(&files.tls), Some(files));
         for other in ["/c/contexts/tls/abc/docker", "/etc/docker/tls", "docker", "/"] {
             assert_eq!(staging_of(Path::new(other)), None, "{other}");

@@ -18,8 +18,8 @@ use dockseal_docker::{
 
 use crate::{
     ReadError, WriteError,
-    deliver::{previous_path, remove_stale},
     files::{lock_directory, split, sync_directory},
+    remove::remove,
     replacement::replace,
 };
 
@@ -87,6 +87,14 @@ impl ContextStore {
         Ok(ContextLock { _directory: lock_directory(&self.contexts)? })
     }
 
+    /// Makes the directory of a context's metadata, beside which its files are staged.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn begin(&self, files: &ContextFiles, _lock: &ContextLock) -> Result<(), WriteError> {
+        make(split(&files.meta)?.0, META_DIRECTORY_MODE)
+    }
+
     /// Writes a context's metadata and from where its files were copied: from here on docker knows it.
     ///
     /// # Errors
@@ -96,31 +104,28 @@ impl ContextStore {
         files: &ContextFiles,
         meta: &str,
         source: Option<&[u8]>,
-        _lock: &ContextLock,
+        lock: &ContextLock,
     ) -> Result<(), WriteError> {
-        let directory = split(&files.meta)?.0;
-        make(directory, META_DIRECTORY_MODE)?;
+        self.begin(files, lock)?;
         let remembered = files.source();
         match source {
             Some(source) => replace(&remembered, META_MODE, source)?,
-            None => remove_if_there(&remembered)?,
+            None if remembered.symlink_metadata().is_ok() => remove(&remembered)?,
+            None => {}
         }
         replace(&files.meta, META_MODE, meta.as_bytes())
     }
 
-    /// Takes a context out, with what was kept or left beside it; whether there was anything comes back.
+    /// Takes a context out, with what was kept or left beside it. What is not there needs no removing.
     ///
     /// # Errors
     /// When the system refuses; removing it again goes on where this stopped.
-    pub fn remove(&self, files: &ContextFiles, _lock: &ContextLock) -> Result<bool, WriteError> {
-        let (meta, (tls, _)) = (split(&files.meta)?.0, split(&files.tls)?);
-        let there = meta.symlink_metadata().is_ok() || tls.symlink_metadata().is_ok();
-        remove_if_there(&files.meta)?;
-        remove_tree(meta)?;
-        remove_stale(&files.tls)?;
-        remove_tree(tls)?;
-        remove_tree(&previous_path(&files.tls)?)?;
-        Ok(there)
+    pub fn remove(&self, files: &ContextFiles, _lock: &ContextLock) -> Result<(), WriteError> {
+        if files.meta.symlink_metadata().is_ok() {
+            remove(&files.meta)?;
+        }
+        remove_tree(split(&files.tls)?.0)?;
+        remove_tree(split(&files.meta)?.0)
     }
 }
 
@@ -134,14 +139,6 @@ fn make(directory: &Path, mode: u32) -> Result<(), WriteError> {
             .map_err(WriteError::io("set the mode of", directory)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
         Err(error) => Err(WriteError::io("make the directory", directory)(error)),
-    }
-}
-
-fn remove_if_there(path: &Path) -> Result<(), WriteError> {
-    match fs::remove_file(path) {
-        Ok(()) => sync_directory(split(path)?.0),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(WriteError::io("remove", path)(error)),
     }
 }
 

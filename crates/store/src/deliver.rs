@@ -127,9 +127,11 @@ fn prepare(
     displaced: Displaced,
     sync: Sync,
 ) -> Result<Staged, WriteError> {
+    let bench = Bench::of(destination)?;
     make_parents(split(destination)?.0)?;
+    make_parents(&bench.directory)?;
     let found = inspect(&plan.names(), destination, existing)?;
-    let stage = Stage::new(&Bench::of(destination)?, destination)?;
+    let stage = Stage::new(&bench, destination)?;
     stage.fill(plan, destination, &found, sync)?;
     Ok(Staged { stage, destination: destination.to_owned(), found, displaced })
 }
@@ -166,7 +168,7 @@ impl Staged {
 }
 
 /// Where the bundle that was replaced with [`Displaced::Keep`] is: beside its place, under a hidden name; for a context's
-/// files not beside them, where docker would take it for another endpoint, but beside the context.
+/// files beside its metadata, since docker would take what is beside them for another endpoint.
 ///
 /// # Errors
 /// When the path has no last name.

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     authority::{chains, read as read_authority, write_failure},
+    contexts::shown,
     failure::Failure,
     held,
     invocation::Invocation,
@@ -106,8 +107,9 @@ impl Done {
     fn show(&self, invocation: &Invocation, rows: &mut Vec<String>, wires: &mut Vec<Value>) {
         let Some(leaf) = self.held.bundle.leaf() else { return };
         let path = self.path.display().to_string();
+        let place = invocation.place(&self.path).map_or_else(|_| path.clone(), |place| shown(&place));
         rows.push(format!(
-            "{path} holds the certificate of {} again, serial {}, valid until {}\n",
+            "{place} holds the certificate of {} again, serial {}, valid until {}\n",
             leaf.subject,
             leaf.serial,
             until(leaf.validity, invocation.now)

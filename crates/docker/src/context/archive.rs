@@ -57,10 +57,13 @@ fn entry(archive: &mut Vec<u8>, name: &str, mode: u32, kind: Kind, contents: &[u
     put(124, format!("{:011o}", contents.len()).as_bytes());
     put(136, b"00000000000");
     put(148, b"        ");
-    put(156, match kind {
-        Kind::File => b"0",
-        Kind::Directory => b"5",
-    });
+    put(
+        156,
+        match kind {
+            Kind::File => b"0",
+            Kind::Directory => b"5",
+        },
+    );
     put(257, b"ustar\x0000");
     put(329, b"0000000");
     put(337, b"0000000");

@@ -120,13 +120,9 @@ fn set(map: &mut Map<String, Value>, key: &str, value: Option<Value>) {
 fn in_go<'f>(fields: impl Iterator<Item = (&'f String, &'f Value)>) -> String {
     let fields: Vec<String> = fields.map(|(key, value)| format!("{}:{value}", Value::from(key.as_str()))).collect();
     let mut text = format!("{{{}}}", fields.join(","));
-    for (character, escape) in [
-        ('<', "\\u003c"),
-        ('>', "\\u003e"),
-        ('&', "\\u0026"),
-        ('\u{2028}', "\\u2028"),
-        ('\u{2029}', "\\u2029"),
-    ] {
+    for (character, escape) in
+        [('<', "\\u003c"), ('>', "\\u003e"), ('&', "\\u0026"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")]
+    {
         text = text.replace(character, escape);
     }
     text

@@ -131,7 +131,8 @@ impl<'l> Looker<'l> {
             None => None,
         };
         let is_recorded = destination.is_some_and(|destination| destination.certificate.is_some());
-        let copy = |leaf, entry, standing, newer| Copy { place: place.clone(), leaf, entry, is_recorded, standing, newer };
+        let copy =
+            |leaf, entry, standing, newer| Copy { place: place.clone(), leaf, entry, is_recorded, standing, newer };
         let leaf = match leaf_of(&place.path) {
             Ok(Some(leaf)) => leaf,
             Ok(None) => return Ok(copy(None, None, Standing::NoCertificate, None)),
@@ -177,7 +178,8 @@ impl<'l> Looker<'l> {
                 if id == entry.id {
                     return true;
                 }
-                at = known.iter().find(|known| known.id == id).and_then(|known| known.predecessor).filter(|at| *at < id);
+                at =
+                    known.iter().find(|known| known.id == id).and_then(|known| known.predecessor).filter(|at| *at < id);
             }
             false
         };
@@ -191,7 +193,10 @@ impl<'l> Looker<'l> {
                 () => None,
             }
         };
-        let best = known.iter().filter_map(|other| Some((rank(other)?, other.id, other))).max_by_key(|(rank, id, _)| (*rank, *id));
+        let best = known
+            .iter()
+            .filter_map(|other| Some((rank(other)?, other.id, other)))
+            .max_by_key(|(rank, id, _)| (*rank, *id));
         let Some((_, _, best)) = best else { return Ok(None) };
         let places = inventory.destinations_of(best.id).map_err(self.failed())?;
         let has_files = |place: &&Destination| visit(place, best, self.invocation).is_ok_and(|site| site.key.is_some());

@@ -190,7 +190,10 @@ fn report(wanted: &Wanted<'_>, outcome: &Outcome, invocation: &Invocation, outpu
         ("dials", wanted.host.to_owned()),
         ("as", dockseal_pki::printable(&user)),
         ("valid until", until(certificate.validity, invocation.now)),
-        ("renewed", if *recorded { "by this authority" } else { "elsewhere; dockseal context update brings it" }.to_owned()),
+        (
+            "renewed",
+            if *recorded { "by this authority" } else { "elsewhere; dockseal context update brings it" }.to_owned(),
+        ),
     ];
     let next = format!("docker --context {} version", wanted.name);
     output.result(

@@ -176,7 +176,7 @@ fn mend(copy: &Copy, ledger: Option<&mut Ledger>, invocation: &Invocation, rows:
         }),
         (Standing::Revoked, _) => Err(no(copy, "its certificate was revoked", "dockseal context remove takes it out")),
         (Standing::Unreadable(cause), _) => Err(no(copy, cause, "see what is there, or make it again")),
-        (Standing::Expired | Standing::Superseded, _) => Err(no(
+        (Standing::Expired | Standing::Superseded, _) if copy.entry.is_some() => Err(no(
             copy,
             "its certificate counts no longer, and there is no newer one",
             "make it again with dockseal context create … --replace",
@@ -203,7 +203,11 @@ fn bring(
 ) -> Result<Certificate, Failure> {
     let what = format!("{} was left as it is", shown(&copy.place));
     let from = newer.directory.as_deref().ok_or_else(|| {
-        no(copy, "the newer files are not on this machine", "copy them here, or run dockseal renew where the authority is")
+        no(
+            copy,
+            "the newer files are not on this machine",
+            "copy them here, or run dockseal renew where the authority is",
+        )
     })?;
     let plan = judged(from, &copy.place.path, newer.id.is_some(), &what, invocation)?;
     let plan = fitted(plan, &copy.place);
@@ -220,13 +224,7 @@ fn bring(
 }
 
 /// The files to copy, with the owner and mode that their new place has. What no authority here knows is a client's, as it is.
-fn judged(
-    from: &Path,
-    to: &Path,
-    is_known: bool,
-    what: &str,
-    invocation: &Invocation,
-) -> Result<FilePlan, Failure> {
+fn judged(from: &Path, to: &Path, is_known: bool, what: &str, invocation: &Invocation) -> Result<FilePlan, Failure> {
     let ownership = held::ownership(to).map_err(|error| Failure::trouble(what).cause(error))?;
     let plan = files_in(from, ownership, what)?;
     if is_known {

@@ -58,7 +58,12 @@ impl Report {
                         let wish = crate::reissue::wish_of(entry, lifetime).lifetime;
                         let given = wish.map(|lifetime| lifetime.to_string()).unwrap_or_default();
                         self.rows.row(
-                            &format!("would renew {} {} in {} for {given}", entry.role, entry.name, shown(&destination.place)),
+                            &format!(
+                                "would renew {} {} in {} for {given}",
+                                entry.role,
+                                entry.name,
+                                shown(&destination.place)
+                            ),
                             &json!({
                                 "state": "planned",
                                 "role": entry.role.word(),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::stage::Course;
 use crate::{
+    contexts::shown,
     failure::Failure,
     invocation::Invocation,
     output::{Format, Output},
@@ -46,7 +47,7 @@ impl Report {
         self.daemons += u64::from(entry.role == Role::Daemon && place.kind != Kind::Ssh);
         let count = course.anchors().len();
         let trusts = if count == 1 { "one authority alone" } else { "both authorities" };
-        let text = format!("{} {} in {} trusts {trusts}", entry.role, entry.name, place);
+        let text = format!("{} {} in {} trusts {trusts}", entry.role, entry.name, shown(place));
         self.row(&text, of("trusts", entry, Some(place), json!({ "anchors": count })), output);
     }
 
@@ -62,7 +63,7 @@ impl Report {
             }
             for place in &issued.places {
                 let issuer = &issued.certificate.issuer;
-                let text = format!("{} {} in {} has a certificate of {issuer}", entry.role, entry.name, place);
+                let text = format!("{} {} in {} has a certificate of {issuer}", entry.role, entry.name, shown(place));
                 let more = json!({ "serial": issued.certificate.serial.to_string(), "issuer": issuer.to_string() });
                 self.row(&text, of("reissued", entry, Some(place), more), output);
             }
@@ -74,7 +75,7 @@ impl Report {
 
     /// What would be done to an endpoint.
     pub(super) fn would(&mut self, doing: &str, entry: &Entry, place: &Place, output: &mut Output) {
-        let text = format!("would {doing}: {} {} in {}", entry.role, entry.name, place);
+        let text = format!("would {doing}: {} {} in {}", entry.role, entry.name, shown(place));
         self.row(&text, of("planned", entry, Some(place), json!({ "doing": doing })), output);
     }
 
@@ -93,7 +94,7 @@ impl Report {
     /// Another machine has to do that itself.
     pub(super) fn note_elsewhere(&mut self, entry: &Entry, place: &Place, failure: &Failure, output: &mut Output) {
         let cause = failure.cause.clone().unwrap_or_default();
-        let text = format!("{} {} in {}: {cause}; run it there too", entry.role, entry.name, place);
+        let text = format!("{} {} in {}: {cause}; run it there too", entry.role, entry.name, shown(place));
         output.note(&text);
         self.rows.push(of("elsewhere", entry, Some(place), json!({ "machine": place.machine_name })));
     }
