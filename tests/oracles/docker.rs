@@ -16,7 +16,7 @@ fn daemon_with(pki: &Pki) -> Dockerd {
 }
 
 /// The docker on the PATH, and Debian's if that is another one.
-fn docker_clients() -> Vec<PathBuf> {
+pub(crate) fn docker_clients() -> Vec<PathBuf> {
     let mut found = vec![dockseal_tests::tool("docker").expect("docker")];
     let debian = PathBuf::from("/usr/bin/docker");
     if debian.is_file() && debian.canonicalize().unwrap() != found[0].canonicalize().unwrap() {

@@ -15,6 +15,7 @@
 mod adopt;
 mod certificates;
 mod configuration;
+mod context;
 mod crl;
 mod detect;
 mod docker;

@@ -2,7 +2,7 @@
 
 use dockseal_docker::{Ownership, Role};
 use dockseal_pki::{Certificate, SerialNumber};
-use rusqlite::{TransactionBehavior, params};
+use rusqlite::{OptionalExtension, TransactionBehavior, params};
 
 use crate::{
     CertificateId, DestinationId, GenerationId, Inventory, InventoryError, KeyHolder, Place, Revocation, Run, query,
@@ -254,16 +254,29 @@ impl Recorder<'_> {
         })
     }
 
-    /// A place is no destination any more.
+    /// A place is no destination any more. What it held counts no longer if another was made in its place meanwhile, and it
+    /// is nowhere else.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn forget(&mut self, destination: DestinationId) -> Result<(), InventoryError> {
         self.write(|writer| {
+            let renewed: Option<i64> = writer
+                .transaction
+                .query_row(
+                    "SELECT predecessor FROM certificate WHERE state = 'issued' AND predecessor =
+                     (SELECT certificate FROM destination WHERE id = ?1)",
+                    [destination.0],
+                    |row| row.get(0),
+                )
+                .optional()?;
             writer.transaction.execute(
                 "UPDATE destination SET certificate = NULL, pending = NULL, previous = NULL, command_due = 0 WHERE id = ?1",
                 [destination.0],
             )?;
+            if let Some(before) = renewed {
+                writer.supersede_unless_in_use(CertificateId(before))?;
+            }
             writer.event("forgotten", None, Some(destination), None)
         })
     }
