@@ -14,6 +14,7 @@ mod advice;
 mod bad_input;
 mod bootstrap;
 mod bulk;
+mod context;
 mod env;
 mod install;
 mod inventory;
