@@ -74,6 +74,7 @@ impl Done {
 ///
 /// `plan` has the client's ca.pem, cert.pem and key.pem: of [`dockseal_docker::plan`] for a bundle, or of [`files_in`] for a
 /// directory. With a ledger, the authority is this run's alone meanwhile. What was done and what the judge advises comes back.
+/// After `ledger.deliver(&issued, …)` into a directory the same bundle gets its context with `Books::Known(ledger, issued.id)`.
 pub(crate) fn put(
     wanted: &Wanted<'_>,
     plan: FilePlan,

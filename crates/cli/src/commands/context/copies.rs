@@ -104,7 +104,7 @@ impl<'l> Looker<'l> {
         let place = Place { kind: Kind::Context, ..self.invocation.place(&stored.files.tls)? };
         let source = dockseal_store::read(&stored.files.source()).ok();
         let source = source.map(|file| PathBuf::from(std::ffi::OsStr::from_bytes(&file.bytes)));
-        self.look(place, source.as_deref())
+        self.look(&place, source.as_deref())
     }
 
     /// The recorded directories of this machine whose copies are stale.
@@ -118,16 +118,16 @@ impl<'l> Looker<'l> {
             for destination in page {
                 let is_directory = destination.place.kind == Kind::Directory && self.invocation.has(&destination.place);
                 if is_directory && destination.place.path.is_dir() {
-                    let copy = self.look(destination.place, None)?;
+                    let copy = self.look(&destination.place, None)?;
                     stale.extend(Some(copy).filter(|copy| copy.standing == Standing::Stale));
                 }
             }
         }
     }
 
-    fn look(&self, place: Place, source: Option<&Path>) -> Result<Copy, Failure> {
+    fn look(&self, place: &Place, source: Option<&Path>) -> Result<Copy, Failure> {
         let destination = match self.inventory {
-            Some(inventory) => inventory.destination_at(&place).map_err(self.failed())?,
+            Some(inventory) => inventory.destination_at(place).map_err(self.failed())?,
             None => None,
         };
         let is_recorded = destination.is_some_and(|destination| destination.certificate.is_some());
