@@ -15,7 +15,7 @@ use dockseal_docker::{
     settings::Environment,
 };
 use dockseal_inventory::{CertificateId, Kind, Place};
-use dockseal_store::{ContextStore, Displaced, Existing, ReadError};
+use dockseal_store::{ContextStore, Displaced, Existing, ReadError, WriteError};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
     failure::Failure,
     invocation::Invocation,
     judgement,
-    ledger::Ledger,
+    ledger::{Ledger, Undelivered},
 };
 
 /// A context that is to be there.
@@ -110,11 +110,14 @@ pub(crate) fn put(
         Books::New(ledger, issued) => ledger.deliver_to(issued, &plan, place, Existing::Replace),
         Books::Known(ledger, id) => ledger.install(id, Some(&plan).filter(|_| !has_files), &place, Displaced::Remove),
         Books::None if has_files => Ok(()),
-        Books::None => {
-            dockseal_store::deliver(&plan, &files.tls, Existing::Replace).map_err(crate::ledger::Undelivered::Place)
-        }
+        Books::None => dockseal_store::deliver(&plan, &files.tls, Existing::Replace).map_err(Undelivered::Place),
     };
-    delivered.map_err(|error| error.failure(&what))?;
+    delivered.map_err(|error| {
+        store.tidy(&files, &lock);
+        let is_foreign = matches!(error, Undelivered::Place(WriteError::ForeignFiles { .. }));
+        let failure = error.failure(&what);
+        if is_foreign { failure.hint("docker warns of them, too; put them somewhere else") } else { failure }
+    })?;
     if is_described {
         return Ok((if has_files { Done::Nothing } else { Done::Changed }, notes));
     }

@@ -10,7 +10,7 @@ use dockseal_inventory::{
     Access, CertificateId, Delivered, Destination, Entry, Found, GenerationId, Inventory, InventoryError, KeyHolder,
     Kind, Place, Recorder, Reservation, Run, Signed, State,
 };
-use dockseal_pki::{Certificate, ExtendedKeyUsage, Fingerprint, moment};
+use dockseal_pki::{Certificate, ExtendedKeyUsage, Fingerprint, moment, printable};
 use dockseal_store::{Displaced, Existing, Home, HomeLock, WriteError, previous_path, remove_stale, stage};
 
 use crate::{
@@ -197,6 +197,24 @@ impl Ledger {
         self.signed(issued, &[])
             .and_then(|()| self.recorder().delivered(&[delivered]))
             .map_err(|error| inventory_failure(WHAT, &error))
+    }
+
+    /// A place is no destination any more. What is known of the certificate in it comes back, and what people are told of it.
+    pub(crate) fn forget(&mut self, destination: &Destination) -> Result<(Option<Entry>, String), InventoryError> {
+        let entry = match destination.certificate {
+            Some(id) => self.inventory.entry(id)?,
+            None => None,
+        };
+        self.recorder().forget(destination.id)?;
+        let told = entry.as_ref().map_or_else(String::new, |entry| {
+            format!(
+                "The certificate of {} {} counts until {}: revoke it if nobody is to use it any more\n",
+                entry.role,
+                printable(&entry.name),
+                moment(entry.certificate.validity.not_after)
+            )
+        });
+        Ok((entry, told))
     }
 
     fn signed(&mut self, issued: &Issued, places: &[(Place, Ownership)]) -> Result<(), InventoryError> {

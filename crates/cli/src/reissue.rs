@@ -14,6 +14,7 @@ use ring::rand::SystemRandom;
 
 use crate::{
     authority::{read_certificates, write_failure},
+    contexts::shown,
     endpoint::{Permitted, SignedBundle, SubjectKey, Wish, permit},
     failure::Failure,
     held,
@@ -196,7 +197,7 @@ fn look(authority: &Authority, job: Job, order: Order, invocation: &Invocation) 
 pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invocation) -> Result<Site, Failure> {
     let path = &destination.place.path;
     let no = |cause: String, hint: &str| {
-        Failure::no(format!("{} was left as it is", path.display())).cause(cause).hint(hint)
+        Failure::no(format!("{} was left as it is", shown(&destination.place))).cause(cause).hint(hint)
     };
     if !invocation.has(&destination.place) {
         return Err(no(
@@ -334,7 +335,7 @@ pub(crate) fn fitted(plan: FilePlan, place: &Place) -> FilePlan {
 }
 
 pub(crate) fn in_the_way(place: Place, error: &WriteError) -> Trouble {
-    let what = format!("{} was left as it is", place.path.display());
+    let what = format!("{} was left as it is", shown(&place));
     Trouble { failure: write_failure(&what, error), place: Some(place) }
 }
 

@@ -254,8 +254,8 @@ impl Recorder<'_> {
         })
     }
 
-    /// A place is no destination any more. What it held counts no longer if another was made in its place meanwhile, and it
-    /// is nowhere else.
+    /// A place is no destination any more. What it held counts no longer if it is nowhere else and what was made in its place
+    /// meanwhile counts.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -264,8 +264,11 @@ impl Recorder<'_> {
             let renewed: Option<i64> = writer
                 .transaction
                 .query_row(
-                    "SELECT predecessor FROM certificate WHERE state = 'issued' AND predecessor =
-                     (SELECT certificate FROM destination WHERE id = ?1)",
+                    "WITH RECURSIVE later (id, first) AS (
+                         SELECT id, predecessor FROM certificate
+                         WHERE predecessor = (SELECT certificate FROM destination WHERE id = ?1)
+                         UNION SELECT certificate.id, first FROM certificate JOIN later ON predecessor = later.id)
+                     SELECT first FROM later JOIN certificate USING (id) WHERE state = 'issued'",
                     [destination.0],
                     |row| row.get(0),
                 )

@@ -177,6 +177,22 @@ fn what_is_taken_back_was_never_issued() {
 }
 
 #[test]
+fn what_was_renewed_elsewhere_counts_no_longer_once_its_place_is_forgotten() {
+    let mut fixture = Fixture::new();
+    let old = fixture.issue(&[0x40, 2], "alice", &["/one", "/gone"], None);
+    let alone = fixture.issue(&[0x40, 3], "bob", &["/bob"], None);
+    let next = fixture.issue(&[0x40, 4], "alice", &["/one"], Some(old));
+    let last = fixture.issue(&[0x40, 5], "alice", &["/one"], Some(next));
+    assert_eq!([old, next, last].map(|id| fixture.state(id)), ["issued", "superseded", "issued"]);
+    for id in [old, alone] {
+        let place = fixture.inventory.destinations_of(id).unwrap().remove(0).id;
+        fixture.inventory.as_run(&run()).forget(place).unwrap();
+        assert!(fixture.inventory.destinations_of(id).unwrap().is_empty());
+    }
+    assert_eq!([old, last, alone].map(|id| fixture.state(id)), ["superseded", "issued", "issued"]);
+}
+
+#[test]
 fn a_certificate_counts_until_its_last_place_has_another() {
     let mut fixture = Fixture::new();
     let old = fixture.issue(&[0x40, 2], "alice", &["/one", "/two"], None);

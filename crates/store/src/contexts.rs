@@ -116,6 +116,13 @@ impl ContextStore {
         replace(&files.meta, META_MODE, meta.as_bytes())
     }
 
+    /// Removes the directories of a context that could not be made, as far as they are empty.
+    pub fn tidy(&self, files: &ContextFiles, _lock: &ContextLock) {
+        for directory in [files.tls.parent(), files.meta.parent()].into_iter().flatten() {
+            let _ = fs::remove_dir(directory);
+        }
+    }
+
     /// Takes a context out, with what was kept or left beside it. What is not there needs no removing.
     ///
     /// # Errors

@@ -24,8 +24,9 @@ use crate::{
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "The context is written where docker looks: below DOCKER_CONFIG, else ~/.docker. docker itself is not needed. Renewals\n\
-    and roll-overs go there too. A context that is there already stays, unless --replace is given.\n\n\
+    after_help = "The context is written where docker looks: below DOCKER_CONFIG, else ~/.docker (for docker --config DIR, set\n\
+    DOCKER_CONFIG=DIR). docker itself is not needed. Renewals and roll-overs go there too. A context that is there already\n\
+    stays, unless --replace is given.\n\n\
     Examples:\n  \
     dockseal context create prod --host tcp://build.example.com:2376 --client alice\n  \
     dockseal context create prod --host build.example.com --from ./build/clients/alice --description 'The build host'\n  \

@@ -3,8 +3,6 @@
 use std::{path::Path, process::ExitCode};
 
 use dockseal_docker::context::{current_context, without_current_context};
-use dockseal_inventory::{Destination, Entry};
-use dockseal_pki::{moment, printable};
 use dockseal_store::replace;
 use serde_json::json;
 
@@ -68,32 +66,16 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
     store.remove(&files, &lock).map_err(|error| write_failure(&what, &error))?;
     drop(lock);
-    let mut entry = None;
-    if let Some(ledger) = &mut ledger {
-        let destination = ledger.inventory.destination_at(&place).map_err(failed)?;
-        if let Some(destination) = destination {
-            entry = forget(ledger, &destination, &what)?;
-        }
+    let (mut entry, mut told) = (None, String::new());
+    if let Some(ledger) = &mut ledger
+        && let Some(destination) = ledger.inventory.destination_at(&place).map_err(failed)?
+    {
+        (entry, told) = ledger.forget(&destination).map_err(failed)?;
     }
-    let mut human = format!("Removed the context {name}\n");
-    if let Some(entry) = &entry {
-        human.push_str(&format!(
-            "The certificate of {} {} counts until {}: revoke it if nobody is to use it any more\n",
-            entry.role,
-            printable(&entry.name),
-            moment(entry.certificate.validity.not_after)
-        ));
-    }
+    let human = format!("Removed the context {name}\n{told}");
     let serial = entry.map(|entry| entry.serial().to_string());
     output.result(&human, &json!({ "schema": SCHEMA, "context": name, "serial": serial }));
     Ok(ExitCode::SUCCESS)
-}
-
-fn forget(ledger: &mut Ledger, destination: &Destination, what: &str) -> Result<Option<Entry>, Failure> {
-    let failed = |error| inventory_failure(what, &error);
-    let entry = destination.certificate.map(|id| ledger.inventory.entry(id)).transpose().map_err(failed)?.flatten();
-    ledger.recorder().forget(destination.id).map_err(failed)?;
-    Ok(entry)
 }
 
 /// As docker does it: config.json names no context any more. Every other byte of it stays.

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use dockseal_docker::FilePlan;
+use dockseal_docker::{FilePlan, Role};
 use dockseal_pki::{Certificate, printable};
 use dockseal_store::{Displaced, Existing, stage};
 use serde_json::json;
@@ -87,6 +87,9 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     for copy in &directories {
         mend(copy, ledger.as_mut(), invocation, &mut rows, output);
     }
+    if directories.iter().any(|copy| copy.role() == Some(Role::Daemon)) {
+        output.note("dockerd reads its files when it starts: restart it where a daemon's directory was updated");
+    }
     Ok(rows.finish(output))
 }
 
@@ -163,7 +166,7 @@ fn mend(copy: &Copy, ledger: Option<&mut Ledger>, invocation: &Invocation, rows:
     let done = match (&copy.standing, &copy.newer) {
         (Standing::Stale, Some(newer)) => bring(copy, newer, ledger, invocation).map(|certificate| {
             let ends = until(certificate.validity, invocation.now);
-            let role = copy.role().unwrap_or(dockseal_docker::Role::Client);
+            let role = copy.role().unwrap_or(Role::Client);
             let mut wire = wire.clone();
             wire["state"] = json!("updated");
             wire["certificate"] = json!(CertificateReport::new(role, &certificate));

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use dockseal_inventory::{Found, KeyHolder};
-use dockseal_pki::{moment, printable};
+use dockseal_pki::printable;
 use serde_json::json;
 
 use crate::{
@@ -91,22 +91,10 @@ pub(super) fn forget(args: &ForgetArgs, invocation: &Invocation, output: &mut Ou
             .cause(format!("nothing was delivered to {}, as far as this authority knows", here.path.display()))
             .hint("dockseal list shows where certificates are"));
     };
-    let entry = match destination.certificate {
-        Some(id) => ledger.inventory.entry(id).map_err(failure)?,
-        None => None,
-    };
-    ledger.recorder().forget(destination.id).map_err(failure)?;
+    let (entry, told) = ledger.forget(&destination).map_err(failure)?;
     let path = destination.place.path.display().to_string();
-    let mut human =
-        format!("{path} on {} is forgotten; what is there was left as it is\n", destination.place.machine_name);
-    if let Some(entry) = &entry {
-        human.push_str(&format!(
-            "The certificate of {} {} counts until {}: revoke it if nobody is to use it any more\n",
-            entry.role,
-            printable(&entry.name),
-            moment(entry.certificate.validity.not_after)
-        ));
-    }
+    let machine = &destination.place.machine_name;
+    let human = format!("{path} on {machine} is forgotten; what is there was left as it is\n{told}");
     let serial = entry.map(|entry| entry.serial().to_string());
     output.result(&human, &json!({ "schema": SCHEMA, "directory": path, "serial": serial }));
     Ok(ExitCode::SUCCESS)
