@@ -261,7 +261,7 @@ pub(crate) fn read_meta(path: &Path) -> Result<Meta, MetaTrouble> {
 
 /// A place as people know it: a context by its name, everything else by its path.
 pub(crate) fn shown(place: &Place) -> String {
-    name_of(place.kind, &place.path).map_or_else(|| place.path.display().to_string(), |name| format!("context {name}"))
+    name_of(place.kind, &place.path).map_or_else(|| place.to_string(), |name| format!("context {name}"))
 }
 
 /// What the context is called whose TLS files are there.
