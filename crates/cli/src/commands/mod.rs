@@ -5,6 +5,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod crl;
 pub(crate) mod env;
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod install;
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     Status(status::Args),
     /// Put the certificate that answers a request in place
     Install(install::Args),
+    /// Hand over what a directory holds as one file: a tar or PKCS#12
+    Export(export::Args),
     /// Put new certificates in the place of those that are due
     Renew(renew::Args),
     /// Print or install what runs renew --due every day: a systemd timer, or a cron line

@@ -9,7 +9,7 @@ use std::{
 };
 
 use dockseal_ca::{Authority, Endpoint};
-use dockseal_docker::{Ownership, Role, plan};
+use dockseal_docker::{Layout, Ownership, Role, plan};
 use dockseal_inventory::{CertificateId, KeyHolder, Place, State};
 use dockseal_pki::{PrivateKey, UserName};
 use dockseal_store::{Displaced, Existing, stage_for_batch};
@@ -187,13 +187,19 @@ impl Terms<'_> {
             Ok(signed) => signed,
             Err(failure) => return Err(left(client, Trouble { place: None, failure })),
         };
-        let plan = plan(&signed.bundle, Role::Client, self.ownership);
+        let plan = plan(&signed.bundle, Role::Client, Layout::Docker, self.ownership);
         let place = client.place.clone();
         match stage_for_batch(&plan, &place.path, self.existing, Displaced::Keep) {
             Err(error) => Err(left(client, in_the_way(place, &error))),
             Ok(bundle) => {
                 let SignedBundle { certificate, notes, .. } = signed;
-                let staged = vec![StagedAt { place, ownership: self.ownership, destination: None, bundle }];
+                let staged = vec![StagedAt {
+                    place,
+                    layout: Layout::Docker,
+                    ownership: self.ownership,
+                    destination: None,
+                    bundle,
+                }];
                 let troubles = Vec::new();
                 Ok(Prepared { id, subject: client, certificate, key_holder: KeyHolder::Here, staged, notes, troubles })
             }

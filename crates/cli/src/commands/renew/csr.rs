@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use dockseal_docker::{Ownership, plan};
+use dockseal_docker::{Layout, Ownership, layout::Names, plan};
 use dockseal_inventory::Entry;
 use dockseal_pki::Lifetime;
 use dockseal_store::Existing;
@@ -43,7 +43,7 @@ pub(super) fn run(
     say_names_dropped(&endpoint, &request, output);
     let to_stdout = out.as_os_str() == "-";
     if !to_stdout {
-        check_out(out, Some(&request), Existing::Replace, invocation, WHAT)?;
+        check_out(out, Names::DOCKER, Some(&request), Existing::Replace, invocation, WHAT)?;
     }
     let opened = open(passphrase, invocation, output)?;
     let key = SubjectKey::Elsewhere(request.public_key);
@@ -58,8 +58,10 @@ pub(super) fn run(
         output.raw(issued.bundle.chain_pem());
         return Ok(ExitCode::SUCCESS);
     }
-    let plan = plan(&issued.bundle, entry.role, Ownership::default());
-    ledger.deliver(&issued, &plan, out, Existing::Replace, invocation).map_err(|error| error.failure(WHAT))?;
+    let plan = plan(&issued.bundle, entry.role, Layout::Docker, Ownership::default());
+    ledger
+        .deliver(&issued, &plan, Layout::Docker, out, Existing::Replace, invocation)
+        .map_err(|error| error.failure(WHAT))?;
     let ends = until(issued.certificate.validity, invocation.now);
     output.note(&format!("renewed {} {} in {}, valid until {ends}", entry.role, entry.name, out.display()));
     Ok(ExitCode::SUCCESS)

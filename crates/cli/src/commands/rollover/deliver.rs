@@ -1,6 +1,6 @@
 //! Another set of anchors for endpoints that keep their certificate and their key.
 
-use dockseal_docker::{FilePlan, PlannedFile, layout};
+use dockseal_docker::trust_plan;
 use dockseal_inventory::Entry;
 use dockseal_pki::{Bundle, Certificate, TrustAnchors};
 use dockseal_store::{Batch, Displaced, Existing, Generations, Home, Staged, remove_stale, stage_for_batch};
@@ -155,11 +155,6 @@ fn stage_trust(
     let anchors = TrustAnchors::new(anchors).ok_or_else(|| Failure::trouble(what.clone()))?;
     let bundle = Bundle { anchors, chain, key: site.key };
     judgement::of_bundle(&bundle, &held::endpoint(&entry.certificate)?, invocation.now, &what)?;
-    let key_mode = site.ownership.key_mode.unwrap_or_else(|| layout::key_mode(entry.role));
-    let files = vec![
-        PlannedFile::public(layout::CA_FILE, layout::PUBLIC_MODE, bundle.anchors.to_pem()),
-        PlannedFile::public(layout::CERT_FILE, layout::PUBLIC_MODE, bundle.chain_pem()),
-    ];
-    let plan = FilePlan { directory_mode: layout::directory_mode(key_mode), files, ownership: site.ownership };
+    let plan = trust_plan(&bundle, entry.role, site.destination.layout, site.ownership);
     stage_for_batch(&plan, path, Existing::Replace, Displaced::Remove).map_err(|error| write_failure(&what, &error))
 }

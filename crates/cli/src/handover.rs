@@ -1,0 +1,120 @@
+//! `--as`: an identity as one file.
+
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
+
+use clap::ValueEnum;
+use dockseal_docker::FilePlan;
+use dockseal_pki::{Bundle, Passphrase, Pkcs12Error};
+use dockseal_store::{NewFile, pack};
+use zeroize::Zeroizing;
+
+use crate::{
+    authority::write_failure, failure::Failure, groups::Pkcs12PassphraseArgs, invocation::Invocation, output::Output,
+    passphrase,
+};
+
+/// The kinds of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// The same files with their modes, in a tar
+    Tar,
+    /// Key, chain and CA in a PKCS#12 file under a passphrase, for Java, NSS and browsers
+    P12,
+}
+
+impl Form {
+    /// Its name, in lower case.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Tar => "tar",
+            Self::P12 => "p12",
+        }
+    }
+}
+
+/// Only the owner may read a file with a key in it.
+const MODE: u32 = 0o600;
+
+/// A file that is to be made, and where it goes.
+pub(crate) struct HandOver {
+    pub(crate) form: Form,
+    passphrase: Option<Passphrase>,
+    /// `None` for standard output.
+    pub(crate) file: Option<PathBuf>,
+}
+
+impl HandOver {
+    /// Refuses what would fail after something was signed, and takes the passphrase.
+    pub(crate) fn new(
+        form: Form,
+        args: &Pkcs12PassphraseArgs,
+        out: &Path,
+        what: &str,
+        invocation: &Invocation,
+        output: &mut Output,
+    ) -> Result<Self, Failure> {
+        let file = if out.as_os_str() == "-" {
+            if std::io::stdout().is_terminal() {
+                return Err(Failure::trouble(what)
+                    .cause("a private key is never written to a terminal")
+                    .hint("name a file with --out FILE, or send it on through a pipe"));
+            }
+            None
+        } else {
+            let path = invocation.absolute(out)?;
+            if path.is_dir() {
+                return Err(Failure::trouble(what)
+                    .cause(format!("{} is a directory", out.display()))
+                    .hint("name the file that --as writes, e.g. --out alice.p12"));
+            }
+            // Tells now whether it can be there: nothing is left of it.
+            NewFile::write(&path, MODE, &[]).map(drop).map_err(|error| write_failure(what, &error))?;
+            Some(path)
+        };
+        if form != Form::P12 && args.is_given() {
+            return Err(Failure::trouble(what)
+                .cause("only a .p12 has a passphrase")
+                .hint("say --as p12, or leave the passphrase away"));
+        }
+        let passphrase = match form {
+            Form::P12 => passphrase::for_new_file(args, output)?,
+            Form::Tar => None,
+        };
+        Ok(Self { form, passphrase, file })
+    }
+
+    /// The file's octets: of one identity that goes by `name`, or of plans by their directories.
+    pub(crate) fn pack(
+        &self,
+        name: &str,
+        bundle: Option<&Bundle>,
+        plans: &[(String, FilePlan)],
+        what: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure::trouble(what).cause(error);
+        let Some(bundle) = bundle.filter(|_| self.form == Form::P12) else {
+            return pack(plans).map_err(|error| failed(&error));
+        };
+        bundle.to_pkcs12(name, self.passphrase.as_ref()).map_err(|error| match error {
+            Pkcs12Error::Passphrase => {
+                failed(&error).hint("take a passphrase of letters, digits and signs, without emoji")
+            }
+            Pkcs12Error::NoKey => failed(&error).hint("make the .p12 where the private key is"),
+            Pkcs12Error::Refused(_) => failed(&error),
+        })
+    }
+
+    /// The file, complete and not yet in its place.
+    pub(crate) fn stage(&self, bytes: &[u8], what: &str) -> Result<Option<NewFile>, Failure> {
+        let stage = |path: &PathBuf| NewFile::write(path, MODE, bytes).map_err(|error| write_failure(what, &error));
+        self.file.as_ref().map(stage).transpose()
+    }
+
+    /// Where it went, for people.
+    pub(crate) fn destination(&self) -> String {
+        self.file.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string())
+    }
+}
