@@ -12,7 +12,13 @@ use dockseal_store::{NewFile, pack};
 use zeroize::Zeroizing;
 
 use crate::{
-    authority::write_failure, failure::Failure, groups::Pkcs12PassphraseArgs, invocation::Invocation, output::Output,
+    authority::write_failure,
+    endpoint::Issued,
+    failure::Failure,
+    groups::Pkcs12PassphraseArgs,
+    invocation::Invocation,
+    ledger::{Ledger, role_and_name},
+    output::Output,
     passphrase,
 };
 
@@ -111,6 +117,37 @@ impl HandOver {
     pub(crate) fn stage(&self, bytes: &[u8], what: &str) -> Result<Option<NewFile>, Failure> {
         let stage = |path: &PathBuf| NewFile::write(path, MODE, bytes).map_err(|error| write_failure(what, &error));
         self.file.as_ref().map(stage).transpose()
+    }
+
+    /// Writes what was issued, in plans by their directories, into the file, and remembers that there is one.
+    pub(crate) fn deliver(
+        &self,
+        all: &[Issued],
+        plans: &[(String, FilePlan)],
+        ledger: &mut Ledger,
+        what: &str,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        let name = all.first().and_then(|issued| role_and_name(&issued.certificate));
+        let name = name.map_or_else(String::new, |(_, name)| name);
+        let bytes = self.pack(&name, all.first().map(|issued| &issued.bundle), plans, what)?;
+        let staged = self.stage(&bytes, what)?;
+        // Before anybody can have it: what is handed over and not recorded could not be revoked.
+        ledger.hand_over(all, &format!("as {} to {}", self.form.word(), self.destination()))?;
+        match staged {
+            None => output.raw(&bytes),
+            Some(staged) => {
+                if let Err(error) = staged.put_in_place() {
+                    ledger.not_handed_over(&all.iter().map(|issued| issued.id).collect::<Vec<_>>())?;
+                    return Err(write_failure(what, &error));
+                }
+            }
+        }
+        output.note(&format!(
+            "renewals by themselves do not reach it: dockseal renew {name} --as {} --out FILE makes the next one",
+            self.form.word()
+        ));
+        Ok(())
     }
 
     /// Where it went, for people.

@@ -358,10 +358,9 @@ fn a_file_of_version_1_is_read_as_it_is_and_migrated_when_it_is_written_to() {
             .execute(&format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM now.{table}"), [])
             .unwrap();
     }
-    let application: u32 =
-        connection.pragma_query_value(Some("now".into()), "application_id", |row| row.get(0)).unwrap();
-    connection.pragma_update(Some("main".into()), "application_id", application).unwrap();
-    connection.pragma_update(Some("main".into()), "user_version", 1).unwrap();
+    let application: u32 = connection.pragma_query_value(Some("now"), "application_id", |row| row.get(0)).unwrap();
+    connection.pragma_update(Some("main"), "application_id", application).unwrap();
+    connection.pragma_update(Some("main"), "user_version", 1).unwrap();
     drop(connection);
 
     let before = fs::read(&old).unwrap();

@@ -18,14 +18,14 @@ pub(crate) use self::{
     requested::{read_request, say_names_dropped},
 };
 use crate::{
-    authority::{open, write_failure},
+    authority::open,
     endpoint::{Issued, Permitted, SubjectKey, new_key, permit},
     failure::Failure,
     groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs, Pkcs12PassphraseArgs},
     handover::{Form, HandOver},
     invocation::Invocation,
     layouts::{Laid, LayoutArgs},
-    ledger::{Ledger, role_and_name},
+    ledger::Ledger,
     output::{Output, fields},
     report::{CertificateReport, SCHEMA, until},
 };
@@ -276,26 +276,10 @@ impl Order<'_> {
             let file = hand_over.file.as_ref().map(|path| path.display().to_string());
             shown.push(Shown { role: *role, issued, directory: None, file, files });
         }
-        let name = all
-            .first()
-            .and_then(|issued| role_and_name(&issued.certificate))
-            .map_or_else(String::new, |(_, name)| name);
-        let bundle = all.first().map(|issued| &issued.bundle);
-        let bytes = hand_over.pack(&name, bundle, &plans, &self.what)?;
-        let staged = hand_over.stage(&bytes, &self.what)?;
-        let ids: Vec<_> = all.iter().map(|issued| issued.id).collect();
-        ledger.hand_over(all, &format!("as {} to {}", hand_over.form.word(), hand_over.destination()))?;
-        match staged {
-            None => output.raw(&bytes),
-            Some(staged) => {
-                if let Err(error) = staged.put_in_place() {
-                    ledger.not_handed_over(&ids)?;
-                    return Err(write_failure(&self.what, &error));
-                }
-                show(&shown, None, invocation, output);
-            }
+        hand_over.deliver(all, &plans, ledger, &self.what, output)?;
+        if hand_over.file.is_some() {
+            show(&shown, None, invocation, output);
         }
-        output.note("renewals do not reach what is handed over: issue another one before it ends");
         Ok(())
     }
 }

@@ -31,13 +31,7 @@ pub(super) fn run(
     invocation: &Invocation,
     output: &mut Output,
 ) -> Result<ExitCode, Failure> {
-    let entry = match wanted {
-        Wanted::Named(entries) => match entries.as_slice() {
-            [entry] => entry,
-            several => return Err(which(several)),
-        },
-        Wanted::Selected(_) => return Err(which(&[])),
-    };
+    let entry = only(wanted, "a request renews one certificate")?;
     let request = read_request(csr, WHAT)?;
     let endpoint = held::endpoint(&entry.certificate)?;
     say_names_dropped(&endpoint, &request, output);
@@ -67,9 +61,20 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-fn which(entries: &[Entry]) -> Failure {
+/// The one certificate that was named; `why` there can be no other.
+pub(super) fn only<'w>(wanted: &'w Wanted, why: &str) -> Result<&'w Entry, Failure> {
+    match wanted {
+        Wanted::Named(entries) => match entries.as_slice() {
+            [entry] => Ok(entry),
+            several => Err(which(several, why)),
+        },
+        Wanted::Selected(_) => Err(which(&[], why)),
+    }
+}
+
+fn which(entries: &[Entry], why: &str) -> Failure {
     let serials: Vec<String> = entries.iter().map(|entry| entry.serial().to_string()).collect();
-    let failure = Failure::trouble(WHAT).cause("a request renews one certificate");
+    let failure = Failure::trouble(WHAT).cause(why);
     if serials.is_empty() {
         return failure.hint("name it, e.g. dockseal renew alice --csr request.csr --out -");
     }
