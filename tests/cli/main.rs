@@ -19,6 +19,7 @@ mod install;
 mod inventory;
 mod kill;
 mod large;
+mod layouts;
 mod places;
 mod races;
 mod recorded;

@@ -7,7 +7,7 @@ use std::{
 
 use clap::ValueEnum;
 use dockseal_docker::FilePlan;
-use dockseal_pki::{Bundle, Passphrase, Pkcs12Error};
+use dockseal_pki::{Bundle, Passphrase, Pkcs12Error, PublicKeyAlgorithm};
 use dockseal_store::{NewFile, pack};
 use zeroize::Zeroizing;
 
@@ -89,6 +89,10 @@ impl HandOver {
             Form::P12 => passphrase::for_new_file(args, output)?,
             Form::Tar => None,
         };
+        // JDK src/java.base/share/classes/com/sun/crypto/provider/PBEKey.java: "Password is not ASCII".
+        if passphrase.as_ref().is_some_and(|passphrase| !passphrase.secret_bytes().is_ascii()) {
+            output.warn("Java opens no .p12 whose passphrase has other than ASCII characters");
+        }
         Ok(Self { form, passphrase, file })
     }
 
@@ -99,11 +103,15 @@ impl HandOver {
         bundle: Option<&Bundle>,
         plans: &[(String, FilePlan)],
         what: &str,
+        output: &mut Output,
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::trouble(what).cause(error);
         let Some(bundle) = bundle.filter(|_| self.form == Form::P12) else {
             return pack(plans).map_err(|error| failed(&error));
         };
+        if bundle.leaf().is_some_and(|leaf| *leaf.public_key.algorithm() == PublicKeyAlgorithm::Ed25519) {
+            output.warn("NSS (tried: 3.87) imports no Ed25519 key; p256 suits everything");
+        }
         bundle.to_pkcs12(name, self.passphrase.as_ref()).map_err(|error| match error {
             Pkcs12Error::Passphrase => {
                 failed(&error).hint("take a passphrase of letters, digits and signs, without emoji")
@@ -130,7 +138,7 @@ impl HandOver {
     ) -> Result<(), Failure> {
         let name = all.first().and_then(|issued| role_and_name(&issued.certificate));
         let name = name.map_or_else(String::new, |(_, name)| name);
-        let bytes = self.pack(&name, all.first().map(|issued| &issued.bundle), plans, what)?;
+        let bytes = self.pack(&name, all.first().map(|issued| &issued.bundle), plans, what, output)?;
         let staged = self.stage(&bytes, what)?;
         // Before anybody can have it: what is handed over and not recorded could not be revoked.
         ledger.hand_over(all, &format!("as {} to {}", self.form.word(), self.destination()))?;

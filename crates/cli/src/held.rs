@@ -30,11 +30,16 @@ pub(crate) fn names_in(directory: &Path) -> Names {
     Names::ALL.into_iter().find(there).unwrap_or(Names::DOCKER)
 }
 
+/// Whose names these are. Others share docker's, and renewals treat them alike.
+pub(crate) fn layout_of(names: Names) -> Layout {
+    if names == Names::DOCKER { Layout::Docker } else { Layout::Registry }
+}
+
 /// Reads a directory with ca.pem, cert.pem and, unless the key is elsewhere, key.pem, or what they are called there.
 pub(crate) fn read(directory: &Path, what: &str) -> Result<Held, Failure> {
     let bundle = bundle(directory, what)?;
     let names = names_in(directory);
-    let layout = if names == Names::DOCKER { Layout::Docker } else { Layout::Registry };
+    let layout = layout_of(names);
     let leaf = bundle.leaf().ok_or_else(|| Failure::trouble(what).cause(format!("{} is empty", names.chain)))?;
     let endpoint = endpoint(leaf).map_err(|failure| Failure { what: what.to_owned(), ..failure })?;
     Ok(Held { bundle, endpoint, layout })

@@ -12,9 +12,9 @@ use crate::{authority::write_failure, failure::Failure};
 #[command(next_help_heading = "Layout")]
 pub(crate) struct LayoutArgs {
     /// How the files are laid out: docker's own way, or as the image docker:dind, buildkitd or a registry and its clients
-    /// expect them, each in its directory below DIR
-    #[arg(long, value_parser = layout_word(), default_value = "docker", value_name = "KIND")]
-    layout: Layout,
+    /// expect them, each in its directory below DIR [default: docker, and for an export as it is]
+    #[arg(long, value_parser = layout_word(), value_name = "KIND")]
+    pub(crate) layout: Option<Layout>,
 
     /// The registry that a client's material is for, as it stands in the names of images
     #[arg(long, value_name = "HOST[:PORT]")]
@@ -36,12 +36,13 @@ pub(crate) struct Laid {
 impl LayoutArgs {
     /// By what names a daemon of this kind is dialled besides those that it is given.
     pub(crate) fn usual_names(&self) -> &'static [&'static str] {
-        self.layout.usual_names()
+        self.layout.unwrap_or_default().usual_names()
     }
 
     /// What was asked for, for an endpoint of each of these roles.
     pub(crate) fn resolve(&self, roles: &[Role], what: &str) -> Result<Laid, Failure> {
-        let needs_registry = self.layout == Layout::Registry && roles.contains(&Role::Client);
+        let layout = self.layout.unwrap_or_default();
+        let needs_registry = layout == Layout::Registry && roles.contains(&Role::Client);
         let registry = match &self.registry {
             None if needs_registry => {
                 return Err(Failure::trouble(what)
@@ -60,7 +61,7 @@ impl LayoutArgs {
                     .hint("give HOST or HOST:PORT as it stands in the names of images, e.g. registry.example.com:5000")
             })?),
         };
-        Ok(Laid { layout: self.layout, registry })
+        Ok(Laid { layout, registry })
     }
 }
 

@@ -71,9 +71,13 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         ..dockseal_docker::Ownership::default()
     };
     let mut plans = laid.authority_plan(&[role], ownership);
-    plans.push((laid.directory(role), plan(&bundle, role, laid.layout, ownership)));
+    plans.push(match args.layout.layout {
+        // As it is.
+        None => (String::new(), plan(&bundle, role, held::layout_of(names), ownership)),
+        Some(layout) => (laid.directory(role), plan(&bundle, role, layout, ownership)),
+    });
     let name = role_and_name(leaf).map_or_else(|| printable(&leaf.subject.to_string()).to_string(), |(_, name)| name);
-    let bytes = hand_over.pack(&name, Some(&bundle), &plans, WHAT)?;
+    let bytes = hand_over.pack(&name, Some(&bundle), &plans, WHAT, output)?;
     match hand_over.stage(&bytes, WHAT)? {
         None => output.raw(&bytes),
         Some(staged) => {

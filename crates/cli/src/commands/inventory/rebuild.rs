@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::{
     authority::{home_failure, known_issuers, read_hint},
     failure::Failure,
+    held,
     invocation::Invocation,
     ledger::{inventory_failure, lock, role_and_name},
     output::Output,
@@ -197,7 +198,7 @@ impl<'r> Draft<'r> {
             let file = path.file_name();
             let names = Names::ALL.into_iter().find(|names| position == 0 && file == Some(OsStr::new(names.chain)));
             let replaced = is_hidden(directory);
-            let layout = if names == Some(Names::DOCKER) { Layout::Docker } else { Layout::Registry };
+            let layout = names.map_or(Layout::Docker, held::layout_of);
             let place = if names.is_some() && !replaced { Some((invocation.place(directory)?, layout)) } else { None };
             let key_holder = match names {
                 Some(names) => key_holder(&directory.join(names.key), &certificate),
