@@ -15,6 +15,7 @@ mod bad_input;
 mod bootstrap;
 mod bulk;
 mod env;
+mod handover;
 mod install;
 mod inventory;
 mod kill;
