@@ -3,7 +3,7 @@
 //! The time is an argument throughout: this example works at noon of a day of its choosing.
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 
-use dockseal_docker::{Role, plan};
+use dockseal_docker::{Layout, Role, plan};
 use dockseal_examples::{Failure, issue_pair};
 use time::macros::datetime;
 
@@ -22,7 +22,7 @@ fn main() -> Result<(), Failure> {
             leaf.fingerprint()
         );
         // What dockseal-store would write for Docker to read.
-        for file in plan(bundle, role, Default::default()).files {
+        for file in plan(bundle, role, Layout::Docker, Default::default()).files {
             println!("           {:04o} {}", file.mode, file.path);
         }
     }

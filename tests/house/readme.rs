@@ -75,6 +75,7 @@ fn every_command_runs() {
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", bin.display());
     // What a command of the README reads that no command before it made.
     sandbox.write("users.txt", "carol\ndave\n");
+    sandbox.write("passphrase.txt", "correct horse\n");
     let mut run = 0;
     for command in &commands {
         println!("$ {command}");

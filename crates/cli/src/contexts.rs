@@ -7,7 +7,7 @@ use std::{
 };
 
 use dockseal_docker::{
-    FilePlan, Ownership,
+    FilePlan, Layout, Ownership,
     client_settings::{Choice, ClientRequest},
     context::{self, ContextFiles, Meta, copy, is_valid_name},
     env::host_url,
@@ -107,7 +107,7 @@ pub(crate) fn put(
     }
     store.begin(&files, &lock).map_err(|error| write_failure(&what, &error))?;
     let delivered = match books {
-        Books::New(ledger, issued) => ledger.deliver_to(issued, &plan, place, Existing::Replace),
+        Books::New(ledger, issued) => ledger.deliver_to(issued, &plan, place, Layout::Docker, Existing::Replace),
         Books::Known(ledger, id) => ledger.install(id, Some(&plan).filter(|_| !has_files), &place, Displaced::Remove),
         Books::None if has_files => Ok(()),
         Books::None => dockseal_store::deliver(&plan, &files.tls, Existing::Replace).map_err(Undelivered::Place),

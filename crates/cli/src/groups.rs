@@ -53,6 +53,31 @@ pub(crate) struct PassphraseArgs {
     pub(crate) no_passphrase: bool,
 }
 
+/// Where the passphrase of a `.p12` comes from.
+#[derive(Args)]
+#[command(next_help_heading = "The passphrase of a .p12")]
+#[group(id = "p12", multiple = false)]
+pub(crate) struct Pkcs12PassphraseArgs {
+    /// Read the passphrase of the .p12 from the first line of this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) p12_passphrase_file: Option<PathBuf>,
+
+    /// Read the passphrase of the .p12 from the first line of this file descriptor
+    #[arg(long, value_name = "N")]
+    pub(crate) p12_passphrase_fd: Option<u32>,
+
+    /// Make a .p12 that opens with the empty passphrase
+    #[arg(long)]
+    pub(crate) no_p12_passphrase: bool,
+}
+
+impl Pkcs12PassphraseArgs {
+    /// Whether anything was said about it.
+    pub(crate) fn is_given(&self) -> bool {
+        self.p12_passphrase_file.is_some() || self.p12_passphrase_fd.is_some() || self.no_p12_passphrase
+    }
+}
+
 /// The words for kinds of keys, as clap offers and checks them.
 pub(crate) fn key_word() -> impl TypedValueParser<Value = KeyAlgorithm> {
     PossibleValuesParser::new(KeyAlgorithm::ALL.map(KeyAlgorithm::word)).try_map(|word| {

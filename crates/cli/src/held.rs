@@ -3,7 +3,7 @@
 use std::{io, os::unix::fs::MetadataExt, path::Path};
 
 use dockseal_ca::Endpoint;
-use dockseal_docker::{Ownership, Role, layout};
+use dockseal_docker::{Layout, Ownership, Role, layout::Names};
 use dockseal_pki::{
     Bundle, Certificate, GeneralName, PrivateKey, PublicKey, Signer, SubjectAltName, TrustAnchors, UserName,
 };
@@ -20,10 +20,33 @@ use crate::{
 pub(crate) struct Held {
     pub(crate) bundle: Bundle,
     pub(crate) endpoint: Endpoint,
+    /// What its files are called.
+    pub(crate) layout: Layout,
 }
 
-/// Reads a directory with ca.pem, cert.pem and, unless the key is elsewhere, key.pem.
+/// What the files of a directory are called: docker's names, unless it has a bundle by others.
+pub(crate) fn names_in(directory: &Path) -> Names {
+    let there = |names: &Names| directory.join(names.chain).symlink_metadata().is_ok();
+    Names::ALL.into_iter().find(there).unwrap_or(Names::DOCKER)
+}
+
+/// Whose names these are. Others share docker's, and renewals treat them alike.
+pub(crate) fn layout_of(names: Names) -> Layout {
+    if names == Names::DOCKER { Layout::Docker } else { Layout::Registry }
+}
+
+/// Reads a directory with ca.pem, cert.pem and, unless the key is elsewhere, key.pem, or what they are called there.
 pub(crate) fn read(directory: &Path, what: &str) -> Result<Held, Failure> {
+    let bundle = bundle(directory, what)?;
+    let names = names_in(directory);
+    let layout = layout_of(names);
+    let leaf = bundle.leaf().ok_or_else(|| Failure::trouble(what).cause(format!("{} is empty", names.chain)))?;
+    let endpoint = endpoint(leaf).map_err(|failure| Failure { what: what.to_owned(), ..failure })?;
+    Ok(Held { bundle, endpoint, layout })
+}
+
+/// The same, whoever it is for.
+pub(crate) fn bundle(directory: &Path, what: &str) -> Result<Bundle, Failure> {
     let file = |name: &str| {
         let path = directory.join(name);
         dockseal_store::read(&path)
@@ -31,13 +54,12 @@ pub(crate) fn read(directory: &Path, what: &str) -> Result<Held, Failure> {
             .map_err(|error| read_hint(Failure::trouble(what).cause(&error), &error))
     };
     let certificates = |name: &str| file(name).and_then(|(file, path)| read_certificates(&file.bytes, &path));
-    let chain = certificates(layout::CERT_FILE)?;
-    let anchors = TrustAnchors::new(certificates(layout::CA_FILE)?)
-        .ok_or_else(|| Failure::trouble(what).cause(format!("{} is empty", layout::CA_FILE)))?;
-    let key = key(directory, layout::KEY_FILE, what)?.map(|held| held.key);
-    let leaf = chain.first().ok_or_else(|| Failure::trouble(what).cause(format!("{} is empty", layout::CERT_FILE)))?;
-    let endpoint = endpoint(leaf).map_err(|failure| Failure { what: what.to_owned(), ..failure })?;
-    Ok(Held { bundle: Bundle { anchors, chain, key }, endpoint })
+    let names = names_in(directory);
+    let chain = certificates(names.chain)?;
+    let anchors = TrustAnchors::new(certificates(names.anchors)?)
+        .ok_or_else(|| Failure::trouble(what).cause(format!("{} is empty", names.anchors)))?;
+    let key = key(directory, names.key, what)?.map(|held| held.key);
+    Ok(Bundle { anchors, chain, key })
 }
 
 impl Held {
@@ -84,10 +106,10 @@ impl HeldKey {
 }
 
 /// Whose a directory is and which mode its key has: both stay, also when root renews what is in it.
-pub(crate) fn ownership(directory: &Path) -> io::Result<Ownership> {
+pub(crate) fn ownership(directory: &Path, names: Names) -> io::Result<Ownership> {
     let metadata = directory.symlink_metadata()?;
     let (user, group) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
-    let key = directory.join(layout::KEY_FILE).metadata().ok();
+    let key = directory.join(names.key).metadata().ok();
     Ok(Ownership {
         user: Some(metadata.uid()).filter(|owner| *owner != user),
         group: Some(metadata.gid()).filter(|owner| *owner != group),

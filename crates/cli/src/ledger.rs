@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use dockseal_docker::{FilePlan, Ownership, Role};
+use dockseal_docker::{FilePlan, Layout, Ownership, Role, layout::Names};
 use dockseal_inventory::{
-    Access, CertificateId, Delivered, Destination, Entry, Found, GenerationId, Inventory, InventoryError, KeyHolder,
-    Kind, Place, Recorder, Reservation, Run, Signed, State,
+    Access, CertificateId, Delivered, Delivery, Destination, Entry, Found, GenerationId, Inventory, InventoryError,
+    KeyHolder, Kind, Place, Recorder, Reservation, Run, Signed, State,
 };
 use dockseal_pki::{Certificate, ExtendedKeyUsage, Fingerprint, moment, printable};
 use dockseal_store::{Displaced, Existing, Home, HomeLock, WriteError, previous_path, remove_stale, stage};
@@ -136,12 +136,13 @@ impl Ledger {
         &mut self,
         issued: &Issued,
         plan: &FilePlan,
+        layout: Layout,
         directory: &Path,
         existing: Existing,
         invocation: &Invocation,
     ) -> Result<(), Undelivered> {
         let place = invocation.place(directory).map_err(Undelivered::Inventory)?;
-        self.deliver_to(issued, plan, place, existing)
+        self.deliver_to(issued, plan, place, layout, existing)
     }
 
     /// The same for a place.
@@ -150,11 +151,13 @@ impl Ledger {
         issued: &Issued,
         plan: &FilePlan,
         place: Place,
+        layout: Layout,
         existing: Existing,
     ) -> Result<(), Undelivered> {
         let inventory = |error| Undelivered::Inventory(inventory_failure(WHAT, &error));
         let staged = stage(plan, &place.path, existing, Displaced::Remove).map_err(Undelivered::Place)?;
-        self.signed(issued, &[(place, plan.ownership)]).map_err(inventory)?;
+        let delivery = Delivery { place, layout, ownership: plan.ownership };
+        self.signed(issued, &[delivery]).map_err(inventory)?;
         if let Err(error) = staged.put_in_place() {
             self.recorder().taken_back(&[issued.id]).map_err(inventory)?;
             return Err(Undelivered::Place(error));
@@ -172,17 +175,20 @@ impl Ledger {
         displaced: Displaced,
     ) -> Result<(), Undelivered> {
         let inventory = |error| Undelivered::Inventory(inventory_failure(WHAT, &error));
-        let before = self.inventory.destination_at(place).map_err(inventory)?.and_then(|known| known.certificate);
+        let known = self.inventory.destination_at(place).map_err(inventory)?;
+        let layout = known.as_ref().map_or(Layout::Docker, |known| known.layout);
+        let before = known.and_then(|known| known.certificate);
+        let delivery = |ownership| Delivery { place: place.clone(), layout, ownership };
         let Some(plan) = plan else {
             if before == Some(id) {
                 return Ok(());
             }
-            self.recorder().about_to_install(place, Ownership::default(), id).map_err(inventory)?;
+            self.recorder().about_to_install(&delivery(Ownership::default()), id).map_err(inventory)?;
             let delivered = Delivered { id, keeps_previous: false, command_due: false };
             return self.recorder().delivered(&[delivered]).map_err(inventory);
         };
         let staged = stage(plan, &place.path, Existing::Replace, displaced).map_err(Undelivered::Place)?;
-        let destination = self.recorder().about_to_install(place, plan.ownership, id).map_err(inventory)?;
+        let destination = self.recorder().about_to_install(&delivery(plan.ownership), id).map_err(inventory)?;
         if let Err(error) = staged.put_in_place() {
             self.recorder().missed(&[destination]).map_err(inventory)?;
             return Err(Undelivered::Place(error));
@@ -196,6 +202,23 @@ impl Ledger {
         let delivered = Delivered { id: issued.id, keeps_previous: false, command_due: false };
         self.signed(issued, &[])
             .and_then(|()| self.recorder().delivered(&[delivered]))
+            .map_err(|error| inventory_failure(WHAT, &error))
+    }
+
+    /// Remembers certificates that go into a file which no renewal finds; `detail` says which.
+    pub(crate) fn hand_over(&mut self, all: &[Issued], detail: &str) -> Result<(), Failure> {
+        for issued in all {
+            self.hand_out(issued)?;
+            self.recorder().handed_over(issued.id, detail).map_err(|error| inventory_failure(WHAT, &error))?;
+        }
+        Ok(())
+    }
+
+    /// The file did not come to be: nobody has them.
+    pub(crate) fn not_handed_over(&mut self, ids: &[CertificateId]) -> Result<(), Failure> {
+        self.recorder()
+            .taken_back(ids)
+            .and_then(|()| self.recorder().replaced(ids))
             .map_err(|error| inventory_failure(WHAT, &error))
     }
 
@@ -217,7 +240,7 @@ impl Ledger {
         Ok((entry, told))
     }
 
-    fn signed(&mut self, issued: &Issued, places: &[(Place, Ownership)]) -> Result<(), InventoryError> {
+    fn signed(&mut self, issued: &Issued, places: &[Delivery]) -> Result<(), InventoryError> {
         let key_holder = if issued.bundle.key.is_some() { KeyHolder::Here } else { KeyHolder::Elsewhere };
         let signed = Signed { id: issued.id, certificate: &issued.certificate, key_holder, places };
         self.recorder().signed(&[signed])
@@ -240,10 +263,10 @@ impl Ledger {
         ids.dedup();
         for id in ids {
             let Some(entry) = self.inventory.entry(id)? else { continue };
-            let (there, missing): (Vec<&Destination>, Vec<&Destination>) = ours
-                .iter()
-                .filter(|destination| destination.pending == Some(id))
-                .partition(|destination| leaf_in(&destination.place.path) == Some(entry.fingerprint()));
+            let (there, missing): (Vec<&Destination>, Vec<&Destination>) =
+                ours.iter().filter(|destination| destination.pending == Some(id)).partition(|destination| {
+                    leaf_in(&destination.place.path, destination.layout.names(entry.role)) == Some(entry.fingerprint())
+                });
             if there.is_empty() {
                 self.recorder().taken_back(&[id])?;
                 continue;
@@ -256,7 +279,8 @@ impl Ledger {
                     Some(before) => self.inventory.entry(before)?.map(|entry| entry.fingerprint()),
                     None => None,
                 };
-                let kept = previous_path(&destination.place.path).ok().and_then(|path| leaf_in(&path));
+                let names = destination.layout.names(entry.role);
+                let kept = previous_path(&destination.place.path).ok().and_then(|path| leaf_in(&path, names));
                 keeps_previous &= before.is_some() && before == kept;
             }
             self.recorder().delivered(&[Delivered { id, keeps_previous, command_due: false }])?;
@@ -302,8 +326,8 @@ pub(crate) fn known_here(
 }
 
 /// The fingerprint of the certificate in a directory, if there is one that can be read.
-pub(crate) fn leaf_in(directory: &Path) -> Option<Fingerprint> {
-    let path = directory.join(dockseal_docker::layout::CERT_FILE);
+pub(crate) fn leaf_in(directory: &Path, names: Names) -> Option<Fingerprint> {
+    let path = directory.join(names.chain);
     let bytes = dockseal_store::read(&path).ok()?.bytes;
     read_certificates(&bytes, &path).ok()?.first().map(Certificate::fingerprint)
 }

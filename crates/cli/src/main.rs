@@ -10,10 +10,12 @@ mod detect;
 mod endpoint;
 mod failure;
 mod groups;
+mod handover;
 mod held;
 mod hosts;
 mod invocation;
 mod judgement;
+mod layouts;
 mod ledger;
 mod listing;
 mod named;
@@ -62,6 +64,7 @@ fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result
         Command::Request(args) => commands::request::run(&args, invocation, output),
         Command::List(args) => commands::list::run(&args, invocation, output),
         Command::Status(args) => commands::status::run(&args, invocation, output),
+        Command::Export(args) => commands::export::run(&args, invocation, output),
         Command::Install(args) => commands::install::run(&args, invocation, output),
         Command::Renew(args) => commands::renew::run(&args, invocation, output),
         Command::Timer(args) => commands::timer::run(&args, invocation, output),

@@ -10,10 +10,17 @@ use std::{
 use dockseal_pki::Passphrase;
 use zeroize::Zeroizing;
 
-use crate::{failure::Failure, groups::PassphraseArgs, invocation::Invocation, output::Output};
+use crate::{
+    failure::Failure,
+    groups::{PassphraseArgs, Pkcs12PassphraseArgs},
+    invocation::Invocation,
+    output::Output,
+};
 
 /// The name that a unit gives the credential: `LoadCredential=dockseal.passphrase:/path` (systemd.exec(5)).
 const CREDENTIAL: &str = "dockseal.passphrase";
+/// The flag that says that the authority's key has none.
+const NO_PASSPHRASE: &str = "--no-passphrase";
 
 /// A passphrase that exists, and whether a person may be asked again when it is wrong.
 pub(crate) enum Source {
@@ -44,14 +51,41 @@ pub(crate) fn for_new_key(
     if !is_interactive() {
         return Err(missing("the authority's key needs a passphrase, or the word that it is to have none"));
     }
+    ask_twice("Passphrase for the new authority: ", NO_PASSPHRASE, output).map(Some)
+}
+
+/// The passphrase for a `.p12` that is being made. `None` when there is to be none.
+pub(crate) fn for_new_file(args: &Pkcs12PassphraseArgs, output: &mut Output) -> Result<Option<Passphrase>, Failure> {
+    const NONE: &str = "--no-p12-passphrase";
+    if args.no_p12_passphrase {
+        return Ok(None);
+    }
+    if let Some(path) = &args.p12_passphrase_file {
+        return read(path, NONE, output).map(Some);
+    }
+    if let Some(descriptor) = args.p12_passphrase_fd {
+        return read_descriptor(descriptor, "--p12-passphrase-fd", NONE).map(Some);
+    }
+    if !is_interactive() {
+        return Err(Failure::trouble("cannot go on without a passphrase")
+            .cause("a .p12 holds a private key, and needs a passphrase or the word that it is to have none")
+            .hint(
+                "use --p12-passphrase-file FILE or --p12-passphrase-fd N, or run it on a terminal;\n\
+                 --no-p12-passphrase makes one that everybody can open",
+            ));
+    }
+    ask_twice("Passphrase for the .p12: ", NONE, output).map(Some)
+}
+
+fn ask_twice(prompt: &str, none: &str, output: &mut Output) -> Result<Passphrase, Failure> {
     loop {
-        let first = ask("Passphrase for the new authority: ")?;
+        let first = ask(prompt)?;
         if first.is_empty() {
-            output.warn("an empty passphrase protects nothing; --no-passphrase says that there is to be none");
+            output.warn(&format!("an empty passphrase protects nothing; {none} says that there is to be none"));
             continue;
         }
         if *ask("The same again: ")? == *first {
-            return passphrase(first).map(Some);
+            return passphrase(first, none);
         }
         output.warn("the two differ");
     }
@@ -75,7 +109,7 @@ pub(crate) fn for_locked_key(
     if !is_interactive() {
         return Err(missing(&format!("{} is encrypted and no passphrase was given", path.display())));
     }
-    passphrase(ask(&format!("Passphrase of {}: ", path.display()))?).map(Source::Typed)
+    passphrase(ask(&format!("Passphrase of {}: ", path.display()))?, NO_PASSPHRASE).map(Source::Typed)
 }
 
 fn missing(cause: &str) -> Failure {
@@ -87,30 +121,32 @@ fn missing(cause: &str) -> Failure {
 
 fn given(args: &PassphraseArgs, invocation: &Invocation, output: &mut Output) -> Result<Option<Passphrase>, Failure> {
     if let Some(path) = &args.passphrase_file {
-        return read(path, output).map(Some);
+        return read(path, NO_PASSPHRASE, output).map(Some);
     }
     if let Some(descriptor) = args.passphrase_fd {
-        let path = PathBuf::from(format!("/dev/fd/{descriptor}"));
-        let trouble = || Failure::trouble(format!("cannot read the passphrase from file descriptor {descriptor}"));
-        let file = File::open(&path).map_err(|error| {
-            trouble()
-                .cause(error)
-                .hint("open it for reading, e.g. dockseal … --passphrase-fd 3 3</run/secrets/passphrase")
-        })?;
-        let bytes = dockseal_store::read_from(file, &path).map_err(|error| trouble().cause(error))?;
-        return passphrase(first_line(&bytes)).map(Some);
+        return read_descriptor(descriptor, "--passphrase-fd", NO_PASSPHRASE).map(Some);
     }
     if let Some(directory) = invocation.variable("CREDENTIALS_DIRECTORY") {
         let path = Path::new(&directory).join(CREDENTIAL);
         if path.exists() {
-            return read(&path, output).map(Some);
+            return read(&path, NO_PASSPHRASE, output).map(Some);
         }
     }
     Ok(None)
 }
 
+fn read_descriptor(descriptor: u32, flag: &str, none: &str) -> Result<Passphrase, Failure> {
+    let path = PathBuf::from(format!("/dev/fd/{descriptor}"));
+    let trouble = || Failure::trouble(format!("cannot read the passphrase from file descriptor {descriptor}"));
+    let file = File::open(&path).map_err(|error| {
+        trouble().cause(error).hint(format!("open it for reading, e.g. dockseal … {flag} 3 3</run/secrets/passphrase"))
+    })?;
+    let bytes = dockseal_store::read_from(file, &path).map_err(|error| trouble().cause(error))?;
+    passphrase(first_line(&bytes), none)
+}
+
 /// Unlike a key, a passphrase may well come through a pipe: `--passphrase-file <(pass show docker-ca)`.
-fn read(path: &Path, output: &mut Output) -> Result<Passphrase, Failure> {
+fn read(path: &Path, none: &str, output: &mut Output) -> Result<Passphrase, Failure> {
     let trouble = |cause: &dyn std::fmt::Display| {
         Failure::trouble("cannot read the passphrase")
             .cause(format!("{}: {cause}", path.display()))
@@ -123,7 +159,7 @@ fn read(path: &Path, output: &mut Output) -> Result<Passphrase, Failure> {
         output.warn(&format!("{} can be read by others (mode {mode:04o})", path.display()));
     }
     let bytes = dockseal_store::read_from(file, path).map_err(|error| trouble(&error))?;
-    passphrase(first_line(&bytes))
+    passphrase(first_line(&bytes), none)
 }
 
 fn first_line(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
@@ -131,9 +167,10 @@ fn first_line(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(line.strip_suffix(b"\r").unwrap_or(line).to_vec())
 }
 
-fn passphrase(bytes: Zeroizing<Vec<u8>>) -> Result<Passphrase, Failure> {
+/// `none` is the flag that says that there is to be none.
+fn passphrase(bytes: Zeroizing<Vec<u8>>, none: &str) -> Result<Passphrase, Failure> {
     Passphrase::new(bytes).ok_or_else(|| {
-        Failure::trouble("cannot use an empty passphrase").hint("--no-passphrase says that there is to be none")
+        Failure::trouble("cannot use an empty passphrase").hint(format!("{none} says that there is to be none"))
     })
 }
 

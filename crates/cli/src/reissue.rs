@@ -4,9 +4,10 @@
 use std::thread;
 
 use dockseal_ca::Authority;
-use dockseal_docker::{FilePlan, Ownership, Role, layout, plan};
+use dockseal_docker::{FilePlan, Layout, Ownership, Role, plan};
 use dockseal_inventory::{
-    CertificateId, Delivered, Destination, DestinationId, Entry, InventoryError, KeyHolder, Kind, Place, Signed,
+    CertificateId, Delivered, Delivery, Destination, DestinationId, Entry, InventoryError, KeyHolder, Kind, Place,
+    Signed,
 };
 use dockseal_pki::{Certificate, KeyAlgorithm, Lifetime, PrivateKey, Signer};
 use dockseal_store::{Batch, Displaced, Existing, Staged, WriteError, remove_stale, stage_for_batch};
@@ -129,10 +130,17 @@ pub(crate) struct Prepared<Subject> {
 /// One of its bundles.
 pub(crate) struct StagedAt {
     pub(crate) place: Place,
+    pub(crate) layout: Layout,
     pub(crate) ownership: Ownership,
     /// The place's number, where it is known already.
     pub(crate) destination: Option<DestinationId>,
     pub(crate) bundle: Staged,
+}
+
+impl StagedAt {
+    fn delivery(&self) -> Delivery {
+        Delivery { place: self.place.clone(), layout: self.layout, ownership: self.ownership }
+    }
 }
 
 /// Re-issues up to [`batch_size`] certificates; what became of each, in order, comes back.
@@ -181,7 +189,7 @@ fn look(authority: &Authority, job: Job, order: Order, invocation: &Invocation) 
         if looked.troubles.is_empty() {
             let failure = Failure::no("it cannot be renewed here")
                 .cause("it was handed out, and is in no directory that this authority knows of")
-                .hint("make a request where it is with dockseal request --renew DIR, and sign it with dockseal renew NAME --csr FILE");
+                .hint("make a request where it is with dockseal request --renew DIR, and sign it with dockseal renew NAME --csr FILE;\nwhat is in a tar or a .p12 is made anew with dockseal renew NAME --as KIND --out FILE");
             looked.troubles.push(Trouble { place: None, failure });
         }
         return looked;
@@ -216,7 +224,8 @@ pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invoc
     if !metadata.is_dir() {
         return Err(no("it is not a directory any more".to_owned(), "see who put that there"));
     }
-    let cert_path = path.join(layout::CERT_FILE);
+    let names = destination.layout.names(entry.role);
+    let cert_path = path.join(names.chain);
     let file = dockseal_store::read(&cert_path)
         .map_err(|error| no(error.to_string(), "see who changed it; dockseal issue … --replace makes it anew"))?;
     // As it was written, nearly always: then there is nothing to parse.
@@ -230,7 +239,7 @@ pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invoc
             "if that one is right, say so with dockseal inventory record DIR",
         ));
     }
-    let key_path = path.join(layout::KEY_FILE);
+    let key_path = path.join(names.key);
     let key = match dockseal_store::read(&key_path) {
         Ok(file) => {
             let key = PrivateKey::from_pem(&file.bytes, None)
@@ -247,7 +256,7 @@ pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invoc
         Err(error) if error.is_not_found() => None,
         Err(error) => return Err(no(error.to_string(), "check the file")),
     };
-    let ownership = held::ownership(path).map_err(|error| no(error.to_string(), "check the path"))?;
+    let ownership = held::ownership(path, names).map_err(|error| no(error.to_string(), "check the path"))?;
     Ok(Site { destination: destination.clone(), ownership, key })
 }
 
@@ -315,10 +324,10 @@ fn prepare(
     };
     let mut staged = Vec::new();
     for Site { destination, ownership, .. } in sites {
-        let place = destination.place;
-        let plan = fitted(plan(&signed.bundle, entry.role, ownership), &place);
+        let Destination { id, place, layout, .. } = destination;
+        let plan = fitted(plan(&signed.bundle, entry.role, layout, ownership), &place);
         match stage_for_batch(&plan, &place.path, Existing::Replace, Displaced::Keep) {
-            Ok(bundle) => staged.push(StagedAt { place, ownership, destination: Some(destination.id), bundle }),
+            Ok(bundle) => staged.push(StagedAt { place, layout, ownership, destination: Some(id), bundle }),
             Err(error) => troubles.push(in_the_way(place, &error)),
         }
     }
@@ -415,11 +424,8 @@ fn announce<Subject>(
     ledger: &mut Ledger,
     prepared: &[Result<Prepared<Subject>, Box<Outcome<Subject>>>],
 ) -> Result<(), InventoryError> {
-    let places: Vec<Vec<_>> = prepared
-        .iter()
-        .flatten()
-        .map(|one| one.staged.iter().map(|at| (at.place.clone(), at.ownership)).collect())
-        .collect();
+    let places: Vec<Vec<_>> =
+        prepared.iter().flatten().map(|one| one.staged.iter().map(StagedAt::delivery).collect()).collect();
     let signed: Vec<Signed<'_>> = prepared
         .iter()
         .flatten()

@@ -18,10 +18,13 @@ mod host_record;
 pub mod layout;
 pub mod mode;
 mod plan;
+pub mod registry;
 mod role;
 pub mod settings;
 pub mod unit;
 pub mod version;
 
-pub use plan::{Contents, FilePlan, Ownership, PlannedFile, plan};
+pub use layout::Layout;
+pub use plan::{Contents, FilePlan, Ownership, PlannedFile, dind_authority_plan, plan, trust_plan};
+pub use registry::RegistryHost;
 pub use role::Role;

@@ -5,7 +5,7 @@ use std::fmt;
 use dockseal_pki::Bundle;
 use zeroize::Zeroizing;
 
-use crate::{Role, layout};
+use crate::{Layout, Role, layout};
 
 /// The files of one directory, complete, with their modes and owner.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub enum Contents {
     Octets(Vec<u8>),
     /// Text that may not: zeroed when dropped, absent from every log.
     Secret(Zeroizing<String>),
+    /// A symbolic link to this path.
+    Link(String),
     /// Nothing: the file is not to be there any more.
     Gone,
 }
@@ -48,7 +50,7 @@ impl Contents {
             Self::Public(text) => text.as_bytes(),
             Self::Octets(octets) => octets,
             Self::Secret(text) => text.as_bytes(),
-            Self::Gone => &[],
+            Self::Link(_) | Self::Gone => &[],
         }
     }
 }
@@ -59,6 +61,7 @@ impl fmt::Debug for Contents {
             Self::Public(text) => write!(f, "Public({} bytes)", text.len()),
             Self::Octets(octets) => write!(f, "Octets({} bytes)", octets.len()),
             Self::Secret(_) => f.write_str("Secret([elided])"),
+            Self::Link(target) => write!(f, "Link({target})"),
             Self::Gone => f.write_str("Gone"),
         }
     }
@@ -83,17 +86,33 @@ impl FilePlan {
     }
 }
 
-/// The plan for a bundle: `ca.pem`, `cert.pem` and, if the key is there, `key.pem`.
-pub fn plan(bundle: &Bundle, role: Role, ownership: Ownership) -> FilePlan {
-    let key_mode = ownership.key_mode.unwrap_or_else(|| layout::key_mode(role));
-    let mut files = vec![
-        PlannedFile::public(layout::CA_FILE, layout::PUBLIC_MODE, bundle.anchors.to_pem()),
-        PlannedFile::public(layout::CERT_FILE, layout::PUBLIC_MODE, bundle.chain_pem()),
-    ];
+/// The plan for a bundle: its anchors, its chain and, if the key is there, the key, by the names of the layout.
+pub fn plan(bundle: &Bundle, role: Role, layout: Layout, ownership: Ownership) -> FilePlan {
+    let mut plan = trust_plan(bundle, role, layout, ownership);
     if let Some(key) = bundle.key_pem() {
-        files.push(PlannedFile { path: layout::KEY_FILE.to_owned(), mode: key_mode, contents: Contents::Secret(key) });
+        let mode = ownership.key_mode.unwrap_or_else(|| layout::key_mode(role));
+        let path = layout.names(role).key.to_owned();
+        plan.files.push(PlannedFile { path, mode, contents: Contents::Secret(key) });
     }
+    plan
+}
+
+/// The same without the key, which stays as it is.
+pub fn trust_plan(bundle: &Bundle, role: Role, layout: Layout, ownership: Ownership) -> FilePlan {
+    let key_mode = ownership.key_mode.unwrap_or_else(|| layout::key_mode(role));
+    let names = layout.names(role);
+    let files = vec![
+        PlannedFile::public(names.anchors, layout::PUBLIC_MODE, bundle.anchors.to_pem()),
+        PlannedFile::public(names.chain, layout::PUBLIC_MODE, bundle.chain_pem()),
+    ];
     FilePlan { directory_mode: layout::directory_mode(key_mode), files, ownership }
+}
+
+/// The plan for docker:dind's directory of its authority, in which nothing but a link to what its daemon trusts may be.
+pub fn dind_authority_plan(ownership: Ownership) -> FilePlan {
+    let link = Contents::Link(layout::DIND_AUTHORITY_LINK.to_owned());
+    let file = PlannedFile { path: layout::DIND_AUTHORITY_FILE.to_owned(), mode: layout::PUBLIC_MODE, contents: link };
+    FilePlan { directory_mode: layout::DIRECTORY_MODE, files: vec![file], ownership }
 }
 
 impl PlannedFile {

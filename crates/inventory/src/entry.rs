@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use dockseal_docker::{Ownership, Role};
+use dockseal_docker::{Layout, Ownership, Role};
 use dockseal_pki::{Certificate, Fingerprint, RevocationReason, SerialNumber};
 use time::OffsetDateTime;
 
@@ -182,6 +182,17 @@ impl fmt::Display for Place {
     }
 }
 
+/// A place that is about to get a bundle, and how that is laid out there.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Where it is.
+    pub place: Place,
+    /// What the files are called.
+    pub layout: Layout,
+    /// The owner and mode that were asked for.
+    pub ownership: Ownership,
+}
+
 /// A place that got a bundle, or is about to.
 #[derive(Clone, Debug)]
 pub struct Destination {
@@ -189,6 +200,8 @@ pub struct Destination {
     pub id: DestinationId,
     /// Where it is.
     pub place: Place,
+    /// What its files are called.
+    pub layout: Layout,
     /// The owner and mode that were asked for.
     pub ownership: Ownership,
     /// What was delivered last.

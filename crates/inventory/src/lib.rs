@@ -25,8 +25,8 @@ mod schema;
 mod writer;
 
 pub use entry::{
-    CertificateId, Destination, DestinationId, Entry, Event, Generation, GenerationId, KeyHolder, Kind, Place,
-    Revocation, Run, State,
+    CertificateId, Delivery, Destination, DestinationId, Entry, Event, Generation, GenerationId, KeyHolder, Kind,
+    Place, Revocation, Run, State,
 };
 pub use error::InventoryError;
 pub use query::{Cursor, Matches, Selection, Tally};

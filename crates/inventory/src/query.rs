@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use crate::{
     CertificateId, Destination, DestinationId, Entry, Event, Generation, GenerationId, Inventory, InventoryError,
     Place, Revocation, Run, State,
-    rows::{DESTINATION, ENTRY, damaged, destination, entry, moment, role},
+    rows::{ENTRY, damaged, destination, destination_columns, entry, moment, role},
 };
 
 /// Which certificates.
@@ -254,11 +254,7 @@ impl Inventory {
     /// # Errors
     /// When the file cannot be read.
     pub fn destinations_of(&self, id: CertificateId) -> Result<Vec<Destination>, InventoryError> {
-        self.query(
-            &format!("SELECT {DESTINATION} FROM destination WHERE certificate = ?1 ORDER BY id"),
-            [id.0],
-            destination,
-        )
+        self.destinations_where("certificate = ?1 ORDER BY id", [id.0])
     }
 
     /// The place of this kind, machine and path.
@@ -266,9 +262,9 @@ impl Inventory {
     /// # Errors
     /// When the file cannot be read.
     pub fn destination_at(&self, place: &Place) -> Result<Option<Destination>, InventoryError> {
-        let sql = format!("SELECT {DESTINATION} FROM destination WHERE kind = ?1 AND machine = ?2 AND place = ?3");
         let octets = OsStr::as_bytes(place.path.as_os_str());
-        self.query(&sql, params![place.kind.word(), place.machine, octets], destination)
+        let identity = params![place.kind.word(), place.machine, octets];
+        self.destinations_where("kind = ?1 AND machine = ?2 AND place = ?3", identity)
             .map(|rows| rows.into_iter().next())
     }
 
@@ -277,9 +273,8 @@ impl Inventory {
     /// # Errors
     /// When the file cannot be read.
     pub fn destinations_of_path(&self, path: &Path) -> Result<Vec<Destination>, InventoryError> {
-        let sql =
-            format!("SELECT {DESTINATION} FROM destination WHERE place = ?1 AND certificate IS NOT NULL ORDER BY id");
-        self.query(&sql, [OsStr::as_bytes(path.as_os_str())], destination)
+        let octets = OsStr::as_bytes(path.as_os_str());
+        self.destinations_where("place = ?1 AND certificate IS NOT NULL ORDER BY id", [octets])
     }
 
     /// At most `limit` places in use with a greater number than `after`, in that order.
@@ -287,10 +282,8 @@ impl Inventory {
     /// # Errors
     /// When the file cannot be read.
     pub fn destinations(&self, after: Option<DestinationId>, limit: u32) -> Result<Vec<Destination>, InventoryError> {
-        let sql = format!(
-            "SELECT {DESTINATION} FROM destination WHERE certificate IS NOT NULL AND id > ?1 ORDER BY id LIMIT ?2"
-        );
-        self.query(&sql, params![after.map_or(0, |id| id.0), limit], destination)
+        let bounds = params![after.map_or(0, |id| id.0), limit];
+        self.destinations_where("certificate IS NOT NULL AND id > ?1 ORDER BY id LIMIT ?2", bounds)
     }
 
     /// The places to which a killed run was delivering.
@@ -298,11 +291,7 @@ impl Inventory {
     /// # Errors
     /// When the file cannot be read.
     pub fn unfinished(&self) -> Result<Vec<Destination>, InventoryError> {
-        self.query(
-            &format!("SELECT {DESTINATION} FROM destination WHERE pending IS NOT NULL ORDER BY id"),
-            [],
-            destination,
-        )
+        self.destinations_where("pending IS NOT NULL ORDER BY id", [])
     }
 
     /// The places whose command after a renewal has yet to succeed.
@@ -310,7 +299,16 @@ impl Inventory {
     /// # Errors
     /// When the file cannot be read.
     pub fn commands_due(&self) -> Result<Vec<Destination>, InventoryError> {
-        self.query(&format!("SELECT {DESTINATION} FROM destination WHERE command_due = 1 ORDER BY id"), [], destination)
+        self.destinations_where("command_due = 1 ORDER BY id", [])
+    }
+
+    fn destinations_where(
+        &self,
+        condition: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<Vec<Destination>, InventoryError> {
+        let columns = destination_columns(self.version);
+        self.query(&format!("SELECT {columns} FROM destination WHERE {condition}"), parameters, destination)
     }
 
     /// Every issuer, oldest first.

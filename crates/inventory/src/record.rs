@@ -1,11 +1,12 @@
 //! Writing: each method is one durable transaction, whole or not at all.
 
-use dockseal_docker::{Ownership, Role};
+use dockseal_docker::{Layout, Role};
 use dockseal_pki::{Certificate, SerialNumber};
 use rusqlite::{OptionalExtension, TransactionBehavior, params};
 
 use crate::{
-    CertificateId, DestinationId, GenerationId, Inventory, InventoryError, KeyHolder, Place, Revocation, Run, query,
+    CertificateId, Delivery, DestinationId, GenerationId, Inventory, InventoryError, KeyHolder, Place, Revocation, Run,
+    query,
     writer::{Writer, begin},
 };
 
@@ -34,7 +35,7 @@ pub struct Signed<'s> {
     /// Where its key is.
     pub key_holder: KeyHolder,
     /// Where its bundles are about to go.
-    pub places: &'s [(Place, Ownership)],
+    pub places: &'s [Delivery],
 }
 
 /// Bundles that are in their places.
@@ -61,8 +62,8 @@ pub struct Found<'f> {
     pub certificate: &'f Certificate,
     /// Where its key is.
     pub key_holder: KeyHolder,
-    /// Where it was found.
-    pub place: Option<&'f Place>,
+    /// Where it was found, and how it is laid out there.
+    pub place: Option<(&'f Place, Layout)>,
 }
 
 /// Writes on behalf of one run.
@@ -149,8 +150,8 @@ impl Recorder<'_> {
             for one in signed {
                 writer.keep(one.id, one.certificate, one.key_holder)?;
                 writer.event("signed", Some(one.id), None, None)?;
-                for (place, ownership) in one.places {
-                    writer.announce(place, *ownership, one.id)?;
+                for delivery in one.places {
+                    writer.announce(delivery, one.id)?;
                 }
             }
             Ok(())
@@ -228,15 +229,22 @@ impl Recorder<'_> {
     /// When the file cannot be written.
     pub fn about_to_install(
         &mut self,
-        place: &Place,
-        ownership: Ownership,
+        delivery: &Delivery,
         id: CertificateId,
     ) -> Result<DestinationId, InventoryError> {
         self.write(|writer| {
-            let destination = writer.announce(place, ownership, id)?;
+            let destination = writer.announce(delivery, id)?;
             writer.event("install", Some(id), Some(destination), None)?;
             Ok(destination)
         })
+    }
+
+    /// A certificate that went into a file which no renewal finds: `detail` says which.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn handed_over(&mut self, id: CertificateId, detail: &str) -> Result<(), InventoryError> {
+        self.write(|writer| writer.event("handed over", Some(id), None, Some(detail)))
     }
 
     /// The command that follows a renewal succeeded, or failed and is to be run again.

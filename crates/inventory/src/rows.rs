@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf};
 
-use dockseal_docker::{Ownership, Role};
+use dockseal_docker::{Layout, Ownership, Role};
 use dockseal_pki::{Certificate, RevocationReason};
 use rusqlite::{Row, types::Type};
 use time::OffsetDateTime;
@@ -54,8 +54,14 @@ pub(crate) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-pub(crate) const DESTINATION: &str = "id, kind, machine, machine_name, place, owner, owner_group, key_mode, certificate, pending, previous, \
-                           delivered_at, command_due";
+/// The columns of a destination, in a file of this version.
+pub(crate) fn destination_columns(version: u32) -> String {
+    let layout = if version < 2 { "'docker'" } else { "layout" };
+    format!(
+        "id, kind, machine, machine_name, place, owner, owner_group, key_mode, certificate, pending, previous, \
+         delivered_at, command_due, {layout}"
+    )
+}
 
 pub(crate) fn destination(row: &Row<'_>) -> rusqlite::Result<Destination> {
     let kind = match row.get_ref(1)?.as_str()? {
@@ -72,6 +78,7 @@ pub(crate) fn destination(row: &Row<'_>) -> rusqlite::Result<Destination> {
     Ok(Destination {
         id: DestinationId(row.get(0)?),
         place: Place { kind, machine: row.get(2)?, machine_name: row.get(3)?, path },
+        layout: Layout::parse(row.get_ref(13)?.as_str()?).ok_or_else(|| damaged(13, "not a layout"))?,
         ownership: Ownership { user: row.get(5)?, group: row.get(6)?, key_mode: row.get(7)? },
         certificate: certificate(8)?,
         pending: certificate(9)?,

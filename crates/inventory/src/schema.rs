@@ -14,7 +14,7 @@ const APPLICATION_ID: u32 = 0x4453_696e;
 
 /// Every step from an empty file to the present format, in order; the file's `user_version` counts the steps taken. A
 /// step that was released is never changed.
-const MIGRATIONS: [&str; 1] = [include_str!("schema-1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema-1.sql"), include_str!("schema-2.sql")];
 
 /// How long a writer waits for another one before [`InventoryError::Busy`]. Writers of one authority take turns by the
 /// authority's lock, so this is for strangers.
@@ -34,6 +34,8 @@ pub enum Access {
 pub struct Inventory {
     pub(crate) connection: Connection,
     pub(crate) path: PathBuf,
+    /// The version of its format: not the newest where it is only looked at.
+    pub(crate) version: u32,
     /// The run on whose behalf something was written already.
     pub(crate) run: Option<i64>,
 }
@@ -51,7 +53,7 @@ impl Inventory {
         let path = PathBuf::from("(in memory)");
         let mut connection = Connection::open_in_memory().map_err(InventoryError::sqlite(&path))?;
         migrate(&mut connection, &path, 0)?;
-        Ok(Self { connection, path, run: None })
+        Ok(Self { connection, path, version: known_version(), run: None })
     }
 
     /// What the file of this inventory holds.
@@ -81,15 +83,16 @@ impl Inventory {
             Ok(_) | Err(_) => {}
         }
         let mut connection = connect(path, access).map_err(&report)?;
-        let version = check_header(&connection, path)?;
+        let mut version = check_header(&connection, path)?;
         connection.set_prepared_statement_cache_capacity(64);
         if access == Access::Write {
             connection
                 .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
                 .map_err(&report)?;
             migrate(&mut connection, path, version)?;
+            version = known_version();
         }
-        Ok(Self { connection, path: path.to_owned(), run: None })
+        Ok(Self { connection, path: path.to_owned(), version, run: None })
     }
 
     /// Reads the whole file for damage (`PRAGMA integrity_check`): what is wrong, nothing where all is well.

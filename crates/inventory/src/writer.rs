@@ -2,11 +2,10 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
-use dockseal_docker::Ownership;
 use dockseal_pki::{Certificate, GeneralName};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use crate::{CertificateId, Delivered, DestinationId, Found, KeyHolder, Place, Run, State};
+use crate::{CertificateId, Delivered, Delivery, DestinationId, Found, KeyHolder, Place, Run, State};
 
 pub(crate) fn begin(connection: &Connection, run: &Run) -> rusqlite::Result<i64> {
     connection
@@ -88,18 +87,21 @@ impl Writer<'_> {
     }
 
     /// A place that is about to hold this certificate.
-    pub(crate) fn announce(
-        &self,
-        place: &Place,
-        ownership: Ownership,
-        id: CertificateId,
-    ) -> rusqlite::Result<DestinationId> {
+    pub(crate) fn announce(&self, delivery: &Delivery, id: CertificateId) -> rusqlite::Result<DestinationId> {
+        let Delivery { place, layout, ownership } = delivery;
         let destination = self.destination(place)?;
         self.transaction
             .prepare_cached(
-                "UPDATE destination SET pending = ?2, owner = ?3, owner_group = ?4, key_mode = ?5 WHERE id = ?1",
+                "UPDATE destination SET pending = ?2, owner = ?3, owner_group = ?4, key_mode = ?5, layout = ?6 WHERE id = ?1",
             )?
-            .execute(params![destination.0, id.0, ownership.user, ownership.group, ownership.key_mode])?;
+            .execute(params![
+                destination.0,
+                id.0,
+                ownership.user,
+                ownership.group,
+                ownership.key_mode,
+                layout.word()
+            ])?;
         Ok(destination)
     }
 
@@ -179,15 +181,17 @@ impl Writer<'_> {
                 id
             }
         };
-        if let Some(place) = found.place {
+        if let Some((place, layout)) = found.place {
             let destination = self.destination(place)?;
             let before: Option<i64> = self
                 .transaction
                 .prepare_cached("SELECT certificate FROM destination WHERE id = ?1")?
                 .query_row([destination.0], |row| row.get(0))?;
             self.transaction
-                .prepare_cached("UPDATE destination SET certificate = ?2, delivered_at = ?3 WHERE id = ?1")?
-                .execute(params![destination.0, id.0, self.at])?;
+                .prepare_cached(
+                    "UPDATE destination SET certificate = ?2, delivered_at = ?3, layout = ?4 WHERE id = ?1",
+                )?
+                .execute(params![destination.0, id.0, self.at, layout.word()])?;
             self.event("found", Some(id), Some(destination), None)?;
             if let Some(before) = before.filter(|before| *before != id.0) {
                 self.supersede_unless_in_use(CertificateId(before))?;

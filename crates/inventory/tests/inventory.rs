@@ -4,10 +4,10 @@
 
 use std::{fs, path::Path};
 
-use dockseal_docker::{Ownership, Role};
+use dockseal_docker::{Layout, Ownership, Role};
 use dockseal_inventory::{
-    Access, CertificateId, Cursor, Delivered, Found, GenerationId, Inventory, InventoryError, KeyHolder, Kind, Matches,
-    Place, Reservation, Revocation, Run, Selection, Signed, State,
+    Access, CertificateId, Cursor, Delivered, Delivery, Found, GenerationId, Inventory, InventoryError, KeyHolder,
+    Kind, Matches, Place, Reservation, Revocation, Run, Selection, Signed, State,
 };
 use dockseal_pki::{Certificate, RevocationReason, SerialNumber};
 use rcgen::{CertificateParams, DnType, KeyPair};
@@ -79,7 +79,11 @@ impl Fixture {
     }
 
     fn sign(&mut self, id: CertificateId, certificate: &Certificate, paths: &[&str]) {
-        let places: Vec<_> = paths.iter().map(|path| (place(path), Ownership::default())).collect();
+        let delivery = |path: &&str| {
+            let layout = if path.contains("certs.d") { Layout::Registry } else { Layout::Docker };
+            Delivery { place: place(path), layout, ownership: Ownership::default() }
+        };
+        let places: Vec<_> = paths.iter().map(delivery).collect();
         let signed = Signed { id, certificate, key_holder: KeyHolder::Here, places: &places };
         self.inventory.as_run(&run()).signed(&[signed]).unwrap();
     }
@@ -322,8 +326,11 @@ fn what_was_found_is_known_again() {
         place,
     };
     let (one, two) = (place("/one"), place("/two"));
-    let all =
-        [found(KeyHolder::Elsewhere, None), found(KeyHolder::Here, Some(&one)), found(KeyHolder::Here, Some(&two))];
+    let all = [
+        found(KeyHolder::Elsewhere, None),
+        found(KeyHolder::Here, Some((&one, Layout::Docker))),
+        found(KeyHolder::Here, Some((&two, Layout::Docker))),
+    ];
     fixture.inventory.as_run(&run()).found(&all).unwrap();
     let Matches::One(entries) = fixture.inventory.find("alice", None).unwrap() else { unreachable!() };
     assert_eq!((entries.len(), entries[0].key_holder), (1, KeyHolder::Here));
@@ -345,6 +352,59 @@ fn an_older_program_leaves_a_newer_inventory_alone() {
         assert!(matches!(refused, InventoryError::Newer { found: 99, .. }), "{refused}");
     }
     assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_file_of_version_1_is_read_as_it_is_and_migrated_when_it_is_written_to() {
+    let mut fixture = Fixture::new();
+    let alice = fixture.issue(&[2], "alice", &["/a"], None);
+    let now = fixture.path();
+    // What was written before there were layouts: the same rows in the tables of then.
+    let old = fixture.root.path().join("old.db");
+    let connection = Connection::open(&old).unwrap();
+    connection.execute_batch(include_str!("../src/schema-1.sql")).unwrap();
+    connection.execute("ATTACH ?1 AS now", [now.to_str().unwrap()]).unwrap();
+    for table in ["run", "generation", "certificate", "name", "destination", "event"] {
+        let columns: String = connection
+            .query_row(&format!("SELECT group_concat(name) FROM pragma_table_info('{table}', 'main')"), [], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        connection
+            .execute(&format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM now.{table}"), [])
+            .unwrap();
+    }
+    let application: u32 = connection.pragma_query_value(Some("now"), "application_id", |row| row.get(0)).unwrap();
+    connection.pragma_update(Some("main"), "application_id", application).unwrap();
+    connection.pragma_update(Some("main"), "user_version", 1).unwrap();
+    drop(connection);
+
+    let before = fs::read(&old).unwrap();
+    let reader = Inventory::open(&old, Access::Read).unwrap();
+    let [there] = <[_; 1]>::try_from(reader.destinations_of(alice).unwrap()).unwrap();
+    assert_eq!((there.layout, there.place), (Layout::Docker, place("/a")));
+    drop(reader);
+    assert_eq!(fs::read(&old).unwrap(), before, "looking changes nothing");
+
+    let mut writer = Inventory::open(&old, Access::Write).unwrap();
+    let delivery = Delivery { place: place("/a"), layout: Layout::Dind, ownership: Ownership::default() };
+    writer.as_run(&run()).about_to_install(&delivery, alice).unwrap();
+    assert_eq!(writer.destinations_of(alice).unwrap()[0].layout, Layout::Dind);
+    drop(writer);
+    let version = |path: &Path| -> u32 {
+        Connection::open(path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    };
+    assert_eq!(version(&old), version(&now));
+}
+
+#[test]
+fn a_place_keeps_its_layout() {
+    let mut fixture = Fixture::new();
+    fixture.issue(&[2], "alice", &["/etc/docker/certs.d/r.test:5000", "/a"], None);
+    let layouts = fixture.sql("SELECT layout FROM destination ORDER BY layout");
+    assert_eq!(layouts, ["Text(\"docker\")", "Text(\"registry\")"]);
+    let found = fixture.inventory.destination_at(&place("/etc/docker/certs.d/r.test:5000")).unwrap().unwrap();
+    assert_eq!(found.layout, Layout::Registry);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
         fd::AsRawFd,
         unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use dockseal_docker::{Ownership, layout};
@@ -34,36 +34,80 @@ pub(crate) enum Sync {
 /// # Errors
 /// When something is there already or the system refuses.
 pub fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), WriteError> {
-    let (parent, name) = split(path)?;
-    let already =
-        || WriteError::AlreadyThere { path: parent.to_owned(), files: vec![name.to_string_lossy().into_owned()] };
-    // A file without a name until it is complete: a kill leaves nothing behind.
-    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-    match rustix::fs::open(parent, flags, Mode::from_raw_mode(mode & 0o600)) {
-        Ok(handle) => {
-            let mut file = File::from(handle);
-            finish_file(&mut file, path, mode, bytes, Ownership::default(), Sync::Each)?;
-            let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
-            rustix::fs::linkat(CWD, unnamed, CWD, path, AtFlags::SYMLINK_FOLLOW).map_err(|error| match error {
-                Errno::EXIST => already(),
-                other => WriteError::errno("write", path)(other),
-            })?;
+    NewFile::write(path, mode, bytes)?.put_in_place()
+}
+
+/// A new file that is complete and on the disk, and not yet in its place. Dropped, it is gone.
+#[must_use = "dropped, it is gone"]
+pub struct NewFile {
+    path: PathBuf,
+    written: Written,
+}
+
+enum Written {
+    /// Without a name until it is complete: a kill leaves nothing behind.
+    Nameless(File),
+    /// On file systems that have no nameless files.
+    Beside(PathBuf),
+}
+
+impl NewFile {
+    /// The first half of [`write_new`].
+    ///
+    /// # Errors
+    /// As [`write_new`].
+    pub fn write(path: &Path, mode: u32, bytes: &[u8]) -> Result<Self, WriteError> {
+        let (parent, name) = split(path)?;
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(there_already(parent, name));
         }
-        // No nameless files on this file system.
-        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
-            let staged = parent.join(unused_name(name)?);
-            let linked = write_file(&staged, mode, bytes, Ownership::default(), Sync::Each).and_then(|()| {
-                fs::hard_link(&staged, path).map_err(|source| match source.kind() {
-                    io::ErrorKind::AlreadyExists => already(),
-                    _ => WriteError::Io { doing: "write", path: path.to_owned(), source },
-                })
-            });
-            let _ = fs::remove_file(&staged);
-            linked?;
-        }
-        Err(error) => return Err(WriteError::errno("write", path)(error)),
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let written = match rustix::fs::open(parent, flags, Mode::from_raw_mode(mode & 0o600)) {
+            Ok(handle) => {
+                let mut file = File::from(handle);
+                finish_file(&mut file, path, mode, bytes, Ownership::default(), Sync::Each)?;
+                Written::Nameless(file)
+            }
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+                let new = Self { path: path.to_owned(), written: Written::Beside(parent.join(unused_name(name)?)) };
+                if let Written::Beside(staged) = &new.written {
+                    write_file(staged, mode, bytes, Ownership::default(), Sync::Each)?;
+                }
+                return Ok(new);
+            }
+            Err(error) => return Err(WriteError::errno("write", path)(error)),
+        };
+        Ok(Self { path: path.to_owned(), written })
     }
-    sync_directory(parent)
+
+    /// The second half of [`write_new`].
+    ///
+    /// # Errors
+    /// As [`write_new`].
+    pub fn put_in_place(self) -> Result<(), WriteError> {
+        let (parent, name) = split(&self.path)?;
+        let from = match &self.written {
+            Written::Nameless(file) => PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())),
+            Written::Beside(staged) => staged.clone(),
+        };
+        rustix::fs::linkat(CWD, from, CWD, &self.path, AtFlags::SYMLINK_FOLLOW).map_err(|error| match error {
+            Errno::EXIST => there_already(parent, name),
+            other => WriteError::errno("write", &self.path)(other),
+        })?;
+        sync_directory(parent)
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if let Written::Beside(staged) = &self.written {
+            let _ = fs::remove_file(staged);
+        }
+    }
+}
+
+fn there_already(parent: &Path, name: &OsStr) -> WriteError {
+    WriteError::AlreadyThere { path: parent.to_owned(), files: vec![name.to_string_lossy().into_owned()] }
 }
 
 pub(crate) fn unused_name(name: &OsStr) -> Result<String, WriteError> {
@@ -99,6 +143,23 @@ pub fn make_parents(parent: &Path) -> Result<(), WriteError> {
         }
     }
     Ok(())
+}
+
+/// A directory that others may look into, since nothing secret is in it itself, unless there is one already.
+///
+/// # Errors
+/// When the system refuses.
+pub fn make_open_directory(path: &Path) -> Result<(), WriteError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    make_parents(split(path)?.0)?;
+    match make_directory(path) {
+        // Another process was faster.
+        Err(_) if path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => own(path, Ownership::default(), layout::OPEN_DIRECTORY_MODE),
+    }
 }
 
 /// Ours alone, whatever the umask.
@@ -147,6 +208,12 @@ fn finish_file(
     }
     file.set_permissions(Permissions::from_mode(mode)).map_err(WriteError::io("set the mode of", path))?;
     if sync == Sync::Each { file.sync_all().map_err(WriteError::io("write", path)) } else { Ok(()) }
+}
+
+pub(crate) fn make_link(path: &Path, target: &str, ownership: Ownership) -> Result<(), WriteError> {
+    std::os::unix::fs::symlink(target, path).map_err(WriteError::io("make the link", path))?;
+    std::os::unix::fs::lchown(path, ownership.user, ownership.group)
+        .map_err(WriteError::io("change the owner of", path))
 }
 
 pub(crate) fn own(directory: &Path, ownership: Ownership, mode: u32) -> Result<(), WriteError> {

@@ -2,11 +2,11 @@
 
 use std::{fs, io, path::Path};
 
-use dockseal_docker::layout;
+use dockseal_docker::layout::{self, Names};
 
 use crate::{WriteError, files::split};
 
-/// What a directory of ours may hold at its top.
+/// What a directory of ours may hold at its top, where the names are docker's.
 const OURS: [&str; 7] = [
     layout::CA_FILE,
     layout::CERT_FILE,
@@ -66,7 +66,13 @@ pub(crate) fn inspect(planned: &[&str], destination: &Path, existing: Existing) 
     if names.is_empty() {
         return Ok(Found::EmptyDirectory);
     }
-    let foreign: Vec<String> = names.iter().filter(|name| !OURS.contains(&name.as_str())).take(5).cloned().collect();
+    // By other names, nothing but the bundle.
+    let bundle = Names::ALL.map(Names::each).into_iter().find(|[_, chain, _]| planned.contains(chain));
+    let ours: &[&str] = match &bundle {
+        Some(names) if *names != Names::DOCKER.each() => names,
+        Some(_) | None => &OURS,
+    };
+    let foreign: Vec<String> = names.iter().filter(|name| !ours.contains(&name.as_str())).take(5).cloned().collect();
     if !foreign.is_empty() {
         return Err(WriteError::ForeignFiles { path: destination.to_owned(), files: foreign });
     }

@@ -15,7 +15,9 @@ use rustix::{
 
 use crate::{
     WriteError,
-    files::{Sync, carry, lock_directory, make_directory, own, remove_tree, split, sync_directory, write_file},
+    files::{
+        Sync, carry, lock_directory, make_directory, make_link, own, remove_tree, split, sync_directory, write_file,
+    },
     found::Found,
 };
 
@@ -98,7 +100,10 @@ impl Stage {
                 make_directory(parent)?;
                 own(parent, plan.ownership, plan.directory_mode)?;
             }
-            write_file(&path, file.mode, file.contents.bytes(), plan.ownership, sync)?;
+            match &file.contents {
+                Contents::Link(target) => make_link(&path, target, plan.ownership)?,
+                contents => write_file(&path, file.mode, contents.bytes(), plan.ownership, sync)?,
+            }
             if let Some(parent) = path.parent().filter(|parent| *parent != self.path && sync == Sync::Each) {
                 sync_directory(parent)?;
             }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use dockseal_ca::Endpoint;
-use dockseal_docker::{FilePlan, PlannedFile, Role, daemon_json, host_plan::Aim, layout, plan, unit};
+use dockseal_docker::{FilePlan, Layout, PlannedFile, Role, daemon_json, host_plan::Aim, layout, plan, unit};
 use dockseal_pki::{Bundle, Certificate, KeyAlgorithm, PrivateKey, Signer, SubjectAltName, TrustAnchors};
 use dockseal_store::{Existing, HomeError, WriteError, check_destination, remove_stale};
 use serde::Serialize;
@@ -281,7 +281,7 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
             Ok(kept) => kept,
             Err(permitted) => {
                 let issued = permitted.issue(&opened.authority, &mut ledger, None, invocation)?;
-                let mut plan = plan(&issued.bundle, wanted.endpoint.role(), ownership);
+                let mut plan = plan(&issued.bundle, wanted.endpoint.role(), Layout::Docker, ownership);
                 if wanted.endpoint.role() == Role::Daemon {
                     plan.files.extend(configuration());
                 }
@@ -304,7 +304,7 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
     }
     for (wanted, outcome) in wanted.iter().zip(&outcomes) {
         let Outcome::Made(issued, plan) = outcome else { continue };
-        match ledger.deliver(issued, plan, &wanted.directory, existing, invocation) {
+        match ledger.deliver(issued, plan, Layout::Docker, &wanted.directory, existing, invocation) {
             Err(Undelivered::Place(error @ WriteError::AlreadyThere { .. })) => {
                 return Ok(Attempt::SomebodyWasFaster(write_failure(WHAT, &error)));
             }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use dockseal_ca::Endpoint;
-use dockseal_docker::{PlannedFile, Role, layout, plan};
-use dockseal_inventory::Delivered;
+use dockseal_docker::{Layout, PlannedFile, Role, layout, plan};
+use dockseal_inventory::{Delivered, Delivery};
 use dockseal_pki::{Bundle, Certificate, TrustAnchors, moment};
 use dockseal_store::{Displaced, Existing, check_destination, stage};
 use serde_json::json;
@@ -72,7 +72,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         Some(old) => refuse_another_endpoint(&endpoint, old)?,
         None => compare_with_request(directory, &endpoint, &leaf, output)?,
     }
-    let ownership = held::ownership(directory).map_err(|error| Failure::trouble(WHAT).cause(error))?;
+    let ownership =
+        held::ownership(directory, layout::Names::DOCKER).map_err(|error| Failure::trouble(WHAT).cause(error))?;
     let bundle = Bundle { anchors, chain, key: Some(key.key) };
     let mut notes = judgement::of_bundle(&bundle, &endpoint, invocation.now, WHAT).map_err(|failure| {
         let hint = failure.hint.clone().unwrap_or_default();
@@ -87,7 +88,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
             moment(old.validity.not_after)
         ));
     }
-    let mut plan = plan(&bundle, endpoint.role(), ownership);
+    let mut plan = plan(&bundle, endpoint.role(), Layout::Docker, ownership);
     if waited {
         plan.files.push(PlannedFile::gone(layout::RENEWAL_KEY_FILE));
     } else if directory.join(layout::RENEWAL_KEY_FILE).exists() {
@@ -106,7 +107,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let destination = match &mut known {
         None => None,
         Some((ledger, entry)) => {
-            Some(ledger.recorder().about_to_install(&place, ownership, entry.id).map_err(failure)?)
+            let delivery = Delivery { place: place.clone(), layout: Layout::Docker, ownership };
+            Some(ledger.recorder().about_to_install(&delivery, entry.id).map_err(failure)?)
         }
     };
     let placed = staged.put_in_place();

@@ -1,25 +1,30 @@
 //! `dockseal issue`: the material of one daemon, one client or many.
 
 mod bulk;
+mod place;
+mod requested;
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Subcommand;
 use dockseal_ca::Endpoint;
-use dockseal_docker::{FilePlan, Role, layout, plan};
-use dockseal_pki::{CertificateRequest, GeneralName, PrivateKey, Signer, SubjectAltName, pem};
-use dockseal_store::{Existing, check_destination};
+use dockseal_docker::{FilePlan, Layout, Ownership, Role, plan};
+use dockseal_pki::CertificateRequest;
+use dockseal_store::Existing;
 use serde::Serialize;
 
+pub(crate) use self::{
+    place::{check_not_here, check_out},
+    requested::{read_request, say_names_dropped},
+};
 use crate::{
-    authority::{open, read_input, write_failure},
-    endpoint::{Issued, SubjectKey, new_key, no_names, parse_user, permit},
+    authority::open,
+    endpoint::{Issued, Permitted, SubjectKey, new_key, permit},
     failure::Failure,
-    groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs},
+    groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs, Pkcs12PassphraseArgs},
+    handover::{Form, HandOver},
     invocation::Invocation,
+    layouts::{Laid, LayoutArgs},
     ledger::Ledger,
     output::{Output, fields},
     report::{CertificateReport, SCHEMA, until},
@@ -37,10 +42,15 @@ enum EndpointArgs {
     #[command(after_help = "Examples:\n  \
         dockseal issue daemon 10.0.0.5 build.example.com '*.build.example.com' --out ./daemon\n  \
         dockseal issue daemon --detect --out /etc/docker/tls\n  \
-        dockseal issue daemon build.example.com --csr request.csr --out -")]
+        dockseal issue daemon build.example.com --csr request.csr --out -\n  \
+        dockseal issue daemon --layout dind --client ci --out ./certs\n  \
+        dockseal issue daemon registry.example.com --layout registry --out ./")]
     Daemon {
         #[command(flatten)]
         names: NamesArgs,
+        /// Issue this client's material too, into the same tree: not with docker's own layout
+        #[arg(long, value_name = "USER", conflicts_with = "csr")]
+        client: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -48,7 +58,10 @@ enum EndpointArgs {
     #[command(after_help = "Examples:\n  \
         dockseal issue client alice --out ./alice\n  \
         dockseal issue client ci --lifetime 7d --out ./ci --mode 0640 --group runners\n  \
-        dockseal issue client alice --csr - --out - < request.csr > cert.pem")]
+        dockseal issue client alice --csr - --out - < request.csr > cert.pem\n  \
+        dockseal issue client alice --as p12 --out alice.p12 --p12-passphrase-file passphrase.txt\n  \
+        dockseal issue client ci --as tar --out - | ssh runner tar -xC .docker\n  \
+        dockseal issue client ci --layout registry --registry registry.example.com:5000 --out /etc/docker")]
     Client {
         /// The user: the certificate's common name, which authorization plugins see
         user: String,
@@ -67,7 +80,8 @@ enum EndpointArgs {
 
 #[derive(clap::Args)]
 struct Common {
-    /// The directory that gets ca.pem, cert.pem and key.pem; with --csr, - writes the certificate to standard output
+    /// The directory that gets ca.pem, cert.pem and key.pem, or the top of another layout's tree; with --as, the file;
+    /// - for standard output, with --as or --csr
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Sign this certificate request (PEM or DER, - for standard input) instead of making a key
@@ -76,6 +90,13 @@ struct Common {
     /// Put the new bundle in the place of the one that is there
     #[arg(long)]
     replace: bool,
+    /// Hand it over as one file instead, which renewals do not reach. (--format says how results are shown, everywhere)
+    #[arg(long = "as", value_enum, value_name = "KIND", conflicts_with_all = ["csr", "replace"])]
+    form: Option<Form>,
+    #[command(flatten)]
+    layout: LayoutArgs,
+    #[command(flatten)]
+    p12_passphrase: Pkcs12PassphraseArgs,
     #[command(flatten)]
     leaf: LeafArgs,
     #[command(flatten)]
@@ -88,9 +109,23 @@ struct Common {
 struct Wire {
     schema: u32,
     directory: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
     files: Vec<String>,
     certificate: CertificateReport,
     notes: Vec<String>,
+    /// Of whom the same tree or file holds another bundle.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Self>,
+}
+
+/// What is to be done with what is issued.
+struct Order<'a> {
+    common: &'a Common,
+    laid: Laid,
+    roles: Vec<Role>,
+    ownership: Ownership,
+    what: String,
 }
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
@@ -101,216 +136,206 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     };
     let what = format!("cannot issue the {role} certificate");
     let to_stdout = common.out.as_os_str() == "-";
-    if to_stdout && common.csr.is_none() {
-        return Err(Failure::trouble(what)
-            .cause("a private key is never written to standard output")
-            .hint("give a directory with --out DIR, or sign a request with --csr FILE --out -"));
+    if to_stdout && common.csr.is_none() && common.form.is_none() {
+        return Err(Failure::trouble(what).cause("a private key is never written to standard output by itself").hint(
+            "give a directory with --out DIR, sign a request with --csr FILE --out -, or say --as tar or --as p12",
+        ));
     }
     let ownership = common.owner.resolve()?;
     let wish = common.leaf.wish()?;
     let request = common.csr.as_deref().map(|path| read_request(path, &what)).transpose()?;
-    let endpoint = match &args.endpoint {
-        EndpointArgs::Daemon { names, .. } => daemon(names, request.as_ref(), output)?,
-        EndpointArgs::Client { user, .. } => client(user, request.as_ref(), output)?,
-        EndpointArgs::Clients(args) => return bulk::run(args, invocation, output),
+    let endpoints: Vec<Endpoint> = match &args.endpoint {
+        EndpointArgs::Daemon { names, client, .. } => {
+            let usual = common.layout.usual_names();
+            let daemon = requested::daemon(names, usual, request.as_ref(), output)?;
+            let client = client.as_deref().map(|user| requested::client(user, None, output)).transpose()?;
+            [daemon].into_iter().chain(client).collect()
+        }
+        EndpointArgs::Client { user, .. } => vec![requested::client(user, request.as_ref(), output)?],
+        EndpointArgs::Clients(_) => Vec::new(),
     };
-    let existing = if common.replace { Existing::Replace } else { Existing::Keep };
-    if !to_stdout {
-        check_out(&common.out, request.as_ref(), existing, invocation, &what)?;
+    let roles: Vec<Role> = endpoints.iter().map(Endpoint::role).collect();
+    let laid = common.layout.resolve(&roles, &what)?;
+    if roles.len() > 1 && laid.layout == Layout::Docker {
+        return Err(Failure::trouble(what)
+            .cause("docker's own layout has one bundle in a directory")
+            .hint("issue the client's by itself, or choose a --layout that has room for both"));
+    }
+    let order = Order { common, laid, roles, ownership, what };
+    let hand_over = common.form.map(|form| order.hand_over(form, invocation, output)).transpose()?;
+    if hand_over.is_none() && !to_stdout {
+        order.check(request.as_ref(), invocation)?;
     }
     let opened = open(&common.passphrase, invocation, output)?;
-    let key = match request {
-        Some(request) => SubjectKey::Elsewhere(request.public_key),
-        None => SubjectKey::Here(Box::new(new_key(common.leaf.key, output)?)),
-    };
-    let permitted = permit(&opened.authority, &endpoint, key, wish, invocation)?;
+    let mut request = request;
+    let permitted = endpoints
+        .iter()
+        .map(|endpoint| {
+            let key = match request.take() {
+                Some(request) => SubjectKey::Elsewhere(request.public_key),
+                None => SubjectKey::Here(Box::new(new_key(common.leaf.key, output)?)),
+            };
+            permit(&opened.authority, endpoint, key, wish, invocation)
+        })
+        .collect::<Result<Vec<Permitted>, Failure>>()?;
     let mut ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
-    let issued = permitted.issue(&opened.authority, &mut ledger, None, invocation)?;
-    if to_stdout {
-        ledger.hand_out(&issued)?;
-        for note in &issued.notes {
-            output.note(note);
-        }
-        output.raw(issued.bundle.chain_pem());
-        return Ok(ExitCode::SUCCESS);
+    let mut all = Vec::new();
+    for permitted in permitted {
+        all.push(permitted.issue(&opened.authority, &mut ledger, None, invocation)?);
     }
-    let plan = plan(&issued.bundle, role, ownership);
-    ledger.deliver(&issued, &plan, &common.out, existing, invocation).map_err(|error| error.failure(&what))?;
-    drop(ledger);
-    report(role, &issued, &plan, &invocation.absolute(&common.out)?, invocation, output);
+    match hand_over {
+        Some(hand_over) => order.write(&hand_over, &all, &mut ledger, invocation, output)?,
+        None if to_stdout => {
+            for issued in &all {
+                ledger.hand_out(issued)?;
+                for note in &issued.notes {
+                    output.note(note);
+                }
+                output.raw(issued.bundle.chain_pem());
+            }
+        }
+        None => order.deliver(&all, ledger, invocation, output)?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a request asks for that its endpoint does not get.
-pub(crate) fn say_names_dropped(endpoint: &Endpoint, request: &CertificateRequest, output: &mut Output) {
-    let (names, common_name): (&[SubjectAltName], Option<String>) = match endpoint {
-        Endpoint::Daemon { names } => (names, names.first().map(ToString::to_string)),
-        Endpoint::Client { user } => (&[], Some(user.to_string())),
-    };
-    for dropped in request.names.iter().filter(|name| as_ours(name).is_none_or(|name| !names.contains(&name))) {
-        output.note(&format!("dropped from the request: {dropped}, which the certificate to be renewed does not have"));
+impl Order<'_> {
+    fn existing(&self) -> Existing {
+        if self.common.replace { Existing::Replace } else { Existing::Keep }
     }
-    say_dropped(request, common_name.as_deref(), output);
-}
 
-fn daemon(names: &NamesArgs, request: Option<&CertificateRequest>, output: &mut Output) -> Result<Endpoint, Failure> {
-    let mut names = names.resolve(output)?;
-    if let Some(request) = request {
-        if names.is_empty() {
-            names = names_of(request, output);
-        } else {
-            for dropped in request.names.iter().filter(|name| as_ours(name).is_none_or(|name| !names.contains(&name))) {
-                output.note(&format!("dropped from the request: {dropped}, which was not among the names given here"));
-            }
+    /// Refuses what would fail after a certificate was signed.
+    fn check(&self, request: Option<&CertificateRequest>, invocation: &Invocation) -> Result<(), Failure> {
+        self.laid.check(&self.common.out, &self.what)?;
+        for role in &self.roles {
+            let place = self.laid.below(&self.common.out, *role);
+            check_out(&place, self.laid.layout.names(*role), request, self.existing(), invocation, &self.what)?;
         }
-        say_dropped(request, names.first().map(ToString::to_string).as_deref(), output);
+        Ok(())
     }
-    if names.is_empty() {
-        return Err(no_names());
-    }
-    Ok(Endpoint::Daemon { names })
-}
 
-fn client(user: &str, request: Option<&CertificateRequest>, output: &mut Output) -> Result<Endpoint, Failure> {
-    let user = parse_user(user)?;
-    if let Some(request) = request {
-        for name in &request.names {
-            output.note(&format!("dropped from the request: {name}, since clients have no alternative names"));
+    /// The same for a file.
+    fn hand_over(&self, form: Form, invocation: &Invocation, output: &mut Output) -> Result<HandOver, Failure> {
+        if form == Form::P12 && (self.roles.len() > 1 || self.laid.layout != Layout::Docker) {
+            return Err(Failure::trouble(self.what.clone())
+                .cause("a .p12 holds one identity, and is laid out in its own way")
+                .hint("leave --layout and --client away, or say --as tar"));
         }
-        say_dropped(request, Some(user.as_str()), output);
+        let (args, out) = (&self.common.p12_passphrase, &self.common.out);
+        HandOver::new(form, args, out, &self.what, invocation, output)
     }
-    Ok(Endpoint::Client { user })
-}
 
-/// The request's names that a daemon's certificate can have.
-fn names_of(request: &CertificateRequest, output: &mut Output) -> Vec<SubjectAltName> {
-    let mut names = Vec::new();
-    for name in &request.names {
-        match as_ours(name) {
-            Some(name) if !names.contains(&name) => names.push(name),
-            Some(_) => {}
-            None => output.note(&format!("dropped from the request: {name}, which no client of Docker would match")),
+    fn plan(&self, role: Role, issued: &Issued) -> FilePlan {
+        plan(&issued.bundle, role, self.laid.layout, self.ownership)
+    }
+
+    /// Puts every bundle into its place, and remembers it there.
+    fn deliver(
+        &self,
+        all: &[Issued],
+        mut ledger: Ledger,
+        invocation: &Invocation,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        let (out, what) = (&self.common.out, self.what.as_str());
+        self.laid.prepare(out, &self.roles, self.ownership, what)?;
+        let mut shown = Vec::new();
+        for (role, issued) in self.roles.iter().zip(all) {
+            let (plan, place) = (self.plan(*role, issued), self.laid.below(out, *role));
+            ledger
+                .deliver(issued, &plan, self.laid.layout, &place, self.existing(), invocation)
+                .map_err(|error| error.failure(what))?;
+            let files = plan.files.into_iter().map(|file| file.path).collect();
+            let directory = Some(invocation.absolute(&place)?.display().to_string());
+            shown.push(Shown { role: *role, issued, directory, file: None, files });
         }
+        drop(ledger);
+        show(&shown, self.laid.advice(&self.roles), invocation, output);
+        Ok(())
     }
-    names
-}
 
-fn as_ours(name: &GeneralName) -> Option<SubjectAltName> {
-    match name {
-        // `DNS:10.0.0.5` parses as an address and is not what was asked for: Go would never match it.
-        GeneralName::Dns(text) => SubjectAltName::parse(text)
-            .ok()
-            .map(|parsed| parsed.name)
-            .filter(|name| matches!(name, SubjectAltName::Dns(_))),
-        GeneralName::Ip(address) => SubjectAltName::parse(&address.to_string()).ok().map(|parsed| parsed.name),
-        _ => None,
-    }
-}
-
-fn say_dropped(request: &CertificateRequest, common_name: Option<&str>, output: &mut Output) {
-    if !request.subject.der().is_empty() && request.subject.common_name().as_deref() != common_name {
-        let subject = request.subject.to_string();
-        if !subject.is_empty() {
-            output.note(&format!("dropped from the request: the subject {subject}"));
+    /// Writes the one file, and remembers that there is one.
+    fn write(
+        &self,
+        hand_over: &HandOver,
+        all: &[Issued],
+        ledger: &mut Ledger,
+        invocation: &Invocation,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        let mut plans = self.laid.authority_plan(&self.roles, self.ownership);
+        let mut shown = Vec::new();
+        for (role, issued) in self.roles.iter().zip(all) {
+            let (plan, directory) = (self.plan(*role, issued), self.laid.directory(*role));
+            let path = |name: &str| if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
+            let files = match hand_over.form {
+                Form::Tar => plan.files.iter().map(|file| path(&file.path)).collect(),
+                Form::P12 => Vec::new(),
+            };
+            plans.push((directory, plan));
+            let file = hand_over.file.as_ref().map(|path| path.display().to_string());
+            shown.push(Shown { role: *role, issued, directory: None, file, files });
         }
-    }
-    for extension in &request.other_extensions {
-        output.note(&format!("dropped from the request: {extension}"));
-    }
-}
-
-pub(crate) fn read_request(path: &Path, what: &str) -> Result<CertificateRequest, Failure> {
-    let bytes = read_input(path, what)?;
-    let trouble = |cause: &dyn std::fmt::Display| {
-        Failure::trouble(what)
-            .cause(format!("{}: {cause}", path.display()))
-            .hint("make a request with dockseal request, or with openssl req -new -newkey …")
-    };
-    // A DER request begins with a SEQUENCE, which no PEM text does.
-    let der = if bytes.first() == Some(&0x30) {
-        bytes.to_vec()
-    } else {
-        let blocks = pem::decode_all(&bytes).map_err(|error| trouble(&error))?;
-        let block = blocks.into_iter().find(|block| block.tag().ends_with("CERTIFICATE REQUEST"));
-        block.ok_or_else(|| trouble(&"there is no certificate request in it"))?.into_contents()
-    };
-    CertificateRequest::from_der(&der).map_err(|error| trouble(&error))
-}
-
-/// Refuses what would fail after a certificate was signed. A key that waits for its certificate must be the request's.
-pub(crate) fn check_out(
-    out: &Path,
-    request: Option<&CertificateRequest>,
-    existing: Existing,
-    invocation: &Invocation,
-    what: &str,
-) -> Result<(), Failure> {
-    check_not_here(out, invocation, what)?;
-    let mut names = vec![layout::CA_FILE, layout::CERT_FILE];
-    match request {
-        None => names.push(layout::KEY_FILE),
-        Some(request) => {
-            let key = out.join(layout::KEY_FILE);
-            if let Ok(file) = dockseal_store::read(&key) {
-                let is_of = |bytes: &[u8]| {
-                    PrivateKey::from_pem(bytes, None)
-                        .is_ok_and(|(key, _)| key.public_key().spki() == request.public_key.spki())
-                };
-                if dockseal_store::read(&out.join(layout::RENEWAL_KEY_FILE)).is_ok_and(|file| is_of(&file.bytes)) {
-                    return Err(Failure::no(what)
-                        .cause("the key of the request waits there, and Docker would find the certificate beside the old one")
-                        .hint("use --out - and put both in place with dockseal install"));
-                }
-                if !is_of(&file.bytes) {
-                    return Err(Failure::no(what)
-                        .cause(format!("the request was not made with {}", key.display()))
-                        .hint("name another directory with --out, or sign the request that belongs to that key"));
-                }
-            }
+        hand_over.deliver(all, &plans, ledger, &self.what, output)?;
+        if hand_over.file.is_some() {
+            show(&shown, None, invocation, output);
         }
+        Ok(())
     }
-    check_destination(&names, out, existing).map_err(|error| write_failure(what, &error))
 }
 
-/// The directory in which somebody stands cannot be swapped without leaving them in a removed one.
-pub(crate) fn check_not_here(out: &Path, invocation: &Invocation, what: &str) -> Result<(), Failure> {
-    if invocation.is_current_directory(out) {
-        return Err(Failure::trouble(what)
-            .cause("the directory is the one this command was started in, and directories are swapped whole")
-            .hint("name a directory inside it, e.g. --out ./tls"));
-    }
-    Ok(())
-}
-
-fn report(
+/// One bundle, and where it went.
+struct Shown<'i> {
     role: Role,
-    issued: &Issued,
-    plan: &FilePlan,
-    directory: &Path,
-    invocation: &Invocation,
-    output: &mut Output,
-) {
-    let certificate = &issued.certificate;
-    let files: Vec<String> = plan.files.iter().map(|file| file.path.clone()).collect();
-    let mut rows = vec![("in", directory.display().to_string()), ("files", files.join(", "))];
-    if !certificate.names.is_empty() {
-        rows.push(("names", certificate.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
+    issued: &'i Issued,
+    directory: Option<String>,
+    file: Option<String>,
+    files: Vec<String>,
+}
+
+impl Shown<'_> {
+    fn human(&self, invocation: &Invocation) -> String {
+        let certificate = &self.issued.certificate;
+        let place = self.directory.iter().chain(&self.file).cloned().collect();
+        let mut rows = vec![("in", place)];
+        if !self.files.is_empty() {
+            rows.push(("files", self.files.join(", ")));
+        }
+        if !certificate.names.is_empty() {
+            rows.push(("names", certificate.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
+        }
+        rows.push(("key", certificate.public_key.algorithm().to_string()));
+        rows.push(("valid until", until(certificate.validity, invocation.now)));
+        let mut human = format!("Issued the {} certificate {}\n{}", self.role, certificate.subject, fields(&rows));
+        if self.role == Role::Client && self.issued.bundle.key.is_some() {
+            human.push_str("\nWhoever holds these files is root on every daemon that trusts this authority.\n");
+        }
+        human
     }
-    rows.push(("key", certificate.public_key.algorithm().to_string()));
-    rows.push(("valid until", until(certificate.validity, invocation.now)));
-    for note in &issued.notes {
+
+    fn wire(&self) -> Wire {
+        Wire {
+            schema: SCHEMA,
+            directory: self.directory.clone(),
+            file: self.file.clone(),
+            files: self.files.clone(),
+            certificate: CertificateReport::new(self.role, &self.issued.certificate),
+            notes: self.issued.notes.clone(),
+            others: Vec::new(),
+        }
+    }
+}
+
+fn show(all: &[Shown<'_>], advice: Option<&str>, invocation: &Invocation, output: &mut Output) {
+    for note in all.iter().flat_map(|shown| &shown.issued.notes) {
         output.note(note);
     }
-    let mut human = format!("Issued the {role} certificate {}\n{}", certificate.subject, fields(&rows));
-    if role == Role::Client && issued.bundle.key.is_some() {
-        human.push_str("\nWhoever holds these files is root on every daemon that trusts this authority.\n");
+    let mut human = all.iter().map(|shown| shown.human(invocation)).collect::<Vec<_>>().join("\n");
+    if let Some(advice) = advice {
+        human.push_str(&format!("\n{advice}\n"));
     }
-    let wire = Wire {
-        schema: SCHEMA,
-        directory: Some(directory.display().to_string()),
-        files,
-        certificate: CertificateReport::new(role, certificate),
-        notes: issued.notes.clone(),
-    };
+    let mut wires = all.iter().map(Shown::wire);
+    let Some(first) = wires.next() else { return };
+    let wire = Wire { others: wires.collect(), ..first };
     output.result(&human, &wire);
 }

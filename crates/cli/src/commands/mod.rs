@@ -6,6 +6,7 @@ pub(crate) mod context;
 pub(crate) mod crl;
 pub(crate) mod env;
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod host;
 pub(crate) mod init;
 pub(crate) mod inspect;
@@ -70,6 +71,8 @@ pub(crate) enum Command {
     Status(status::Args),
     /// Put the certificate that answers a request in place
     Install(install::Args),
+    /// Hand over what a directory holds as one file: a tar or PKCS#12
+    Export(export::Args),
     /// Put new certificates in the place of those that are due
     Renew(renew::Args),
     /// Print or install what runs renew --due every day: a systemd timer, or a cron line

@@ -2,6 +2,7 @@
 
 mod command;
 mod csr;
+mod handover;
 mod report;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -14,7 +15,8 @@ use self::report::Report;
 use crate::{
     authority::{Opened, open, signing_issuer},
     failure::Failure,
-    groups::{PassphraseArgs, parse_lifetime},
+    groups::{PassphraseArgs, Pkcs12PassphraseArgs, parse_lifetime},
+    handover::Form,
     invocation::Invocation,
     ledger::{Ledger, inventory_failure, open_to_read, settle},
     named,
@@ -35,7 +37,8 @@ pub(crate) const WHAT: &str = "cannot renew";
     dockseal renew --due                                     from a timer: does nothing, silently, when nothing is due\n  \
     dockseal renew --due --exec 'systemctl restart docker'\n  \
     dockseal renew --within 30d --dry-run\n  \
-    dockseal renew alice --csr request.csr --out - > cert.pem   for a key that stays where it is"
+    dockseal renew alice --csr request.csr --out - > cert.pem   for a key that stays where it is\n  \
+    dockseal renew alice --as p12 --out alice-2.p12             for what was handed over as one file"
 )]
 pub(crate) struct Args {
     /// Whose certificates: a user, a daemon's name, ROLE/NAME, or a serial number
@@ -69,9 +72,15 @@ pub(crate) struct Args {
     /// Sign this request instead (PEM or DER, - for standard input): the key is elsewhere
     #[arg(long, value_name = "FILE", requires = "out", conflicts_with_all = ["due", "all", "within", "reuse_key", "dry_run", "exec"])]
     csr: Option<PathBuf>,
-    /// With --csr: the directory that gets ca.pem and cert.pem, or - for the certificate on standard output
-    #[arg(long, value_name = "DIR", requires = "csr")]
+    /// Hand the new one over as one file instead, with a new key: for what is in no directory
+    #[arg(long = "as", value_enum, value_name = "KIND", requires = "out", conflicts_with_all = ["due", "all", "within", "reuse_key", "dry_run", "exec", "csr"])]
+    form: Option<Form>,
+    /// With --csr: the directory that gets ca.pem and cert.pem, or - for the certificate on standard output. With --as: the
+    /// file, or -
+    #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    p12_passphrase: Pkcs12PassphraseArgs,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
@@ -92,6 +101,15 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let wanted = args.wanted(&inventory, role, invocation)?;
     if let (Some(csr), Some(out)) = (&args.csr, &args.out) {
         return csr::run(csr, out, &wanted, lifetime, &args.passphrase, invocation, output);
+    }
+    match (args.form, &args.out) {
+        (Some(form), Some(out)) => return handover::run((form, out), args, &wanted, lifetime, invocation, output),
+        (None, Some(_)) => {
+            return Err(Failure::trouble(WHAT)
+                .cause("--out says where an answer to --csr or a file of --as goes")
+                .hint("leave it away: a renewed certificate goes where the one before it is"));
+        }
+        (_, None) => {}
     }
     let mut report = Report::new(output.format());
     if args.dry_run {

@@ -5,13 +5,13 @@ use std::{sync::Mutex, time::Duration};
 
 use dockseal_ca::{Authority, Endpoint};
 use dockseal_docker::{
-    Contents, Ownership,
+    Contents, Layout, Ownership,
     daemon_json::{INSTALL_DIRECTORY, TLS_PORT},
     host::HostFacts,
     host_plan::HostPlan,
     layout,
 };
-use dockseal_inventory::{CertificateId, Delivered, DestinationId, KeyHolder, Place, Signed};
+use dockseal_inventory::{CertificateId, Delivered, Delivery, DestinationId, KeyHolder, Place, Signed};
 use dockseal_pki::{
     Bundle, Certificate, CertificateRequest, KeyAlgorithm, PublicKey, SubjectAltName, TrustAnchors, pem,
 };
@@ -395,7 +395,7 @@ impl Work<'_> {
         *reserved = Some(id);
         let SignedBundle { certificate, bundle, notes } = permitted.sign(authority, self.invocation)?;
         let key_holder = if bundle.key.is_some() { KeyHolder::Here } else { KeyHolder::Elsewhere };
-        let places = [(place.clone(), Ownership::default())];
+        let places = [Delivery { place: place.clone(), layout: Layout::Docker, ownership: Ownership::default() }];
         let signed = Signed { id, certificate: &certificate, key_holder, places: &places };
         ledger
             .recorder()

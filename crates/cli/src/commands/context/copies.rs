@@ -116,7 +116,10 @@ impl<'l> Looker<'l> {
             let Some(last) = page.last() else { return Ok(stale) };
             after = Some(last.id);
             for destination in page {
-                let is_directory = destination.place.kind == Kind::Directory && self.invocation.has(&destination.place);
+                // Trees of other layouts are written anew by renewals alone.
+                let is_directory = destination.place.kind == Kind::Directory
+                    && destination.layout == dockseal_docker::Layout::Docker
+                    && self.invocation.has(&destination.place);
                 if is_directory && destination.place.path.is_dir() {
                     let copy = self.look(&destination.place, None)?;
                     stale.extend(Some(copy).filter(|copy| copy.standing == Standing::Stale));

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use dockseal_ca::Endpoint;
-use dockseal_docker::{Ownership, Role, layout, plan};
+use dockseal_docker::{Layout, Ownership, Role, layout, plan};
 use dockseal_inventory::{Entry, Inventory, Place, State};
 use dockseal_pki::{Certificate, UserName};
 use dockseal_store::Existing;
@@ -151,7 +151,7 @@ fn issued(
         return Err(contexts::another(what));
     }
     let mut issued = permitted.issue(&opened.authority, &mut ledger, None, invocation)?;
-    let plan = plan(&issued.bundle, Role::Client, Ownership::default());
+    let plan = plan(&issued.bundle, Role::Client, Layout::Docker, Ownership::default());
     let mut notes = std::mem::take(&mut issued.notes);
     let (done, more) = put(wanted, plan, Books::New(&mut ledger, &issued), invocation)?;
     notes.extend(more.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());

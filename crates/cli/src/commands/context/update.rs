@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use dockseal_docker::{FilePlan, Role};
+use dockseal_docker::{FilePlan, Role, layout::Names};
 use dockseal_pki::{Certificate, printable};
 use dockseal_store::{Displaced, Existing, stage};
 use serde_json::json;
@@ -228,7 +228,7 @@ fn bring(
 
 /// The files to copy, with the owner and mode that their new place has. What no authority here knows is a client's, as it is.
 fn judged(from: &Path, to: &Path, is_known: bool, what: &str, invocation: &Invocation) -> Result<FilePlan, Failure> {
-    let ownership = held::ownership(to).map_err(|error| Failure::trouble(what).cause(error))?;
+    let ownership = held::ownership(to, Names::DOCKER).map_err(|error| Failure::trouble(what).cause(error))?;
     let plan = files_in(from, ownership, what)?;
     if is_known {
         held::read(from, what)?.judge(invocation, what)?;

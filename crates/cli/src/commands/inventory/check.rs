@@ -191,19 +191,20 @@ fn place(destination: &Destination, inventory: &Inventory) -> Result<Vec<Finding
         }
         Ok(_) | Err(_) => {}
     }
-    let cert_path = path.join(layout::CERT_FILE);
+    let names = destination.layout.names(entry.role);
+    let cert_path = path.join(names.chain);
     let leaf = match read(&cert_path) {
-        Err(error) => return Ok(vec![Finding::unreadable(path, layout::CERT_FILE, &error)]),
+        Err(error) => return Ok(vec![Finding::unreadable(path, names.chain, &error)]),
         Ok(file) => read_certificates(&file.bytes, &cert_path).ok().and_then(|all| all.into_iter().next()),
     };
     let mut findings = Vec::new();
     match leaf {
         Some(leaf) if leaf == entry.certificate => {}
         Some(leaf) => findings.push(Finding::new("other", path, other(&whose, &leaf, inventory)?)),
-        None => findings.push(Finding::new("other", path, format!("{} is no certificate", layout::CERT_FILE))),
+        None => findings.push(Finding::new("other", path, format!("{} is no certificate", names.chain))),
     }
-    if let Err(error) = read(&path.join(layout::CA_FILE)) {
-        findings.push(Finding::unreadable(path, layout::CA_FILE, &error));
+    if let Err(error) = read(&path.join(names.anchors)) {
+        findings.push(Finding::unreadable(path, names.anchors, &error));
     }
     findings.extend(key(destination, &entry));
     Ok(findings)
@@ -225,20 +226,21 @@ fn other(whose: &str, leaf: &Certificate, inventory: &Inventory) -> Result<Strin
 /// The private key beside it, and who may get at it.
 fn key(destination: &Destination, entry: &Entry) -> Vec<Finding> {
     let path = &destination.place.path;
-    let file = match read(&path.join(layout::KEY_FILE)) {
+    let name = destination.layout.names(entry.role).key;
+    let file = match read(&path.join(name)) {
         Err(error) if entry.key_holder == KeyHolder::Elsewhere && error.is_not_found() => return Vec::new(),
-        Err(error) => return vec![Finding::unreadable(path, layout::KEY_FILE, &error)],
+        Err(error) => return vec![Finding::unreadable(path, name, &error)],
         Ok(file) => file,
     };
     let mut findings = Vec::new();
     let matches = PrivateKey::from_pem(&file.bytes, None)
         .is_ok_and(|(key, _)| key.public_key().spki() == entry.certificate.public_key.spki());
     if !matches {
-        findings.push(Finding::new("key", path, format!("{} is not the certificate's key", layout::KEY_FILE)));
+        findings.push(Finding::new("key", path, format!("{name} is not the certificate's key")));
     }
     let wanted = destination.ownership.key_mode.unwrap_or_else(|| layout::key_mode(entry.role));
     if file.mode & 0o777 & !(wanted | 0o600) != 0 {
-        let text = format!("{} has mode {:04o}, wider than {wanted:04o}", layout::KEY_FILE, file.mode);
+        let text = format!("{name} has mode {:04o}, wider than {wanted:04o}", file.mode);
         findings.push(Finding::new("mode", path, text));
     }
     let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o7777);

@@ -54,10 +54,12 @@ pub(super) fn record(args: &RecordArgs, invocation: &Invocation, output: &mut Ou
     held.judge(invocation, WHAT)?;
     let Some((role, name)) = role_and_name(leaf) else { return Err(Failure::trouble(WHAT)) };
     let place = invocation.place(&args.directory)?;
+    let layout = held.layout;
     let key_holder = if held.bundle.key.is_some() { KeyHolder::Here } else { KeyHolder::Elsewhere };
     let mut ledger = Ledger::open(&home, &issuer, invocation, output)?;
     let generation = ledger.recorder().generation(&by).map_err(|error| inventory_failure(WHAT, &error))?;
-    let found = Found { generation, role, name: name.clone(), certificate: leaf, key_holder, place: Some(&place) };
+    let found =
+        Found { generation, role, name: name.clone(), certificate: leaf, key_holder, place: Some((&place, layout)) };
     ledger.recorder().found(&[found]).map_err(|error| inventory_failure(WHAT, &error))?;
     let path = place.path.display().to_string();
     output.result(

@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-use dockseal_docker::{Role, layout};
+use dockseal_docker::{Layout, Role, layout::Names};
 use dockseal_inventory::{
     Access, CertificateId, Found, GenerationId, Inventory, InventoryError, KeyHolder, Place, Revocation, Run,
 };
@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::{
     authority::{home_failure, known_issuers, read_hint},
     failure::Failure,
+    held,
     invocation::Invocation,
     ledger::{inventory_failure, lock, role_and_name},
     output::Output,
@@ -60,7 +61,7 @@ struct Discovery {
     name: String,
     certificate: Certificate,
     key_holder: KeyHolder,
-    place: Option<Place>,
+    place: Option<(Place, Layout)>,
     replaced: bool,
 }
 
@@ -194,12 +195,17 @@ impl<'r> Draft<'r> {
                 continue;
             };
             let directory = path.parent().unwrap_or(Path::new("/"));
-            let is_bundle = position == 0 && path.file_name() == Some(OsStr::new(layout::CERT_FILE));
+            let file = path.file_name();
+            let names = Names::ALL.into_iter().find(|names| position == 0 && file == Some(OsStr::new(names.chain)));
             let replaced = is_hidden(directory);
-            let place = if is_bundle && !replaced { Some(invocation.place(directory)?) } else { None };
-            let key_holder = if is_bundle { key_holder(directory, &certificate) } else { KeyHolder::Elsewhere };
+            let layout = names.map_or(Layout::Docker, held::layout_of);
+            let place = if names.is_some() && !replaced { Some((invocation.place(directory)?, layout)) } else { None };
+            let key_holder = match names {
+                Some(names) => key_holder(&directory.join(names.key), &certificate),
+                None => KeyHolder::Elsewhere,
+            };
             self.serials.insert(certificate.serial.der_content().to_vec());
-            self.places.extend(place.as_ref().map(|place| place.path.clone()));
+            self.places.extend(place.as_ref().map(|(place, _)| place.path.clone()));
             self.waiting.push(Discovery { generation, role, name, certificate, key_holder, place, replaced });
         }
         if self.waiting.len() < BATCH {
@@ -224,7 +230,7 @@ impl<'r> Draft<'r> {
                 name: discovery.name.clone(),
                 certificate: &discovery.certificate,
                 key_holder: discovery.key_holder,
-                place: discovery.place.as_ref(),
+                place: discovery.place.as_ref().map(|(place, layout)| (place, *layout)),
             })
             .collect();
         self.inventory.as_run(self.run).found(&found)?;
@@ -261,9 +267,8 @@ fn is_hidden(directory: &Path) -> bool {
     name.starts_with(HIDDEN.0) && name.contains(HIDDEN.1)
 }
 
-fn key_holder(directory: &Path, certificate: &Certificate) -> KeyHolder {
-    let key =
-        read(&directory.join(layout::KEY_FILE)).ok().and_then(|file| PrivateKey::from_pem(&file.bytes, None).ok());
+fn key_holder(path: &Path, certificate: &Certificate) -> KeyHolder {
+    let key = read(path).ok().and_then(|file| PrivateKey::from_pem(&file.bytes, None).ok());
     match key {
         Some((key, _)) if key.public_key().spki() == certificate.public_key.spki() => KeyHolder::Here,
         _ => KeyHolder::Elsewhere,

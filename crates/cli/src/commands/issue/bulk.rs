@@ -22,6 +22,7 @@ use crate::{
     failure::Failure,
     groups::{LeafArgs, OwnerArgs, PassphraseArgs},
     invocation::Invocation,
+    layouts::{Laid, LayoutArgs},
     ledger::{Ledger, inventory_failure},
     output::Output,
     progress::Progress,
@@ -47,6 +48,8 @@ pub(super) struct Args {
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
+    layout: LayoutArgs,
+    #[command(flatten)]
     leaf: LeafArgs,
     #[command(flatten)]
     owner: OwnerArgs,
@@ -65,6 +68,7 @@ struct Terms<'t> {
     authority: &'t Authority,
     args: &'t Args,
     wish: Wish,
+    laid: Laid,
     ownership: Ownership,
     existing: Existing,
     invocation: &'t Invocation,
@@ -72,10 +76,11 @@ struct Terms<'t> {
 
 pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let (wish, ownership) = (args.leaf.wish()?, args.owner.resolve()?);
+    let laid = args.layout.resolve(&[Role::Client], WHAT)?;
     let users = args.users.iter().map(|user| Ok(user.clone())).chain(lines(args.from.as_deref())?);
     let opened = open(&args.passphrase, invocation, output)?;
     let existing = if args.replace { Existing::Replace } else { Existing::Keep };
-    let terms = Terms { authority: &opened.authority, args, wish, ownership, existing, invocation };
+    let terms = Terms { authority: &opened.authority, args, wish, laid, ownership, existing, invocation };
     let out = invocation.place(&args.out)?;
     let mut rows = Rows::new(output.format());
     let mut progress = Progress::new("issued", args.count());
@@ -89,7 +94,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
                 // Twice in a file is once.
                 Ok(user) if !seen.insert(user.clone()) => {}
                 Ok(user) => {
-                    let path = out.path.join(user.as_str());
+                    let path = terms.laid.below(&out.path.join(user.as_str()), Role::Client);
                     batch.push(Client { user, place: Place { path, ..out.clone() } });
                 }
                 Err(failure) => rows.trouble(&format!("client {user:?}"), &failure, json!({ "name": user }), output),
@@ -187,13 +192,19 @@ impl Terms<'_> {
             Ok(signed) => signed,
             Err(failure) => return Err(left(client, Trouble { place: None, failure })),
         };
-        let plan = plan(&signed.bundle, Role::Client, self.ownership);
+        let plan = plan(&signed.bundle, Role::Client, self.laid.layout, self.ownership);
         let place = client.place.clone();
         match stage_for_batch(&plan, &place.path, self.existing, Displaced::Keep) {
             Err(error) => Err(left(client, in_the_way(place, &error))),
             Ok(bundle) => {
                 let SignedBundle { certificate, notes, .. } = signed;
-                let staged = vec![StagedAt { place, ownership: self.ownership, destination: None, bundle }];
+                let staged = vec![StagedAt {
+                    place,
+                    layout: self.laid.layout,
+                    ownership: self.ownership,
+                    destination: None,
+                    bundle,
+                }];
                 let troubles = Vec::new();
                 Ok(Prepared { id, subject: client, certificate, key_holder: KeyHolder::Here, staged, notes, troubles })
             }

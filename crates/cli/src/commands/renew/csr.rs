@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use dockseal_docker::{Ownership, plan};
+use dockseal_docker::{Layout, Ownership, layout::Names, plan};
 use dockseal_inventory::Entry;
 use dockseal_pki::Lifetime;
 use dockseal_store::Existing;
@@ -31,19 +31,13 @@ pub(super) fn run(
     invocation: &Invocation,
     output: &mut Output,
 ) -> Result<ExitCode, Failure> {
-    let entry = match wanted {
-        Wanted::Named(entries) => match entries.as_slice() {
-            [entry] => entry,
-            several => return Err(which(several)),
-        },
-        Wanted::Selected(_) => return Err(which(&[])),
-    };
+    let entry = only(wanted, "a request renews one certificate")?;
     let request = read_request(csr, WHAT)?;
     let endpoint = held::endpoint(&entry.certificate)?;
     say_names_dropped(&endpoint, &request, output);
     let to_stdout = out.as_os_str() == "-";
     if !to_stdout {
-        check_out(out, Some(&request), Existing::Replace, invocation, WHAT)?;
+        check_out(out, Names::DOCKER, Some(&request), Existing::Replace, invocation, WHAT)?;
     }
     let opened = open(passphrase, invocation, output)?;
     let key = SubjectKey::Elsewhere(request.public_key);
@@ -58,16 +52,29 @@ pub(super) fn run(
         output.raw(issued.bundle.chain_pem());
         return Ok(ExitCode::SUCCESS);
     }
-    let plan = plan(&issued.bundle, entry.role, Ownership::default());
-    ledger.deliver(&issued, &plan, out, Existing::Replace, invocation).map_err(|error| error.failure(WHAT))?;
+    let plan = plan(&issued.bundle, entry.role, Layout::Docker, Ownership::default());
+    ledger
+        .deliver(&issued, &plan, Layout::Docker, out, Existing::Replace, invocation)
+        .map_err(|error| error.failure(WHAT))?;
     let ends = until(issued.certificate.validity, invocation.now);
     output.note(&format!("renewed {} {} in {}, valid until {ends}", entry.role, entry.name, out.display()));
     Ok(ExitCode::SUCCESS)
 }
 
-fn which(entries: &[Entry]) -> Failure {
+/// The one certificate that was named; `why` there can be no other.
+pub(super) fn only<'w>(wanted: &'w Wanted, why: &str) -> Result<&'w Entry, Failure> {
+    match wanted {
+        Wanted::Named(entries) => match entries.as_slice() {
+            [entry] => Ok(entry),
+            several => Err(which(several, why)),
+        },
+        Wanted::Selected(_) => Err(which(&[], why)),
+    }
+}
+
+fn which(entries: &[Entry], why: &str) -> Failure {
     let serials: Vec<String> = entries.iter().map(|entry| entry.serial().to_string()).collect();
-    let failure = Failure::trouble(WHAT).cause("a request renews one certificate");
+    let failure = Failure::trouble(WHAT).cause(why);
     if serials.is_empty() {
         return failure.hint("name it, e.g. dockseal renew alice --csr request.csr --out -");
     }

@@ -77,7 +77,8 @@ pub(super) fn run(args: &RenewalArgs, invocation: &Invocation, output: &mut Outp
     let request = certificate_request(&endpoint, key).map_err(|error| Failure::trouble(WHAT).cause(error))?;
 
     let to_stdout = args.out.is_some();
-    let ownership = held::ownership(directory).map_err(|error| Failure::trouble(WHAT).cause(error))?;
+    let ownership =
+        held::ownership(directory, layout::Names::DOCKER).map_err(|error| Failure::trouble(WHAT).cause(error))?;
     let key_mode = ownership.key_mode.unwrap_or_else(|| layout::key_mode(endpoint.role()));
     // A request for the present key can be made again at any time; one for a new key is kept beside it.
     if new.is_some() || !to_stdout {

@@ -1,7 +1,7 @@
 //! Another set of anchors for endpoints that keep their certificate and their key.
 
-use dockseal_docker::{FilePlan, PlannedFile, layout};
-use dockseal_inventory::{Entry, Kind};
+use dockseal_docker::trust_plan;
+use dockseal_inventory::{Destination, Entry, Kind};
 use dockseal_pki::{Bundle, Certificate, TrustAnchors};
 use dockseal_store::{Batch, Displaced, Existing, Generations, Home, Staged, remove_stale, stage_for_batch};
 
@@ -169,12 +169,7 @@ fn stage_trust(
     let anchors = TrustAnchors::new(anchors).ok_or_else(|| Failure::trouble(what.clone()))?;
     let bundle = Bundle { anchors, chain, key: site.key };
     judgement::of_bundle(&bundle, &held::endpoint(&entry.certificate)?, invocation.now, &what)?;
-    let key_mode = site.ownership.key_mode.unwrap_or_else(|| layout::key_mode(entry.role));
-    let files = vec![
-        PlannedFile::public(layout::CA_FILE, layout::PUBLIC_MODE, bundle.anchors.to_pem()),
-        PlannedFile::public(layout::CERT_FILE, layout::PUBLIC_MODE, bundle.chain_pem()),
-    ];
-    let plan = FilePlan { directory_mode: layout::directory_mode(key_mode), files, ownership: site.ownership };
-    let plan = fitted(plan, &site.destination.place);
+    let Destination { place, layout, .. } = &site.destination;
+    let plan = fitted(trust_plan(&bundle, entry.role, *layout, site.ownership), place);
     stage_for_batch(&plan, path, Existing::Replace, Displaced::Remove).map_err(|error| write_failure(&what, &error))
 }

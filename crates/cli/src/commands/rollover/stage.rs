@@ -250,8 +250,9 @@ fn look(course: &Course, destination: &Destination, entry: &Entry, invocation: &
         let read = dockseal_store::read(&path).map_err(|error| unreadable(error.to_string()))?;
         read_certificates(&read.bytes, &path).map_err(|failure| unreadable(failure.cause.unwrap_or(failure.what)))
     };
-    let anchors = certificates(layout::CA_FILE)?;
-    let mut tail = certificates(layout::CERT_FILE)?;
+    let names = destination.layout.names(entry.role);
+    let anchors = certificates(names.anchors)?;
+    let mut tail = certificates(names.chain)?;
     tail.drain(..1.min(tail.len()));
     let stage = course
         .stage(&anchors, &entry.certificate)
