@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use dockseal_docker::flags::TlsFlags;
 use dockseal_inventory::{Kind, Place, Run};
 use dockseal_store::Home;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -28,12 +29,14 @@ pub(crate) struct Invocation {
     pub(crate) patience: Duration,
     /// What tells this machine from others.
     pub(crate) machine: String,
+    /// The flags of the docker command of which this run is a part.
+    pub(crate) docker: Option<TlsFlags>,
     machine_name: String,
     authority: Option<PathBuf>,
 }
 
 impl Invocation {
-    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
+    pub(crate) fn new(global: &Global, docker: Option<TlsFlags>) -> Result<Self, Failure> {
         let now = match &global.at {
             None => OffsetDateTime::now_utc(),
             Some(text) => OffsetDateTime::parse(text, &Rfc3339).map_err(|error| {
@@ -57,7 +60,7 @@ impl Invocation {
             Some(text) => parse_lifetime(text)?.duration().try_into().unwrap_or(PATIENCE),
         };
         let (machine, machine_name) = machine();
-        Ok(Self { now: now.replace_nanosecond(0).unwrap_or(now), patience, machine, machine_name, authority })
+        Ok(Self { now: now.replace_nanosecond(0).unwrap_or(now), patience, machine, docker, machine_name, authority })
     }
 
     /// Who runs what, where and when, for the authority's trail.
@@ -71,7 +74,7 @@ impl Invocation {
             user: name.unwrap_or_else(|| user.to_string()),
             machine: self.machine.clone(),
             machine_name: self.machine_name.clone(),
-            command: format!("dockseal {}", words.join(" ")),
+            command: format!("{} {}", if self.docker.is_some() { "docker" } else { "dockseal" }, words.join(" ")),
         }
     }
 

@@ -4,7 +4,9 @@
 //! [`commands`]; the libraries do the work.
 
 mod authority;
+mod called;
 mod commands;
+mod connection;
 mod detect;
 mod endpoint;
 mod failure;
@@ -27,26 +29,26 @@ mod rows;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::{
-    commands::{Cli, Command},
+    called::Called,
+    commands::Command,
     failure::Failure,
     invocation::Invocation,
     output::{Format, Output},
 };
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return usage(&error),
+    let (cli, docker) = match called::read(std::env::args_os().collect()) {
+        Called::Command(cli, docker) => (*cli, docker),
+        Called::Wrong(error) => return usage(&error),
+        Called::Done(code) => return code,
     };
     let mut output = Output::new(cli.global.format);
     if cli.global.format == Format::Prometheus && !cli.command.has_metrics() {
         let failure = Failure::trouble("cannot write this as metrics for Prometheus");
         return output.fail(&failure.hint("dockseal list and dockseal status can; here it is human or json"));
     }
-    let result = Invocation::new(&cli.global).and_then(|invocation| run(cli.command, &invocation, &mut output));
+    let result = Invocation::new(&cli.global, docker).and_then(|invocation| run(cli.command, &invocation, &mut output));
     match result {
         Ok(code) => output.finish(code),
         Err(failure) => output.fail(&failure),

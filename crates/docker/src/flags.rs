@@ -76,24 +76,37 @@ impl TlsFlags {
     /// # Errors
     /// A flag without its value, or a bool that is none.
     pub fn parse<S: AsRef<str>>(program: Program, words: &[S]) -> Result<Self, FlagError> {
+        Self::split(program, words).map(|(flags, _)| flags)
+    }
+
+    /// Reads the flags, and leaves what docker's command begins with; dockerd has none.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn split<S: AsRef<str>>(program: Program, words: &[S]) -> Result<(Self, &[S]), FlagError> {
         let mut flags = Self::default();
-        let mut words = words.iter().map(AsRef::as_ref);
-        while let Some(word) = words.next() {
+        let mut rest = words.iter();
+        while let Some((word, after)) = rest.as_slice().split_first() {
+            let word = word.as_ref();
+            let mut values = after.iter().map(AsRef::as_ref);
             if word == "--" {
+                rest = after.iter();
                 break;
             } else if let Some(long) = word.strip_prefix("--") {
                 let (name, value) = match long.split_once('=') {
                     Some((name, value)) => (name, Some(value)),
                     None => (long, None),
                 };
-                flags.set(program, name, value, &mut words)?;
+                flags.set(program, name, value, &mut values)?;
             } else if let Some(short) = word.strip_prefix('-').filter(|short| !short.is_empty()) {
-                flags.shorthands(program, short, &mut words)?;
+                flags.shorthands(program, short, &mut values)?;
             } else if program == Program::Docker {
                 break;
             }
+            let left = values.len();
+            rest = after.get(after.len() - left..).unwrap_or_default().iter();
         }
-        Ok(flags)
+        Ok((flags, rest.as_slice()))
     }
 
     /// `-D`, `-H VALUE`, `-HVALUE`, `-H=VALUE`, `-DH VALUE` (pflag `parseSingleShortArg`).
@@ -295,6 +308,21 @@ mod tests {
         assert_eq!(docker("--tlscacert=").tlscacert.as_deref(), Some(""));
         assert_eq!(docker("ps --tls").tls, None, "a command's own flags");
         assert_eq!(docker("--tls=0 --tls=1").tls, Some(true));
+    }
+
+    #[test]
+    fn what_follows_the_flags_is_the_command() {
+        for (line, command) in [
+            ("-H a --tls seal verify --tls", "seal verify --tls"),
+            ("-DH a --context x seal", "seal"),
+            ("--tlsverify=false -- seal ps", "seal ps"),
+            ("--tls", ""),
+            ("", ""),
+        ] {
+            let line = words(line).unwrap();
+            let (_, rest) = TlsFlags::split(Program::Docker, &line).unwrap();
+            assert_eq!(rest.join(" "), command, "{line:?}");
+        }
     }
 
     #[test]

@@ -1,0 +1,71 @@
+//! How this program was called: by its own name, or by docker, as the plugin behind `docker seal`.
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{CommandFactory, FromArgMatches};
+use dockseal_docker::{
+    flags::TlsFlags,
+    plugin::{self, Call},
+};
+
+use crate::{
+    commands::Cli,
+    failure::Failure,
+    output::{Format, Output},
+};
+
+/// What is to be done.
+pub(crate) enum Called {
+    /// A command, with the flags of docker's that came before it.
+    Command(Box<Cli>, Option<TlsFlags>),
+    /// Help, or a line that is none.
+    Wrong(clap::Error),
+    /// Nothing more.
+    Done(ExitCode),
+}
+
+/// Reads the command line, the program's own name included.
+pub(crate) fn read(line: Vec<OsString>) -> Called {
+    let by_docker = line.first().is_some_and(|program| plugin::is_called_as_plugin(program));
+    if !by_docker {
+        return command(Cli::command(), line, None);
+    }
+    let arguments = line.get(1..).unwrap_or_default();
+    match Call::read(arguments) {
+        Ok(None) => command(Cli::command(), line, None),
+        Ok(Some(Call::Metadata)) => {
+            let metadata = plugin::metadata(env!("CARGO_PKG_VERSION"));
+            let mut output = Output::new(Format::Json);
+            output.result("", &metadata);
+            Called::Done(output.finish(ExitCode::SUCCESS))
+        }
+        Ok(Some(Call::Hook { .. } | Call::Complete { .. })) => Called::Done(ExitCode::FAILURE),
+        Ok(Some(Call::Command { flags, arguments })) => {
+            let line = [OsString::from(plugin::FILE)].into_iter().chain(arguments).collect();
+            command(behind_docker(Cli::command()).bin_name("docker seal"), line, Some(flags))
+        }
+        // docker has read them before, so it is not docker that calls.
+        Err(error) => {
+            let failure = Failure::trouble("cannot read docker's own flags").cause(error);
+            Called::Done(Output::new(Format::Human).fail(&failure.hint("see docker --help")))
+        }
+    }
+}
+
+fn command(mut command: clap::Command, line: Vec<OsString>, docker: Option<TlsFlags>) -> Called {
+    let read = command.try_get_matches_from_mut(line).and_then(|matches| Cli::from_arg_matches(&matches));
+    match read {
+        Ok(cli) => Called::Command(Box::new(cli), docker),
+        Err(error) => Called::Wrong(error.format(&mut command)),
+    }
+}
+
+/// The same commands, with examples as they are typed behind docker.
+pub(crate) fn behind_docker(command: clap::Command) -> clap::Command {
+    let examples = command.get_after_help().map(|text| text.to_string().replace("dockseal ", "docker seal "));
+    let command = match examples {
+        Some(examples) => command.after_help(examples),
+        None => command,
+    };
+    command.mut_subcommands(behind_docker)
+}
