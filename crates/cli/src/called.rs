@@ -1,15 +1,20 @@
 //! How this program was called: by its own name, or by docker, as the plugin behind `docker seal`.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{
+    ffi::OsString,
+    process::{ExitCode, Stdio},
+};
 
 use clap::{CommandFactory, FromArgMatches};
 use dockseal_docker::{
     flags::TlsFlags,
     plugin::{self, Call},
+    version::Version,
 };
 
 use crate::{
-    commands::Cli,
+    commands::{Cli, plugin::hook},
+    completion::complete,
     failure::Failure,
     output::{Format, Output},
 };
@@ -39,10 +44,23 @@ pub(crate) fn read(line: Vec<OsString>) -> Called {
             output.result("", &metadata);
             Called::Done(output.finish(ExitCode::SUCCESS))
         }
-        Ok(Some(Call::Hook { .. } | Call::Complete { .. })) => Called::Done(ExitCode::FAILURE),
+        Ok(Some(Call::Hook { request })) => Called::Done(hook::answer(&request)),
+        Ok(Some(Call::Complete { words })) => {
+            let mut output = Output::new(Format::Human);
+            output.raw(complete(Cli::command(), &words).lines());
+            Called::Done(output.finish(ExitCode::SUCCESS))
+        }
         Ok(Some(Call::Command { flags, arguments })) => {
+            let mut commands = behind_docker(Cli::command()).bin_name("docker seal");
+            // What that docker would do is the question.
+            let asked =
+                arguments.first().and_then(|word| word.to_str()).filter(|word| ["probe", "verify"].contains(word));
+            if let Some((asked, version)) = asked.and_then(|asked| Some((asked, version_of_caller()?))) {
+                let with_default = |arg: clap::Arg| arg.default_value(version.word());
+                commands = commands.mut_subcommand(asked, |command| command.mut_arg("docker", with_default));
+            }
             let line = [OsString::from(plugin::FILE)].into_iter().chain(arguments).collect();
-            command(behind_docker(Cli::command()).bin_name("docker seal"), line, Some(flags))
+            command(commands, line, Some(flags))
         }
         // docker has read them before, so it is not docker that calls.
         Err(error) => {
@@ -68,4 +86,13 @@ pub(crate) fn behind_docker(command: clap::Command) -> clap::Command {
         None => command,
     };
     command.mut_subcommands(behind_docker)
+}
+
+/// The release of the docker that calls, as far as it tells.
+fn version_of_caller() -> Option<Version> {
+    let docker = crate::invocation::calling_docker()?;
+    let said = std::process::Command::new(docker).arg("--version").stdin(Stdio::null()).output().ok()?;
+    // Docker version 28.2.2, build e6534b4
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    said.strip_prefix("Docker version ")?.split(',').next()?.parse().ok()
 }

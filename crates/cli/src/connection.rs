@@ -1,10 +1,11 @@
 //! What a docker command would use: its flags, the environment, config.json and the context store, taken together.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dockseal_docker::{
     client_settings::{Choice, ClientFault, ClientRequest, ClientSettings, ClientTls},
     context::{self, ContextEndpoint},
+    env::{Shell, word_of_command},
     flags::TlsFlags,
     layout,
     settings::{Environment, TlsFiles},
@@ -52,6 +53,21 @@ impl Stop {
 pub(crate) fn current(docker: Version, invocation: &Invocation) -> Result<Result<Connection, Stop>, Failure> {
     let flags = invocation.docker.clone().unwrap_or_default();
     resolve(flags, Environment::read(|name| invocation.variable(name)), docker)
+}
+
+/// Where config.json and the contexts of the docker command around this run are, or of a bare one.
+pub(crate) fn config_directory(invocation: &Invocation) -> PathBuf {
+    let flags = invocation.docker.clone().unwrap_or_default();
+    let environment = Environment::read(|name| invocation.variable(name));
+    ClientRequest { flags, environment, version: Version::default() }.config_directory()
+}
+
+/// `docker FLAGS REST`, for a shell: the command line that means the same connection.
+pub(crate) fn docker_line(flags: &TlsFlags, rest: &str) -> String {
+    let flag = |(name, value): &(String, String)| word_of_command(Shell::Sh, &format!("--{name}={value}"));
+    let flags = flags.given.iter().filter(|(name, _)| name != "help").map(flag);
+    let words = ["docker".to_owned()].into_iter().chain(flags).chain([rest.to_owned()]);
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// What flags and variables come to.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use dockseal_docker::flags::TlsFlags;
+use dockseal_docker::{flags::TlsFlags, plugin};
 use dockseal_inventory::{Kind, Place, Run};
 use dockseal_store::Home;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -16,6 +16,7 @@ use crate::{
     failure::Failure,
     groups::{Global, parse_lifetime},
     ledger::{PATIENCE, resolved},
+    output::Format,
 };
 
 /// What systemd gives every installation (machine-id(5)).
@@ -104,6 +105,25 @@ impl Invocation {
         self.absolute(path).map(Home::new)
     }
 
+    /// The run that docker's hook is: nobody gave it anything but the flags of the command before it.
+    pub(crate) fn of_hook(docker: TlsFlags) -> Result<Self, Failure> {
+        let authority = std::env::var_os("DOCKSEAL_AUTHORITY").map(PathBuf::from);
+        let wait = Some("0".to_owned());
+        Self::new(&Global { authority, at: None, wait, format: Format::Human }, Some(docker))
+    }
+
+    /// What people type to run this program.
+    pub(crate) fn called(&self) -> &'static str {
+        if self.docker.is_some() { "docker seal" } else { "dockseal" }
+    }
+
+    /// Whether it is asked about the docker command around it, rather than about an authority here.
+    pub(crate) fn is_about_docker(&self) -> bool {
+        let names_authority =
+            |word: OsString| word == "--authority" || word.to_string_lossy().starts_with("--authority=");
+        self.docker.is_some() && !std::env::args_os().any(names_authority)
+    }
+
     /// An environment variable that is set and not empty.
     pub(crate) fn variable(&self, name: &str) -> Option<OsString> {
         std::env::var_os(name).filter(|value| !value.is_empty())
@@ -143,6 +163,11 @@ fn shown(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", dockseal_pki::printable(word).replace('\'', "'\\''"))
+}
+
+/// The docker that runs this program as its plugin, by the name that it was called by.
+pub(crate) fn calling_docker() -> Option<OsString> {
+    std::env::var_os(plugin::ORIGINAL_COMMAND).filter(|value| !value.is_empty())
 }
 
 /// Whether NO_COLOR and TERM leave room for colour (no-color.org).

@@ -6,6 +6,7 @@
 mod authority;
 mod called;
 mod commands;
+mod completion;
 mod connection;
 mod detect;
 mod endpoint;
@@ -13,6 +14,7 @@ mod failure;
 mod groups;
 mod held;
 mod hosts;
+mod in_use;
 mod invocation;
 mod judgement;
 mod ledger;
@@ -73,6 +75,7 @@ fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result
         Command::Rollover(args) => commands::rollover::run(&args, invocation, output),
         Command::Env(args) => commands::env::run(&args, invocation, output),
         Command::Probe(args) => commands::probe::run(&args, invocation, output),
+        Command::Plugin(args) => commands::plugin::run(&args, invocation, output),
         Command::Inspect(args) => commands::inspect::run(&args, invocation, output),
         Command::Verify(args) => commands::verify::run(&args, invocation, output),
         Command::Explain(args) => commands::explain::run(&args, output),

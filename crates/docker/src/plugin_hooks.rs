@@ -111,8 +111,13 @@ impl Configured {
 }
 
 fn is_switched_on(config: &Value) -> bool {
-    config.get(FEATURES).and_then(|features| features.get(HOOKS)).and_then(Value::as_str).and_then(parse_bool)
-        == Some(true)
+    config.get(FEATURES).and_then(|features| features.get(HOOKS)).and_then(Value::as_str).is_some_and(is_true)
+}
+
+/// Whether a variable or a feature of docker's says yes (Go's strconv.ParseBool).
+#[must_use]
+pub fn is_true(text: &str) -> bool {
+    parse_bool(text) == Some(true)
 }
 
 /// A part of config.json that is not what docker takes.

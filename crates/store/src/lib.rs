@@ -7,12 +7,14 @@
 //! renameat2(2) with `RENAME_EXCHANGE`; so whoever opens the directory finds the old bundle or the new one, at every
 //! instant and after any crash.
 
+mod amend;
 mod deliver;
 mod error;
 mod files;
 mod found;
 mod generations;
 mod home;
+mod link;
 mod lock;
 mod read;
 mod remove;
@@ -20,12 +22,14 @@ mod replacement;
 mod stage;
 mod walk;
 
+pub use amend::{AmendError, amend};
 pub use deliver::{Batch, Displaced, Staged, deliver, previous_path, remove_stale, roll_back, stage, stage_for_batch};
 pub use error::{ReadError, WriteError};
-pub use files::{make_parents, write_new};
+pub use files::{make_directories, make_parents, write_new};
 pub use found::{Existing, check_destination};
 pub use generations::{Change, Generations};
 pub use home::{AuthorityFiles, CRL_MODE, Home, HomeError};
+pub use link::{link, supplant};
 pub use lock::HomeLock;
 pub use read::{OpenedFile, RegularFile, open, read, read_from};
 pub use remove::remove;

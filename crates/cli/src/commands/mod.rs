@@ -12,6 +12,7 @@ pub(crate) mod install;
 pub(crate) mod inventory;
 pub(crate) mod issue;
 pub(crate) mod list;
+pub(crate) mod plugin;
 pub(crate) mod probe;
 pub(crate) mod renew;
 pub(crate) mod request;
@@ -89,6 +90,8 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     /// Dial a daemon as docker would, and say what it serves, asks for and accepts
     Probe(probe::Args),
+    /// Install this program as a plugin of docker, so that docker seal … runs it
+    Plugin(plugin::Args),
     /// Tell what docker and dockerd will do with certificates, and why
     Verify(verify::Args),
     /// Explain a check of verify, or list them all

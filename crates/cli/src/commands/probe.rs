@@ -1,5 +1,6 @@
 //! `dockseal probe`: dials a daemon as docker would and says what it serves, asks for and accepts.
 
+mod brief;
 mod diagnosis;
 mod dialled;
 mod generations;
@@ -27,6 +28,7 @@ use dockseal_pki::{Bundle, Certificate, Lifetime, TrustAnchors, pem, printable};
 use dockseal_probe::{Dialler, Identity, Limits, ProbeError, ProxyVariables, Routes, Target, probe};
 use dockseal_verify::{Designation, FileKind, Material, MaterialFile};
 
+pub(crate) use self::brief::cause;
 use self::{
     diagnosis::{Diagnosis, Outcome},
     picture::{ClientSide, Picture, Question},
