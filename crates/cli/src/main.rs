@@ -78,6 +78,8 @@ fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result
         Command::Plugin(args) => commands::plugin::run(&args, invocation, output),
         Command::Inspect(args) => commands::inspect::run(&args, invocation, output),
         Command::Verify(args) => commands::verify::run(&args, invocation, output),
+        Command::Completions(args) => commands::completions::run(&args, output),
+        Command::Man(args) => commands::man::run(&args, invocation, output),
         Command::Explain(args) => commands::explain::run(&args, output),
         Command::Host(args) => commands::host::run(&args, invocation, output),
         Command::Bootstrap(args) => commands::bootstrap::run(&args, invocation, output),

@@ -2,6 +2,7 @@
 
 pub(crate) mod adopt;
 pub(crate) mod bootstrap;
+pub(crate) mod completions;
 pub(crate) mod crl;
 pub(crate) mod env;
 pub(crate) mod explain;
@@ -12,6 +13,7 @@ pub(crate) mod install;
 pub(crate) mod inventory;
 pub(crate) mod issue;
 pub(crate) mod list;
+pub(crate) mod man;
 pub(crate) mod plugin;
 pub(crate) mod probe;
 pub(crate) mod renew;
@@ -96,4 +98,8 @@ pub(crate) enum Command {
     Verify(verify::Args),
     /// Explain a check of verify, or list them all
     Explain(explain::Args),
+    /// Print what makes a shell complete the commands and flags of dockseal
+    Completions(completions::Args),
+    /// Print the manual page, or write those of all commands
+    Man(man::Args),
 }
