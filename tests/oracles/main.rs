@@ -22,6 +22,7 @@ mod inspect;
 mod lint;
 mod matrix;
 mod opinions;
+mod plugin;
 mod probe;
 mod renew;
 mod request;

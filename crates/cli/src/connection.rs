@@ -64,8 +64,7 @@ pub(crate) fn config_directory(invocation: &Invocation) -> PathBuf {
 
 /// `docker FLAGS REST`, for a shell: the command line that means the same connection.
 pub(crate) fn docker_line(flags: &TlsFlags, rest: &str) -> String {
-    let flag = |(name, value): &(String, String)| word_of_command(Shell::Sh, &format!("--{name}={value}"));
-    let flags = flags.given.iter().filter(|(name, _)| name != "help").map(flag);
+    let flags = flags.words().into_iter().map(|word| word_of_command(Shell::Sh, &word));
     let words = ["docker".to_owned()].into_iter().chain(flags).chain([rest.to_owned()]);
     words.collect::<Vec<_>>().join(" ")
 }

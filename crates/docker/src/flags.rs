@@ -109,6 +109,17 @@ impl TlsFlags {
         Ok((flags, rest.as_slice()))
     }
 
+    /// The flags that were given, as words that say the same.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let words = self.given.iter().map(|(name, value)| match value.as_str() {
+            "true" | "" if !takes_value(Program::Docker, name) => vec![format!("--{name}")],
+            value if takes_value(Program::Docker, name) => vec![format!("--{name}"), value.to_owned()],
+            value => vec![format!("--{name}={value}")],
+        });
+        words.flatten().collect()
+    }
+
     /// `-D`, `-H VALUE`, `-HVALUE`, `-H=VALUE`, `-DH VALUE` (pflag `parseSingleShortArg`).
     fn shorthands<'w>(
         &mut self,
@@ -320,8 +331,9 @@ mod tests {
             ("", ""),
         ] {
             let line = words(line).unwrap();
-            let (_, rest) = TlsFlags::split(Program::Docker, &line).unwrap();
+            let (flags, rest) = TlsFlags::split(Program::Docker, &line).unwrap();
             assert_eq!(rest.join(" "), command, "{line:?}");
+            assert_eq!(TlsFlags::parse(Program::Docker, &flags.words()), Ok(flags), "{line:?}");
         }
     }
 

@@ -121,10 +121,7 @@ fn inexpressible(shell: Shell, error: &EnvError) -> Failure {
 fn own_command(args: &Args, docker: Option<&TlsFlags>) -> Vec<String> {
     let mut words = match docker {
         None => vec!["dockseal".to_owned()],
-        Some(flags) => {
-            let flags = flags.given.iter().map(|(name, value)| format!("--{name}={value}"));
-            ["docker".to_owned()].into_iter().chain(flags).chain(["seal".to_owned()]).collect()
-        }
+        Some(flags) => ["docker".to_owned()].into_iter().chain(flags.words()).chain(["seal".to_owned()]).collect(),
     };
     words.push("env".to_owned());
     if let Some(dir) = &args.dir {
