@@ -14,6 +14,7 @@
 
 mod adopt;
 mod certificates;
+mod completions;
 mod configuration;
 mod crl;
 mod detect;
