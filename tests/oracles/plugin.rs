@@ -359,6 +359,27 @@ fn it_is_never_in_the_way() {
     assert!(!gone.holds(NEXT), "{gone}");
 }
 
+/// docker that is told to end while its plugin runs, and is not on a terminal.
+#[test]
+fn it_ends_with_its_docker() {
+    require!("docker");
+    let Some(docker) = docker_with_hooks() else {
+        return dockseal_tests::note_skip("no docker with a socket for plugins");
+    };
+    let sandbox = with_plugin(&[]);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("tcp://{}", silent.local_addr().unwrap());
+    let mut child = sandbox.program(&docker).args(["-H", &url, "seal", "probe", "--timeout", "2m"]).start_quietly();
+    // It dials, so it runs.
+    let _dialled = silent.accept().unwrap();
+    let told = Instant::now();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
+    // docker waits for its plugin.
+    let status = child.wait().unwrap();
+    assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
+    assert!(!status.success());
+}
+
 /// docker asks the plugin what completes its line, and a shell gets to see it.
 #[test]
 fn completion_behind_docker() {
@@ -375,6 +396,12 @@ fn completion_behind_docker() {
     assert_eq!(words(&["ver"]), ["verify", ":4"]);
     assert_eq!(words(&["verify", "--client-mode", "tls"]), ["tls", "tlsverify", ":4"]);
     assert_eq!(words(&["verify", "--client", ""]), [":16"]);
+    let _ = sandbox.dockseal(["init", "--no-passphrase"]).run().success();
+    for user in ["ada", "adam", "bob"] {
+        let _ = sandbox.dockseal(["issue", "client", user, "--out", user]).run().success();
+    }
+    assert_eq!(words(&["revoke", "ad"]), ["ada", "adam", ":4"]);
+    assert_eq!(words(&["explain", "daemon-not-v"]), ["daemon-not-verified", ":4"]);
     let bin = sandbox.path("bin");
     fs::create_dir(&bin).unwrap();
     std::os::unix::fs::symlink(&docker, bin.join("docker")).unwrap();

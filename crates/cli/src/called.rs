@@ -2,7 +2,9 @@
 
 use std::{
     ffi::OsString,
+    io::Read,
     process::{ExitCode, Stdio},
+    thread,
 };
 
 use clap::{CommandFactory, FromArgMatches};
@@ -13,9 +15,11 @@ use dockseal_docker::{
 };
 
 use crate::{
-    commands::{Cli, plugin::hook},
+    commands::{Cli, plugin::hook, verify::notes::catalogue},
     completion::complete,
     failure::Failure,
+    invocation::Invocation,
+    ledger::open_to_read,
     output::{Format, Output},
 };
 
@@ -47,10 +51,11 @@ pub(crate) fn read(line: Vec<OsString>) -> Called {
         Ok(Some(Call::Hook { request })) => Called::Done(hook::answer(&request)),
         Ok(Some(Call::Complete { words })) => {
             let mut output = Output::new(Format::Human);
-            output.raw(complete(Cli::command(), &words).lines());
+            output.raw(complete(Cli::command(), &words, &known).lines());
             Called::Done(output.finish(ExitCode::SUCCESS))
         }
         Ok(Some(Call::Command { flags, arguments })) => {
+            end_with_docker();
             let mut commands = behind_docker(Cli::command()).bin_name("docker seal");
             // What that docker would do is the question.
             let asked =
@@ -95,4 +100,36 @@ fn version_of_caller() -> Option<Version> {
     // Docker version 28.2.2, build e6534b4
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     said.strip_prefix("Docker version ")?.split(',').next()?.parse().ok()
+}
+
+/// The values of a command that completion finds here.
+fn known(command: &str, value: &str) -> Vec<String> {
+    let names = || {
+        let home = Invocation::of_hook(TlsFlags::default()).ok()?.home().ok()?;
+        home.check_there().ok()?;
+        let mut names = open_to_read(&home).ok()?.names().ok()?;
+        names.sort();
+        Some(names)
+    };
+    match (command, value) {
+        ("explain", _) => catalogue().map(|entry| entry.id.to_owned()).collect(),
+        ("advance" | "list" | "renew" | "revoke" | "rollback" | "status", value) if value.starts_with("NAME") => {
+            names().unwrap_or_default()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Ends this program when docker is told to end, and is not on a terminal that would tell both: docker closes a socket then
+/// (docker/cli cmd/docker/docker.go `tryPluginRun`, cli-plugins/socket `ConnectAndWait`). Whatever the instant, nothing is
+/// left half done; see the store.
+fn end_with_docker() {
+    /// As a shell has it for a program that was interrupted.
+    const INTERRUPTED: i32 = 130;
+    let Some(mut socket) = crate::invocation::docker_socket() else { return };
+    thread::spawn(move || {
+        // Nothing is ever sent.
+        while matches!(socket.read(&mut [0; 64]), Ok(1..)) {}
+        std::process::exit(INTERRUPTED);
+    });
 }

@@ -7,6 +7,9 @@ use std::ffi::OsString;
 
 use clap::{Arg, Command};
 
+/// More words than these help nobody.
+const MOST: usize = 1000;
+
 /// What the shell does besides (cobra completions.go `ShellCompDirective`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Directive {
@@ -43,8 +46,12 @@ impl Completion {
     }
 }
 
+/// The words that only this machine knows, for a command and what its value is called: those whom there are certificates of,
+/// say.
+pub(crate) type Known<'k> = dyn Fn(&str, &str) -> Vec<String> + 'k;
+
 /// What completes these words, of which the last one is unfinished; it may be empty.
-pub(crate) fn complete(mut root: Command, words: &[OsString]) -> Completion {
+pub(crate) fn complete(mut root: Command, words: &[OsString], known: &Known<'_>) -> Completion {
     root.build();
     let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
     let Some((last, before)) = words.split_last() else { return Completion::new(Vec::new(), Directive::NoFiles) };
@@ -66,13 +73,15 @@ pub(crate) fn complete(mut root: Command, words: &[OsString]) -> Completion {
         }
     }
     if let Some(arg) = awaits {
-        return values(arg, last);
+        return values(command, arg, last, known);
     }
     if last.starts_with('-') && !only_positions {
         return match last.split_once('=') {
             // The shell keeps what is before the value.
-            Some((_, value)) => option(command, last)
-                .map_or_else(|| Completion::new(Vec::new(), Directive::NoFiles), |(arg, _)| values(arg, value)),
+            Some((_, value)) => option(command, last).map_or_else(
+                || Completion::new(Vec::new(), Directive::NoFiles),
+                |(arg, _)| values(command, arg, value, known),
+            ),
             None => Completion::new(flags(command, last), Directive::NoFiles),
         };
     }
@@ -83,7 +92,7 @@ pub(crate) fn complete(mut root: Command, words: &[OsString]) -> Completion {
         return Completion::new(subcommands, Directive::NoFiles);
     }
     let positional = command.get_positionals().nth(positions).or(command.get_positionals().last());
-    positional.map_or_else(|| Completion::new(Vec::new(), Directive::NoFiles), |arg| values(arg, last))
+    positional.map_or_else(|| Completion::new(Vec::new(), Directive::NoFiles), |arg| values(command, arg, last, known))
 }
 
 /// The option that a word names and that takes a value, and whether the word has it already.
@@ -104,18 +113,19 @@ fn flags(command: &Command, start: &str) -> Vec<(String, String)> {
     flags.filter(|(name, _)| name.starts_with(start)).collect()
 }
 
-fn values(arg: &Arg, start: &str) -> Completion {
+fn values(command: &Command, arg: &Arg, start: &str, known: &Known<'_>) -> Completion {
+    let name = arg.get_value_names().and_then(|names| names.first()).map(|name| name.as_str()).unwrap_or_default();
     let possible = arg.get_possible_values().into_iter().filter(|value| !value.is_hide_set());
     let possible = possible.map(|value| (value.get_name().to_owned(), text(value.get_help())));
+    let possible = possible.chain(known(command.get_name(), name).into_iter().map(|word| (word, String::new())));
     let possible: Vec<_> = possible.collect();
     if !possible.is_empty() {
-        let fits = possible.into_iter().filter(|(name, _)| name.starts_with(start)).collect();
+        let fits = possible.into_iter().filter(|(name, _)| name.starts_with(start)).take(MOST).collect();
         return Completion::new(fits, Directive::NoFiles);
     }
-    let name = arg.get_value_names().and_then(|names| names.first()).map(|name| name.as_str()).unwrap_or_default();
     let directive = match name {
         "DIR" => Directive::Directories,
-        "FILE" | "PATH" => Directive::Files,
+        "FILE" | "PATH" | "FILE|DIR" => Directive::Files,
         _ => Directive::NoFiles,
     };
     Completion::new(Vec::new(), directive)
@@ -134,7 +144,10 @@ mod tests {
 
     fn completed(line: &str) -> (Vec<String>, Directive) {
         let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        let found = complete(Cli::command(), &words);
+        let found = complete(Cli::command(), &words, &|command, value| match (command, value) {
+            ("renew", "NAME") => vec!["alice".to_owned(), "bob".to_owned()],
+            _ => Vec::new(),
+        });
         (found.candidates.into_iter().map(|(word, _)| word).collect(), found.directive)
     }
 
@@ -151,6 +164,8 @@ mod tests {
             ("verify --client ", &[], Directive::Directories),
             ("verify --daemon-json ", &[], Directive::Files),
             ("verify ", &[], Directive::Directories),
+            ("renew --due a", &["alice"], Directive::NoFiles),
+            ("renew bob ", &["alice", "bob"], Directive::NoFiles),
             ("nonsense ", &[], Directive::NoFiles),
             ("verify -- --cl", &[], Directive::Directories),
         ] {
@@ -161,7 +176,7 @@ mod tests {
             );
         }
         assert!(completed("").0.len() > 15);
-        assert_eq!(complete(Cli::command(), &[]).candidates.len(), 0);
+        assert_eq!(complete(Cli::command(), &[], &|_, _| Vec::new()).candidates.len(), 0);
     }
 
     #[test]

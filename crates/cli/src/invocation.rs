@@ -1,8 +1,11 @@
 //! What surrounds a run: the time, the environment, the authority's place.
 #![expect(clippy::disallowed_methods, reason = "the only reader of clock and environment")]
 
+#[cfg(target_os = "linux")]
+use std::os::unix::ffi::OsStrExt;
 use std::{
     ffi::OsString,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -168,6 +171,17 @@ fn shown(word: &str) -> String {
 /// The docker that runs this program as its plugin, by the name that it was called by.
 pub(crate) fn calling_docker() -> Option<OsString> {
     std::env::var_os(plugin::ORIGINAL_COMMAND).filter(|value| !value.is_empty())
+}
+
+/// The socket that docker keeps open for its plugin, until both are to end.
+pub(crate) fn docker_socket() -> Option<UnixStream> {
+    let address = std::env::var_os(plugin::SOCKET).filter(|address| !address.is_empty())?;
+    #[cfg(target_os = "linux")]
+    if let Some(name) = address.as_bytes().strip_prefix(b"@") {
+        use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
+        return UnixStream::connect_addr(&SocketAddr::from_abstract_name(name).ok()?).ok();
+    }
+    UnixStream::connect(address).ok()
 }
 
 /// Whether NO_COLOR and TERM leave room for colour (no-color.org).

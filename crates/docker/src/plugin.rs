@@ -28,6 +28,9 @@ pub const HOOKS: &str = "docker-cli-plugin-hooks";
 pub const DIRECTORY: &str = "cli-plugins";
 /// The variable that holds docker's own first argument while a plugin runs.
 pub const ORIGINAL_COMMAND: &str = "DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND";
+/// The variable with the address of the socket that docker closes when its plugin is to end; `@` begins an abstract one
+/// (cli-plugins/socket/socket.go `EnvKey`).
+pub const SOCKET: &str = "DOCKER_CLI_PLUGIN_SOCKET";
 /// Where docker looks last, in this order (manager_unix.go `defaultSystemPluginDirs`).
 pub const SYSTEM_DIRECTORIES: [&str; 4] = [
     "/usr/local/lib/docker/cli-plugins",

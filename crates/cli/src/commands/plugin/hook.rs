@@ -70,6 +70,8 @@ fn trouble(connection: &Connection, invocation: &Invocation) -> Option<Vec<Strin
 }
 
 fn notice(connection: &Connection, invocation: &Invocation) -> Option<Vec<String>> {
+    // On a socket TLS plays no part, whatever files there are.
+    connection.settings.endpoint.host()?;
     let shown = InUse::shown(connection)?;
     let validity = shown.certificate.validity;
     let left = validity.not_after - invocation.now;
