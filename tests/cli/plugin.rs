@@ -387,7 +387,7 @@ fn the_cause_by_the_protocol() {
     let started = Instant::now();
     let host = format!("tcp://{}", silent.local_addr().unwrap());
     let _ = hook(&sandbox, &client, &host, failed);
-    assert!(started.elapsed() < Duration::from_millis(2500), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
 }
 
 /// Whatever docker, or anybody, says to it.

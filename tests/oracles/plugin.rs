@@ -346,7 +346,7 @@ fn it_is_never_in_the_way() {
     let request = r#"{"RootCmd":"ps","Flags":{},"CommandError":"error during connect: tls: x"}"#;
     let ran = sandbox.program(&plugin).args(["seal", "docker-cli-plugin-hooks", request]);
     let ran = ran.env("DOCKER_CONTEXT", "silent").run().success();
-    assert!(started.elapsed() < Duration::from_millis(2500), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     assert_eq!(ran.stderr, "", "{ran}");
     // Authority, configuration and certificate that cannot be read.
     let before = on_terminal(&sandbox, &docker, "version --format {{.Client.Version}}");

@@ -112,7 +112,7 @@ fn known(command: &str, value: &str) -> Vec<String> {
         Some(names)
     };
     match (command, value) {
-        ("explain", _) => catalogue().map(|entry| entry.id.to_owned()).collect(),
+        ("explain", "CHECK") => catalogue().map(|entry| entry.id.to_owned()).collect(),
         ("advance" | "list" | "renew" | "revoke" | "rollback" | "status", value) if value.starts_with("NAME") => {
             names().unwrap_or_default()
         }
