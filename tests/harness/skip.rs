@@ -42,6 +42,9 @@ pub fn tool(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path)
         .chain(["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].iter().map(PathBuf::from))
         .chain([tools_dir().join("pkilint/bin")])
+        .chain(
+            ["linux-x64", "linux-arm64"].map(|of| tools_dir().join(format!("nushell/node_modules/@nushell/{of}/bin"))),
+        )
         .map(|dir| dir.join(name))
         .find(|path| path.is_file())
 }

@@ -14,6 +14,7 @@
 
 mod adopt;
 mod certificates;
+mod completions;
 mod configuration;
 mod context;
 mod crl;
@@ -25,6 +26,7 @@ mod layouts;
 mod lint;
 mod matrix;
 mod opinions;
+mod plugin;
 mod probe;
 mod renew;
 mod request;

@@ -14,7 +14,6 @@ use std::{fs, str};
 
 use dockseal_tests::{
     Bundle, Dockerd, DockerdOptions, Random, Sandbox, dockseal_binary, note_skip, pki, require, require_root, tool,
-    tools_dir,
 };
 
 const URL: &str = "tcp://[2001:db8::1]:2376";
@@ -54,9 +53,7 @@ const fn sh(name: &'static str, program: &'static str, args: &'static [&'static 
 
 impl Shell {
     fn path(&self) -> Option<PathBuf> {
-        let packaged = |platform: &str| tools_dir().join(format!("nushell/node_modules/@nushell/{platform}/bin/nu"));
-        let packaged = ["linux-x64", "linux-arm64"].iter().map(|platform| packaged(platform));
-        tool(self.program).or_else(|| packaged.into_iter().find(|path| self.program == "nu" && path.is_file()))
+        tool(self.program)
     }
 
     fn can_be_given(&self, name: &[u8]) -> bool {

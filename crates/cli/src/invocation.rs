@@ -1,13 +1,17 @@
 //! What surrounds a run: the time, the environment, the authority's place.
 #![expect(clippy::disallowed_methods, reason = "the only reader of clock and environment")]
 
+#[cfg(target_os = "linux")]
+use std::os::unix::ffi::OsStrExt;
 use std::{
     ffi::OsString,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use dockseal_docker::context::ContextFiles;
+use dockseal_docker::{flags::TlsFlags, plugin};
 use dockseal_inventory::{Kind, Place, Run};
 use dockseal_store::Home;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -16,6 +20,7 @@ use crate::{
     failure::Failure,
     groups::{Global, parse_lifetime},
     ledger::{PATIENCE, resolved},
+    output::Format,
 };
 
 /// What systemd gives every installation (machine-id(5)).
@@ -29,12 +34,14 @@ pub(crate) struct Invocation {
     pub(crate) patience: Duration,
     /// What tells this machine from others.
     pub(crate) machine: String,
+    /// The flags of the docker command of which this run is a part.
+    pub(crate) docker: Option<TlsFlags>,
     machine_name: String,
     authority: Option<PathBuf>,
 }
 
 impl Invocation {
-    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
+    pub(crate) fn new(global: &Global, docker: Option<TlsFlags>) -> Result<Self, Failure> {
         let now = match &global.at {
             None => OffsetDateTime::now_utc(),
             Some(text) => OffsetDateTime::parse(text, &Rfc3339).map_err(|error| {
@@ -58,7 +65,7 @@ impl Invocation {
             Some(text) => parse_lifetime(text)?.duration().try_into().unwrap_or(PATIENCE),
         };
         let (machine, machine_name) = machine();
-        Ok(Self { now: now.replace_nanosecond(0).unwrap_or(now), patience, machine, machine_name, authority })
+        Ok(Self { now: now.replace_nanosecond(0).unwrap_or(now), patience, machine, docker, machine_name, authority })
     }
 
     /// Who runs what, where and when, for the authority's trail.
@@ -72,7 +79,7 @@ impl Invocation {
             user: name.unwrap_or_else(|| user.to_string()),
             machine: self.machine.clone(),
             machine_name: self.machine_name.clone(),
-            command: format!("dockseal {}", words.join(" ")),
+            command: format!("{} {}", if self.docker.is_some() { "docker" } else { "dockseal" }, words.join(" ")),
         }
     }
 
@@ -107,6 +114,25 @@ impl Invocation {
                 .hint("name its directory with --authority DIR or DOCKSEAL_AUTHORITY")
         })?;
         self.absolute(path).map(Home::new)
+    }
+
+    /// The run that docker's hook is: nobody gave it anything but the flags of the command before it.
+    pub(crate) fn of_hook(docker: TlsFlags) -> Result<Self, Failure> {
+        let authority = std::env::var_os("DOCKSEAL_AUTHORITY").map(PathBuf::from);
+        let wait = Some("0".to_owned());
+        Self::new(&Global { authority, at: None, wait, format: Format::Human }, Some(docker))
+    }
+
+    /// What people type to run this program.
+    pub(crate) fn called(&self) -> &'static str {
+        if self.docker.is_some() { "docker seal" } else { "dockseal" }
+    }
+
+    /// Whether it is asked about the docker command around it, rather than about an authority here.
+    pub(crate) fn is_about_docker(&self) -> bool {
+        let names_authority =
+            |word: OsString| word == "--authority" || word.to_string_lossy().starts_with("--authority=");
+        self.docker.is_some() && !std::env::args_os().any(names_authority)
     }
 
     /// An environment variable that is set and not empty.
@@ -148,6 +174,22 @@ fn shown(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", dockseal_pki::printable(word).replace('\'', "'\\''"))
+}
+
+/// The docker that runs this program as its plugin, by the name that it was called by.
+pub(crate) fn calling_docker() -> Option<OsString> {
+    std::env::var_os(plugin::ORIGINAL_COMMAND).filter(|value| !value.is_empty())
+}
+
+/// The socket that docker keeps open for its plugin, until both are to end.
+pub(crate) fn docker_socket() -> Option<UnixStream> {
+    let address = std::env::var_os(plugin::SOCKET).filter(|address| !address.is_empty())?;
+    #[cfg(target_os = "linux")]
+    if let Some(name) = address.as_bytes().strip_prefix(b"@") {
+        use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
+        return UnixStream::connect_addr(&SocketAddr::from_abstract_name(name).ok()?).ok();
+    }
+    UnixStream::connect(address).ok()
 }
 
 /// Whether NO_COLOR and TERM leave room for colour (no-color.org).

@@ -69,6 +69,14 @@ pub(crate) enum Standing {
 }
 
 impl Standing {
+    pub(crate) fn of(validity: Validity, due_at: OffsetDateTime, now: OffsetDateTime) -> Self {
+        match () {
+            () if validity.not_after < now => Self::Expired,
+            () if due_at <= now => Self::Due,
+            () => Self::Valid,
+        }
+    }
+
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Valid => "valid",
@@ -84,11 +92,7 @@ impl Row {
     }
 
     pub(crate) fn standing(&self, now: OffsetDateTime) -> Standing {
-        match () {
-            () if self.validity().not_after < now => Standing::Expired,
-            () if self.due_at <= now => Standing::Due,
-            () => Standing::Valid,
-        }
+        Standing::of(self.validity(), self.due_at, now)
     }
 
     /// What it may be called besides its main name.

@@ -4,7 +4,10 @@
 //! [`commands`]; the libraries do the work.
 
 mod authority;
+mod called;
 mod commands;
+mod completion;
+mod connection;
 mod contexts;
 mod detect;
 mod endpoint;
@@ -13,6 +16,7 @@ mod groups;
 mod handover;
 mod held;
 mod hosts;
+mod in_use;
 mod invocation;
 mod judgement;
 mod layouts;
@@ -30,26 +34,26 @@ mod rows;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::{
-    commands::{Cli, Command},
+    called::Called,
+    commands::Command,
     failure::Failure,
     invocation::Invocation,
     output::{Format, Output},
 };
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return usage(&error),
+    let (cli, docker) = match called::read(std::env::args_os().collect()) {
+        Called::Command(cli, docker) => (*cli, docker),
+        Called::Wrong(error) => return usage(&error),
+        Called::Done(code) => return code,
     };
     let mut output = Output::new(cli.global.format);
     if cli.global.format == Format::Prometheus && !cli.command.has_metrics() {
         let failure = Failure::trouble("cannot write this as metrics for Prometheus");
         return output.fail(&failure.hint("dockseal list and dockseal status can; here it is human or json"));
     }
-    let result = Invocation::new(&cli.global).and_then(|invocation| run(cli.command, &invocation, &mut output));
+    let result = Invocation::new(&cli.global, docker).and_then(|invocation| run(cli.command, &invocation, &mut output));
     match result {
         Ok(code) => output.finish(code),
         Err(failure) => output.fail(&failure),
@@ -76,8 +80,11 @@ fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result
         Command::Context(args) => commands::context::run(&args, invocation, output),
         Command::Env(args) => commands::env::run(&args, invocation, output),
         Command::Probe(args) => commands::probe::run(&args, invocation, output),
+        Command::Plugin(args) => commands::plugin::run(&args, invocation, output),
         Command::Inspect(args) => commands::inspect::run(&args, invocation, output),
         Command::Verify(args) => commands::verify::run(&args, invocation, output),
+        Command::Completions(args) => commands::completions::run(&args, output),
+        Command::Man(args) => commands::man::run(&args, invocation, output),
         Command::Explain(args) => commands::explain::run(&args, output),
         Command::Host(args) => commands::host::run(&args, invocation, output),
         Command::Bootstrap(args) => commands::bootstrap::run(&args, invocation, output),

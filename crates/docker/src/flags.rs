@@ -76,24 +76,48 @@ impl TlsFlags {
     /// # Errors
     /// A flag without its value, or a bool that is none.
     pub fn parse<S: AsRef<str>>(program: Program, words: &[S]) -> Result<Self, FlagError> {
+        Self::split(program, words).map(|(flags, _)| flags)
+    }
+
+    /// Reads the flags, and leaves what docker's command begins with; dockerd has none.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn split<S: AsRef<str>>(program: Program, words: &[S]) -> Result<(Self, &[S]), FlagError> {
         let mut flags = Self::default();
-        let mut words = words.iter().map(AsRef::as_ref);
-        while let Some(word) = words.next() {
+        let mut rest = words.iter();
+        while let Some((word, after)) = rest.as_slice().split_first() {
+            let word = word.as_ref();
+            let mut values = after.iter().map(AsRef::as_ref);
             if word == "--" {
+                rest = after.iter();
                 break;
             } else if let Some(long) = word.strip_prefix("--") {
                 let (name, value) = match long.split_once('=') {
                     Some((name, value)) => (name, Some(value)),
                     None => (long, None),
                 };
-                flags.set(program, name, value, &mut words)?;
+                flags.set(program, name, value, &mut values)?;
             } else if let Some(short) = word.strip_prefix('-').filter(|short| !short.is_empty()) {
-                flags.shorthands(program, short, &mut words)?;
+                flags.shorthands(program, short, &mut values)?;
             } else if program == Program::Docker {
                 break;
             }
+            let left = values.len();
+            rest = after.get(after.len() - left..).unwrap_or_default().iter();
         }
-        Ok(flags)
+        Ok((flags, rest.as_slice()))
+    }
+
+    /// The flags that were given, as words that say the same.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let words = self.given.iter().map(|(name, value)| match value.as_str() {
+            "true" | "" if !takes_value(Program::Docker, name) => vec![format!("--{name}")],
+            value if takes_value(Program::Docker, name) => vec![format!("--{name}"), value.to_owned()],
+            value => vec![format!("--{name}={value}")],
+        });
+        words.flatten().collect()
     }
 
     /// `-D`, `-H VALUE`, `-HVALUE`, `-H=VALUE`, `-DH VALUE` (pflag `parseSingleShortArg`).
@@ -295,6 +319,22 @@ mod tests {
         assert_eq!(docker("--tlscacert=").tlscacert.as_deref(), Some(""));
         assert_eq!(docker("ps --tls").tls, None, "a command's own flags");
         assert_eq!(docker("--tls=0 --tls=1").tls, Some(true));
+    }
+
+    #[test]
+    fn what_follows_the_flags_is_the_command() {
+        for (line, command) in [
+            ("-H a --tls seal verify --tls", "seal verify --tls"),
+            ("-DH a --context x seal", "seal"),
+            ("--tlsverify=false -- seal ps", "seal ps"),
+            ("--tls", ""),
+            ("", ""),
+        ] {
+            let line = words(line).unwrap();
+            let (flags, rest) = TlsFlags::split(Program::Docker, &line).unwrap();
+            assert_eq!(rest.join(" "), command, "{line:?}");
+            assert_eq!(TlsFlags::parse(Program::Docker, &flags.words()), Ok(flags), "{line:?}");
+        }
     }
 
     #[test]

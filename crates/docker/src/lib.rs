@@ -18,6 +18,8 @@ mod host_record;
 pub mod layout;
 pub mod mode;
 mod plan;
+pub mod plugin;
+pub mod plugin_hooks;
 pub mod registry;
 mod role;
 pub mod settings;

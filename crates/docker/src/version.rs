@@ -23,6 +23,16 @@ impl Version {
     /// Every generation, oldest first.
     pub const ALL: [Self; 3] = [Self::V20_10, Self::V28, Self::V29];
 
+    /// Its name: the release, as far as that decides.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::V20_10 => "20.10",
+            Self::V28 => "28",
+            Self::V29 => "29",
+        }
+    }
+
     /// The Go that the `docker` client of this generation is built with.
     ///
     /// Official clients are all built in GOPATH mode (docker/cli scripts/build/binary sets `GO111MODULE=auto`).
@@ -50,11 +60,7 @@ impl Version {
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V20_10 => "20.10",
-            Self::V28 => "28",
-            Self::V29 => "29",
-        })
+        f.write_str(self.word())
     }
 }
 

@@ -130,12 +130,20 @@ pub(crate) fn split(destination: &Path) -> Result<(&Path, &OsStr), WriteError> {
 /// # Errors
 /// When the system refuses.
 pub fn make_parents(parent: &Path) -> Result<(), WriteError> {
+    make_directories(parent, layout::DIRECTORY_MODE)
+}
+
+/// The same with another mode.
+///
+/// # Errors
+/// When the system refuses.
+pub fn make_directories(parent: &Path, mode: u32) -> Result<(), WriteError> {
     // Top down, each with its mode set after it was made, since the umask may have taken even the owner's bits.
     let missing: Vec<&Path> =
         parent.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.is_dir()).collect();
     for directory in missing.into_iter().rev() {
-        match DirBuilder::new().mode(layout::DIRECTORY_MODE).create(directory) {
-            Ok(()) => fs::set_permissions(directory, Permissions::from_mode(layout::DIRECTORY_MODE))
+        match DirBuilder::new().mode(mode).create(directory) {
+            Ok(()) => fs::set_permissions(directory, Permissions::from_mode(mode))
                 .map_err(WriteError::io("set the mode of", directory))?,
             // Another process was faster.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}

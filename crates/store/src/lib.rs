@@ -7,6 +7,7 @@
 //! renameat2(2) with `RENAME_EXCHANGE`; so whoever opens the directory finds the old bundle or the new one, at every
 //! instant and after any crash.
 
+mod amend;
 mod contexts;
 mod deliver;
 mod error;
@@ -14,6 +15,7 @@ mod files;
 mod found;
 mod generations;
 mod home;
+mod link;
 mod lock;
 mod pack;
 mod read;
@@ -22,13 +24,15 @@ mod replacement;
 mod stage;
 mod walk;
 
+pub use amend::{AmendError, amend};
 pub use contexts::{ContextLock, ContextStore};
 pub use deliver::{Batch, Displaced, Staged, deliver, previous_path, remove_stale, roll_back, stage, stage_for_batch};
 pub use error::{ReadError, WriteError};
-pub use files::{NewFile, make_open_directory, make_parents, write_new};
+pub use files::{NewFile, make_directories, make_open_directory, make_parents, write_new};
 pub use found::{Existing, check_destination};
 pub use generations::{Change, Generations};
 pub use home::{AuthorityFiles, CRL_MODE, Home, HomeError};
+pub use link::{link, supplant};
 pub use lock::HomeLock;
 pub use pack::pack;
 pub use read::{OpenedFile, RegularFile, open, read, read_from};

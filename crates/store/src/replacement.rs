@@ -5,7 +5,7 @@ use std::{
     io::{self, BufWriter, Write},
     os::{
         fd::AsRawFd,
-        unix::fs::{OpenOptionsExt, PermissionsExt},
+        unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
 };
@@ -70,6 +70,23 @@ impl Replacement {
     /// Where it is to be.
     pub fn destination(&self) -> &Path {
         &self.destination
+    }
+
+    /// Gives it to this user and this group.
+    ///
+    /// # Errors
+    /// When the system refuses, as it does for those who are not root.
+    pub(crate) fn belong_to(&mut self, user: u32, group: u32) -> Result<(), WriteError> {
+        let failed = WriteError::io("change the owner of", &self.destination);
+        let file = self.file.get_ref();
+        let found = match file.metadata() {
+            Ok(found) => found,
+            Err(error) => return Err(failed(error)),
+        };
+        if (found.uid(), found.gid()) == (user, group) {
+            return Ok(());
+        }
+        std::os::unix::fs::fchown(file, Some(user), Some(group)).map_err(failed)
     }
 
     /// All of it is written: it takes its place, durably.

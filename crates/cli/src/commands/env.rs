@@ -1,5 +1,7 @@
 //! `dockseal env`: the three variables that point docker at a client's directory, for the caller's shell.
 
+mod docker;
+
 use std::{
     fs,
     os::unix::ffi::OsStrExt,
@@ -10,6 +12,7 @@ use std::{
 use clap::Args as ClapArgs;
 use dockseal_docker::{
     env::{self, EnvError, Shell, ShellFacts, Variables},
+    flags::TlsFlags,
     layout,
 };
 use dockseal_pki::{Certificate, ExtendedKeyUsage, GeneralName, pem};
@@ -59,7 +62,7 @@ fn parse_shell(name: &str) -> Result<Shell, String> {
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let shell = args.shell.unwrap_or_else(|| asking_shell(invocation));
-    let command = own_command(args);
+    let command = own_command(args, invocation.docker.as_ref());
     let command: Vec<&str> = command.iter().map(String::as_str).collect();
     if args.unset {
         match output.format() {
@@ -69,9 +72,12 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         return Ok(ExitCode::SUCCESS);
     }
 
-    let dir = client_directory(args.dir.as_deref(), invocation)?;
+    let (dir, dialled) = match (&args.dir, &invocation.docker) {
+        (None, Some(_)) => docker::in_use(invocation)?,
+        (dir, _) => (client_directory(dir.as_deref(), invocation)?, None),
+    };
     warn_of_gaps(&dir, output);
-    let host = match &args.host {
+    let host = match args.host.as_ref().or(dialled.as_ref()) {
         Some(text) => Some(env::host_url(text).map_err(|error| {
             Failure::trouble(format!("cannot use {text:?} as DOCKER_HOST"))
                 .cause(error)
@@ -112,8 +118,12 @@ fn inexpressible(shell: Shell, error: &EnvError) -> Failure {
 }
 
 /// The command line for the comment at the end, without what is global and without what was found by itself.
-fn own_command(args: &Args) -> Vec<String> {
-    let mut words = vec!["dockseal".to_owned(), "env".to_owned()];
+fn own_command(args: &Args, docker: Option<&TlsFlags>) -> Vec<String> {
+    let mut words = match docker {
+        None => vec!["dockseal".to_owned()],
+        Some(flags) => ["docker".to_owned()].into_iter().chain(flags.words()).chain(["seal".to_owned()]).collect(),
+    };
+    words.push("env".to_owned());
     if let Some(dir) = &args.dir {
         // What is not Unicode becomes U+FFFD; a control character in its place has the word left out instead.
         words.push(dir.to_str().map_or_else(|| "\u{0}".to_owned(), str::to_owned));

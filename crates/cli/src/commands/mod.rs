@@ -2,6 +2,7 @@
 
 pub(crate) mod adopt;
 pub(crate) mod bootstrap;
+pub(crate) mod completions;
 pub(crate) mod context;
 pub(crate) mod crl;
 pub(crate) mod env;
@@ -14,6 +15,8 @@ pub(crate) mod install;
 pub(crate) mod inventory;
 pub(crate) mod issue;
 pub(crate) mod list;
+pub(crate) mod man;
+pub(crate) mod plugin;
 pub(crate) mod probe;
 pub(crate) mod renew;
 pub(crate) mod request;
@@ -95,8 +98,14 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     /// Dial a daemon as docker would, and say what it serves, asks for and accepts
     Probe(probe::Args),
+    /// Install this program as a plugin of docker, so that docker seal … runs it
+    Plugin(plugin::Args),
     /// Tell what docker and dockerd will do with certificates, and why
     Verify(verify::Args),
     /// Explain a check of verify, or list them all
     Explain(explain::Args),
+    /// Print what makes a shell complete the commands and flags of dockseal
+    Completions(completions::Args),
+    /// Print the manual page, or write those of all commands
+    Man(man::Args),
 }

@@ -1,6 +1,8 @@
 //! `dockseal probe`: dials a daemon as docker would and says what it serves, asks for and accepts.
 
+mod brief;
 mod diagnosis;
+mod dialled;
 mod generations;
 mod modes;
 mod picture;
@@ -24,9 +26,9 @@ use clap::Args as ClapArgs;
 use dockseal_docker::{layout, version::Version};
 use dockseal_pki::{Bundle, Certificate, Lifetime, TrustAnchors, pem, printable};
 use dockseal_probe::{Dialler, Identity, Limits, ProbeError, ProxyVariables, Routes, Target, probe};
-use dockseal_store::ReadError;
 use dockseal_verify::{Designation, FileKind, Material, MaterialFile};
 
+pub(crate) use self::brief::cause;
 use self::{
     diagnosis::{Diagnosis, Outcome},
     picture::{ClientSide, Picture, Question},
@@ -38,6 +40,7 @@ use crate::{failure::Failure, invocation::Invocation, output::Output};
 #[derive(ClapArgs)]
 #[command(after_help = "\
 Examples:
+  dockseal probe                                                     whether the docker command gets through right now
   dockseal probe tcp://build.example.com:2376                        what is on that port
   dockseal probe tcp://build.example.com:2376 --client clients/ada   whether docker would get through with these files
   dockseal probe tcp://127.0.0.1:2376 --client ada --daemon /etc/docker/tls
@@ -50,9 +53,9 @@ that cannot be told: unreachable, not Docker, or no client certificate to try.
 
 Like docker it goes through the proxy that HTTPS_PROXY names (HTTP_PROXY for plain HTTP) unless NO_PROXY names the host.")]
 pub(crate) struct Args {
-    /// The daemon as in DOCKER_HOST
+    /// The daemon as in DOCKER_HOST [default: what the docker command would dial, and with its files]
     #[arg(value_name = "tcp://HOST:PORT")]
-    host: String,
+    host: Option<String>,
 
     /// The client's directory, as in DOCKER_CERT_PATH: ca.pem, cert.pem and key.pem
     #[arg(long, value_name = "DIR")]
@@ -76,9 +79,15 @@ const MOST: Duration = Duration::from_secs(3600);
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let limits = Limits::within(timeout(&args.timeout)?);
-    let client = args.client.as_deref().map(|dir| read_client(dir, args.docker, invocation)).transpose()?;
+    let named = args.client.as_deref().map(|dir| read_client(dir, args.docker, invocation)).transpose()?;
     let daemon = args.daemon.as_deref().map(|dir| material(dir, "daemon")).transpose()?;
-    let target = target::parse(&args.host, output)?;
+    let (target, client) = match &args.host {
+        Some(host) => (target::parse(host, output)?, named),
+        None => {
+            let (target, client) = dialled::by_docker(args.docker, invocation, output)?;
+            (target, named.or(client))
+        }
+    };
     let dialler = Dialler {
         identity: client.as_ref().and_then(|client| client.identity.as_ref().ok()),
         routes: Routes::from_variables(&proxy_variables(invocation), &target),
@@ -190,16 +199,7 @@ fn timeout(text: &str) -> Result<Duration, Failure> {
 
 /// The three files of a directory, as Docker takes them: those that are missing are passed over here.
 fn material(dir: &Path, whose: &str) -> Result<Material, Failure> {
-    let file = |kind: FileKind| {
-        let path = dir.join(kind.default_name());
-        match dockseal_store::read(&path) {
-            Ok(file) => MaterialFile::from_bytes(path, Designation::Default, file.bytes.to_vec()),
-            Err(ReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                MaterialFile::missing(path, Designation::Default)
-            }
-            Err(error) => MaterialFile::unreadable(path, Designation::Default, error.to_string()),
-        }
-    };
+    let file = |kind: FileKind| material_file(&dir.join(kind.default_name()), Designation::Default);
     let material = Material { ca: file(FileKind::Ca), cert: file(FileKind::Cert), key: file(FileKind::Key) };
     let files = [&material.ca, &material.cert, &material.key];
     if files.iter().all(|file| file.bytes().is_none()) {
@@ -220,15 +220,25 @@ fn material(dir: &Path, whose: &str) -> Result<Material, Failure> {
     Ok(material)
 }
 
-/// The client's files, judged as docker would load them, and what can be offered of them.
+fn material_file(path: &Path, designation: Designation) -> MaterialFile {
+    match dockseal_store::read(path) {
+        Ok(file) => MaterialFile::from_bytes(path, designation, file.bytes.to_vec()),
+        Err(error) if error.is_not_found() => MaterialFile::missing(path, designation),
+        Err(error) => MaterialFile::unreadable(path, designation, error.to_string()),
+    }
+}
+
 fn read_client(dir: &Path, docker: Version, invocation: &Invocation) -> Result<ClientSide, Failure> {
-    let material = material(dir, "client")?;
+    Ok(client_side(printable(&dir.to_string_lossy()), material(dir, "client")?, docker, invocation))
+}
+
+/// The client's files, judged as docker would load them, and what can be offered of them.
+fn client_side(shown: String, material: Material, docker: Version, invocation: &Invocation) -> ClientSide {
     let identity = match (material.cert.bytes(), material.key.bytes()) {
         (Some(cert), Some(key)) => identity(cert, key),
         _ => Err("there is no certificate with its key".to_owned()),
     };
-    let shown = printable(&dir.to_string_lossy());
-    Ok(ClientSide::new(shown, material, identity, docker, invocation.now))
+    ClientSide::new(shown, material, identity, docker, invocation.now)
 }
 
 fn identity(cert: &[u8], key: &[u8]) -> Result<Identity, String> {
@@ -301,7 +311,7 @@ fn each_address(addresses: &[(SocketAddr, io::Error)]) -> String {
 }
 
 /// The certificates of some PEM text that can be read.
-fn pem_certificates(text: &[u8]) -> Vec<Certificate> {
+pub(crate) fn pem_certificates(text: &[u8]) -> Vec<Certificate> {
     let blocks = pem::decode_all(text).unwrap_or_default();
     let blocks = blocks.iter().filter(|block| block.tag() == "CERTIFICATE");
     blocks.filter_map(|block| Certificate::from_der(block.contents()).ok()).collect()

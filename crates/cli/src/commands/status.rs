@@ -1,5 +1,7 @@
 //! `dockseal status`: whether anything is due, for people, cron, monitoring and systemd conditions.
 
+mod docker;
+
 use std::process::ExitCode;
 
 use dockseal_inventory::Selection;
@@ -25,6 +27,8 @@ const WHAT: &str = "cannot tell whether anything is due";
 #[command(after_help = "A certificate is due when two thirds of its life are gone; --within changes that.\n\
     Exit codes: 0 nothing is due, 1 something is due or expired, 2 could not tell (no authority, a damaged inventory, a clock\n\
     that went back). Nothing is written, and neither the authority's key nor its lock is needed.\n\
+    Behind docker, docker seal status tells of the certificates that the docker command uses; with --authority, --role, --name\n\
+    or --out of those that the authority here issued.\n\
     With --format prometheus every certificate that counts is written, due or not; the exit code is the same.\n\n\
     Examples:\n  \
     dockseal status\n  \
@@ -38,6 +42,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let question = args.rows.question(Selection::Due(invocation.now), invocation)?;
+    let asks_for_rows = question.role.is_some() || question.name.is_some() || args.rows.out.is_some();
+    if invocation.is_about_docker() && !asks_for_rows && output.format() != Format::Prometheus {
+        let ends_by = if let Selection::EndingBy(end) = question.selection { Some(end) } else { None };
+        return docker::run(ends_by, invocation, output);
+    }
     let view = View::open(invocation, WHAT)?;
     refuse_a_clock_that_went_back(&view.inventory, invocation, WHAT)?;
     let format = output.format();

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dockseal_docker::{
-    client_settings::{Choice, ClientRequest, ClientSettings, ClientTls},
-    context::{self, ContextEndpoint},
+    client_settings::{ClientFault, ClientSettings, ClientTls},
     daemon_settings::{DaemonFault, DaemonRequest, DaemonSettings},
     endpoint::Endpoint,
     flags::{Program, TlsFlags, take_assignments, words},
@@ -13,7 +12,6 @@ use dockseal_docker::{
     mode::{ClientMode, DaemonMode},
     settings::{Environment, FileSetting, Setting, TlsFiles},
 };
-use dockseal_store::{OpenedFile, ReadError};
 use dockseal_verify::{Check, Designation, Material, MaterialFile};
 
 use super::{
@@ -23,7 +21,11 @@ use super::{
     notes::Note,
     show,
 };
-use crate::{failure::Failure, invocation::Invocation};
+use crate::{
+    connection::{self, Connection, Stop, read_json, unreadable},
+    failure::Failure,
+    invocation::Invocation,
+};
 
 /// One side as it is known.
 pub(super) struct Side<M> {
@@ -135,12 +137,6 @@ fn command_line(text: &str, option: &str, program: Program) -> Result<(Vec<(Stri
     Ok((variables, flags))
 }
 
-fn unreadable(what: &str, error: &ReadError) -> Failure {
-    Failure::trouble(format!("cannot read the {what}"))
-        .cause(dockseal_pki::printable(&error.to_string()))
-        .hint("name a file that can be read here")
-}
-
 fn daemon_by_settings(args: &Args, desk: &Desk) -> Result<Side<DaemonMode>, Failure> {
     let (variables, flags) =
         command_line(args.daemon.dockerd_flags.as_deref().unwrap_or_default(), "--dockerd-flags", Program::Dockerd)?;
@@ -219,31 +215,20 @@ pub(super) fn client_by_settings(
     invocation: &Invocation,
     desk: &Desk,
 ) -> Result<Side<ClientMode>, Failure> {
-    let (variables, flags) =
-        command_line(args.client.docker_flags.as_deref().unwrap_or_default(), "--docker-flags", Program::Docker)?;
+    let given = args.client.docker_flags.as_deref();
+    let (variables, mut flags) = command_line(given.unwrap_or_default(), "--docker-flags", Program::Docker)?;
+    if given.is_none() {
+        flags = invocation.docker.clone().unwrap_or(flags);
+    }
     let find = |name: &str| {
         variables
             .iter()
             .find(|(key, _)| key == name)
             .map_or_else(|| invocation.variable(name), |(_, value)| Some(value.into()))
     };
-    let request = ClientRequest { flags, environment: Environment::read(find), version: args.docker };
-    let mut trouble = Vec::new();
-    let current = current_context(&request.config_directory().join("config.json"), &mut trouble)?;
-    let resolved = match request.choose(current.as_deref()) {
-        Ok((Choice::Default, ranking)) => request.resolve_default(ranking),
-        Ok((Choice::Named { name, files }, ranking)) => match stored_context(&name, &files.meta)? {
-            Ok(endpoint) => {
-                let there =
-                    [layout::CA_FILE, layout::CERT_FILE, layout::KEY_FILE].map(|file| files.tls.join(file).exists());
-                request.resolve_context(&endpoint, &files, there, ranking)
-            }
-            Err(text) => return Ok(stopped(Shown::note(Note::SettingsRefused, Some(Gate::ClientLoads), text))),
-        },
-        Err(fault) => Err(fault),
-    };
+    let resolved = connection::resolve(flags, Environment::read(find), args.docker)?;
     Ok(match resolved {
-        Ok(settings) => {
+        Ok(Connection { settings, trouble, .. }) => {
             let files = match &settings.tls {
                 ClientTls::On { files, .. } => files.clone(),
                 ClientTls::Off => nothing(),
@@ -251,15 +236,10 @@ pub(super) fn client_by_settings(
             let held = Held::read(&files, Reader::Docker, desk);
             Side { held, mode: Some(settings.tls.mode()), said: Some(said_of_client(settings, trouble)), fault: None }
         }
-        Err(fault) => {
-            use dockseal_docker::client_settings::ClientFault;
-            stopped(match &fault {
-                ClientFault::EmptyFlagPanics { .. } => {
-                    Shown::check(Check::ClientPanics, Gate::ClientLoads, fault.to_string())
-                }
-                _ => Shown::note(Note::SettingsRefused, Some(Gate::ClientLoads), fault.to_string()),
-            })
+        Err(Stop::Settings(fault @ ClientFault::EmptyFlagPanics { .. })) => {
+            stopped(Shown::check(Check::ClientPanics, Gate::ClientLoads, fault.to_string()))
         }
+        Err(stop) => stopped(Shown::note(Note::SettingsRefused, Some(Gate::ClientLoads), stop.text())),
     })
 }
 
@@ -277,40 +257,4 @@ fn said_of_client(settings: ClientSettings, trouble: Vec<String>) -> Said {
         ignored: settings.ignored,
         trouble,
     }
-}
-
-/// docker warns of a config.json that it cannot read, and goes on.
-fn current_context(path: &Path, trouble: &mut Vec<String>) -> Result<Option<String>, Failure> {
-    let opened = match read_json(path) {
-        Ok(opened) => opened,
-        Err(error) if error.is_not_found() => return Ok(None),
-        Err(error @ ReadError::TooLarge { .. }) => return Err(unreadable("docker's config.json", &error)),
-        Err(error) => {
-            trouble.push(error.to_string());
-            return Ok(None);
-        }
-    };
-    Ok(context::current_context(&opened.bytes).unwrap_or_else(|error| {
-        trouble.push(format!("{}: {error}", path.display()));
-        None
-    }))
-}
-
-/// The endpoint of a context, or why docker cannot use it.
-fn stored_context(name: &str, meta: &Path) -> Result<Result<ContextEndpoint, String>, Failure> {
-    Ok(match read_json(meta) {
-        Ok(opened) => ContextEndpoint::from_meta(&opened.bytes)
-            .map_err(|error| format!("context {name:?} cannot be used: {}: {error}", meta.display())),
-        Err(error @ ReadError::TooLarge { .. }) => return Err(unreadable("context's meta.json", &error)),
-        Err(error) if error.is_not_found() => {
-            Err(format!("context {name:?}: context not found: {} does not exist", meta.display()))
-        }
-        Err(error) => Err(format!("context {name:?} cannot be used: {error}")),
-    })
-}
-
-/// A file of Docker's settings. What it says takes up to two hundred times its own size once it is parsed.
-fn read_json(path: &Path) -> Result<OpenedFile, ReadError> {
-    const MOST: u64 = 512 << 10;
-    dockseal_store::open(path)?.read(MOST)
 }

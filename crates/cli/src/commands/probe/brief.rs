@@ -1,0 +1,55 @@
+//! Why docker does not get through, in two sentences and within a moment: what the hook of `docker seal` says.
+
+use dockseal_docker::{client_settings::ClientTls, endpoint::Endpoint, gate::Gate, version::Version};
+use dockseal_probe::{Dialler, Limits, Routes, Target, probe};
+use dockseal_verify::Finding;
+
+use super::{
+    diagnosis::{Diagnosis, Outcome},
+    dialled,
+    picture::{Picture, Question},
+    proxy_variables,
+};
+use crate::{connection::Connection, invocation::Invocation};
+
+/// The cause and what mends it; nothing where docker should get through, or nobody can tell.
+pub(crate) fn cause(connection: &Connection, limits: Limits, invocation: &Invocation) -> Option<(String, String)> {
+    let Endpoint::Tcp { host, port } = &connection.settings.endpoint else { return None };
+    let target = Target { host: host.clone(), port: port.unwrap_or(Endpoint::PLAIN_PORT) };
+    let docker = Version::default();
+    let verifies = match &connection.settings.tls {
+        ClientTls::Off => {
+            return Some((
+                format!("{} speaks TLS, and nothing tells docker to", connection.settings.endpoint),
+                "use a context with certificates, or the variables of: docker seal env DIR".to_owned(),
+            ));
+        }
+        ClientTls::On { verify, .. } => *verify,
+    };
+    let client = dialled::client(connection, docker, invocation);
+    let dialler = Dialler {
+        identity: client.as_ref().and_then(|client| client.identity.as_ref().ok()),
+        routes: Routes::from_variables(&proxy_variables(invocation), &target),
+        docker,
+    };
+    let began = invocation.clock();
+    let local = |finding: &Finding| (finding.text.clone(), finding.check.remedy().to_owned());
+    let Ok(observation) = probe(&target, &dialler, limits) else {
+        // Nobody answers; then only what is wrong here is known.
+        let client = client.as_ref()?;
+        return client.not_loaded.as_ref().or(client.not_accepted.as_ref()).map(local);
+    };
+    let question = Question {
+        target: &target,
+        routes: &dialler.routes,
+        docker,
+        client: client.as_ref(),
+        daemon: None,
+        now: invocation.now,
+        began,
+    };
+    let diagnosis = Diagnosis::of(&Picture::new(question, &observation));
+    let is_about_the_daemon = matches!(diagnosis.gate, Some(Gate::ClientReadsDaemon | Gate::ClientAcceptsDaemon));
+    let counts = diagnosis.outcome == Outcome::Refused && (verifies || !is_about_the_daemon);
+    counts.then_some((diagnosis.cause, diagnosis.hint))
+}
