@@ -32,3 +32,4 @@ mod rollover;
 mod shells;
 mod stacks;
 mod timer;
+mod userns;
