@@ -77,6 +77,7 @@ fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result
         Command::Env(args) => commands::env::run(&args, invocation, output),
         Command::Probe(args) => commands::probe::run(&args, invocation, output),
         Command::Inspect(args) => commands::inspect::run(&args, invocation, output),
+        Command::Audit(args) => commands::audit::run(&args, invocation, output),
         Command::Verify(args) => commands::verify::run(&args, invocation, output),
         Command::Explain(args) => commands::explain::run(&args, output),
         Command::Host(args) => commands::host::run(&args, invocation, output),

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod adopt;
+pub(crate) mod audit;
 pub(crate) mod bootstrap;
 pub(crate) mod context;
 pub(crate) mod crl;
@@ -95,6 +96,8 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     /// Dial a daemon as docker would, and say what it serves, asks for and accepts
     Probe(probe::Args),
+    /// Read what a Docker host lets in: sockets, listeners, files, user namespaces; and say what to mend
+    Audit(audit::Args),
     /// Tell what docker and dockerd will do with certificates, and why
     Verify(verify::Args),
     /// Explain a check of verify, or list them all
