@@ -22,8 +22,10 @@ impl Audited {
         Self { operator, host }
     }
 
+    /// From afar, as operators do.
     fn audit(&self, args: &str) -> Ran {
-        self.host.sh(&format!("dockseal --format json audit {args}"))
+        let words = ["--format", "json", "audit", "ssh://root@box"].into_iter().chain(args.split_whitespace());
+        self.operator.dockseal(words).run()
     }
 
     /// The findings of this id: severity, subject and what was seen. The exit code must be that of the worst of all.
@@ -90,12 +92,17 @@ impl Audited {
     }
 }
 
-fn of(report: &str, id: &str) -> Vec<(String, String, String)> {
+fn findings(report: &str) -> Value {
     let report: Value = serde_json::from_str(report).unwrap_or_else(|_| panic!("{report}"));
-    assert_eq!(report["schema"], 1);
+    report["findings"].clone()
+}
+
+fn of(report: &str, id: &str) -> Vec<(String, String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let findings = report["findings"].as_array().unwrap();
-    findings
+    let found = findings(report);
+    found
+        .as_array()
+        .unwrap()
         .iter()
         .filter(|finding| finding["id"] == id)
         .map(|finding| (text(&finding["severity"]), text(&finding["subject"]), text(&finding["seen"])))
@@ -139,8 +146,19 @@ fn a_fresh_host(it: &Audited) {
     let human = it.host.sh("dockseal audit").success();
     assert!(human.stdout.contains("0 critical") && human.stdout.contains("[2.9]"), "{human}");
     // Who is not root sees less, and is told so.
-    let blind = it.host.sh_as("deploy", "dockseal --format json audit").exits(2);
+    let blind = it.host.sh_as("wheel", "dockseal --format json audit").exits(2);
     assert_eq!(of(&blind.stdout, "unseen")[0].0, "warning");
+    let blind = it.operator.dockseal(["--format", "json", "audit", "wheel@box"]).run().exits(2);
+    assert_eq!(of(&blind.stdout, "unseen")[0].0, "warning");
+    // Here, there, and through sudo: the same.
+    let afar = findings(&it.audit("").success().stdout);
+    assert_eq!(findings(&it.host.sh("dockseal --format json audit").success().stdout), afar);
+    assert_eq!(
+        findings(&it.operator.dockseal(["--format", "json", "audit", "deploy@box"]).run().success().stdout),
+        afar
+    );
+    let _ = it.operator.dockseal(["audit", "root@10.99.250.250"]).run().exits(2);
+    let _ = it.operator.dockseal(["audit", "tcp://box"]).run().exits(2);
     // Not even the binary is needed: the script alone in every shell, with that shell's tools, sees the same.
     let busybox = tool("busybox").unwrap();
     fs::copy(busybox, it.host.file("/usr/local/bin/busybox")).unwrap();
@@ -263,7 +281,8 @@ fn certificates(it: &Audited) {
     assert_eq!(it.expect("key-strength", "/cert.pem", "warning"), "the key is RSA 1024");
     it.expect("certificate-expires", "/cert.pem", "warning");
     it.exits(0, "");
-    let later = it.host.sh("dockseal --format json --at \"$(date -u -d '+20 days' +%FT%TZ)\" audit").exits(1);
+    let date = it.host.sh("date -u -d '+20 days' +%FT%TZ").success().stdout;
+    let later = it.operator.dockseal(["--format", "json", "--at", date.trim(), "audit", "box"]).run().exits(1);
     let expired = of(&later.stdout, "certificate-expired");
     assert!(expired.len() == 1 && expired[0].0 == "critical" && expired[0].1.ends_with("cert.pem"), "{expired:?}");
 }

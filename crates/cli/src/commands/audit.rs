@@ -1,26 +1,22 @@
 //! `dockseal audit`: what a Docker host lets in, and what to mend.
 
-use std::{
-    fmt::Write as _,
-    io::{Read, Write},
-    process::{Command, ExitCode, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
 use clap::{Args as ClapArgs, ValueEnum};
 use dockseal_audit::{Facts, Finding, Severity, judge, script};
 use dockseal_pki::printable;
+use dockseal_remote::Session;
 use serde::Serialize;
 
 use crate::{
     failure::Failure,
+    hosts::reach::{dial, parse_target, reach_failure},
     invocation::Invocation,
     output::Output,
     report::{SCHEMA, rfc3339},
 };
 
-/// The longest that one look at this machine may take; a host with many listeners takes some seconds.
+/// The longest that one look may take; a host with many listeners takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Read what a Docker host lets in: sockets, listeners, files, user namespaces; and say what to mend
@@ -28,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[command(after_help = "\
 Examples:
   dockseal audit                            this machine; run it as root, or it cannot see everything
+  dockseal audit ssh://root@10.0.0.5        another one, by the system's ssh
   dockseal audit --all                      also what is as it should be
   dockseal audit --fail-on warning          for cron and CI
   dockseal audit --format json
@@ -36,7 +33,7 @@ It changes nothing. It dials dockerd's own TCP listeners, which leaves a line ea
 The numbers are the items of docker-bench-security 1.6.0 (CIS Docker Benchmark) that look at the same.
 Ends with 0 when nothing is as bad as --fail-on, with 1 when something is, with 2 when it could not look.")]
 pub(crate) struct Args {
-    /// The host
+    /// The host: `local`, or as ssh takes it: ssh://USER@HOST:PORT, USER@HOST, an alias
     #[arg(value_name = "HOST", default_value = "local")]
     host: String,
 
@@ -68,10 +65,7 @@ impl Level {
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let what = format!("cannot audit {}", printable(&args.host));
-    if args.host != "local" {
-        return Err(Failure::trouble(what).hint("run dockseal audit on that host"));
-    }
-    let facts = look(&run_here, &what)?;
+    let facts = look(&args.host, &what)?;
     let findings = judge(&facts, invocation.now);
     let blind = findings.iter().any(|finding| finding.id == "unseen");
     let wire = Report::new(&args.host, invocation, &findings);
@@ -79,55 +73,34 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let fails = findings.iter().any(|finding| finding.severity >= args.fail_on.severity());
     if !fails && blind {
         let blind = Failure::trouble(format!("{what} as a whole")).cause("some of it is closed to this user");
-        return Err(blind.hint("run it as root, e.g. with sudo"));
+        return Err(blind.hint("look as root, or as a user who may use sudo without a password"));
     }
     Ok(ExitCode::from(u8::from(fails)))
 }
 
-/// Runs the script twice, the second time for what the first has shown to matter. `shell` gives a text to `sh -s` on the
-/// host and returns what it printed.
-pub(crate) fn look(shell: &dyn Fn(&str) -> Result<Vec<u8>, Failure>, what: &str) -> Result<Facts, Failure> {
-    let read = |text: &str| Facts::read(&shell(text)?).map_err(|error| Failure::trouble(what).cause(error));
+/// Runs the script twice, the second time for what the first has shown to matter.
+fn look(host: &str, what: &str) -> Result<Facts, Failure> {
+    let dial = dial(true)?;
+    let (mut session, target) = if host == "local" {
+        let session = Session::local(&dial);
+        (session.map_err(|error| Failure::trouble(what).cause(error).hint("there must be an sh on the PATH"))?, None)
+    } else {
+        let target = parse_target(host)?;
+        (Session::open(&target, &dial).map_err(|error| reach_failure(&target, &error))?, Some(target))
+    };
+    let mut read = |text: &str| {
+        let done = session.run(text, &[], PATIENCE).map_err(|error| match &target {
+            Some(target) => reach_failure(target, &error),
+            None => Failure::trouble(what).cause(error),
+        })?;
+        Facts::read(&done.stdout).map_err(|error| Failure::trouble(what).cause(error))
+    };
     let mut facts = read(&script(&[]))?;
     let questions = facts.questions();
     if !questions.is_empty() {
         facts.add(read(&script(&questions))?);
     }
     Ok(facts)
-}
-
-/// Gives a text to this machine's shell.
-fn run_here(text: &str) -> Result<Vec<u8>, Failure> {
-    let failed = || Failure::trouble("cannot look at this machine");
-    let mut child = Command::new("sh")
-        .arg("-s")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| failed().cause(error).hint("there must be an sh on the PATH"))?;
-    let (input, printed) = (child.stdin.take(), child.stdout.take());
-    let text = text.to_owned();
-    // In threads, for the shell may print before it has read everything.
-    let writer = thread::spawn(move || input.map(|mut input| input.write_all(text.as_bytes())));
-    let reader = thread::spawn(move || {
-        let mut bytes = Vec::new();
-        printed.map(|mut printed| printed.read_to_end(&mut bytes)).transpose().map(|_| bytes)
-    });
-    let began = Instant::now();
-    while child.try_wait().map_err(|error| failed().cause(error))?.is_none() {
-        if began.elapsed() > PATIENCE {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(failed().cause(format!("no answer within {} seconds", PATIENCE.as_secs())));
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    let _ = writer.join();
-    match reader.join() {
-        Ok(printed) => printed.map_err(|error| failed().cause(error)),
-        Err(_) => Err(failed()),
-    }
 }
 
 fn text(host: &str, findings: &[Finding], all: bool) -> String {
