@@ -8,6 +8,8 @@ main() {
     LC_ALL=C
     export PATH LC_ALL
     umask 077
+    # The directories that were described already.
+    told='|'
     echo 'dockseal-audit 1'
     line uid "$(id -u)"
     line clock "$(date +%s)"
@@ -27,7 +29,10 @@ main() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 hex() { od -An -v -tx1 | tr -d ' \n'; }
-field() { printf ' %s' "$(printf '%s' "$1" | hex)"; }
+field() {
+    printf ' '
+    printf '%s' "$1" | hex
+}
 line() {
     printf '%s' "$1"
     shift
@@ -52,7 +57,13 @@ file() {
         /*)
             above=${path%/*}
             while [ -n "$above" ]; do
-                line dir "$above" "$(described "$above")"
+                case "$told" in
+                    *"|$above|"*) ;;
+                    *)
+                        line dir "$above" "$(described "$above")"
+                        told="$told$above|"
+                        ;;
+                esac
                 above=${above%/*}
             done
             ;;

@@ -6,6 +6,8 @@ mod listeners;
 mod sockets;
 mod userns;
 
+use std::cmp::Reverse;
+
 use time::OffsetDateTime;
 
 use crate::{
@@ -29,7 +31,7 @@ pub fn judge(facts: &Facts, now: OffsetDateTime) -> Vec<Finding> {
         one(facts, daemon, now, &mut found);
     }
     files::of_the_host(facts, &mut found);
-    found.sort_by(|a, b| b.severity.cmp(&a.severity));
+    found.sort_by_key(|finding| Reverse(finding.severity));
     found.dedup();
     found
 }
