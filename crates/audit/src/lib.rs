@@ -10,7 +10,7 @@
 //! Nothing is run here: whoever speaks to the host runs the script, here or over ssh. The script changes nothing; dialling
 //! the listeners leaves a line in dockerd's log.
 //!
-//! The numbers in [`Finding::bench`] are those of docker-bench-security 1.6.0, which are the CIS Docker Benchmark's
+//! The `bench` numbers of a [`Finding`] are those of docker-bench-security 1.6.0, which are the CIS Docker Benchmark's
 //! (docker/docker-bench-security tests/2_docker_daemon_configuration.sh, tests/3_docker_daemon_configuration_files.sh).
 
 mod accounts;
