@@ -39,7 +39,7 @@ pub struct Finding {
     pub seen: String,
     /// What to do about it, where there is something.
     pub fix: Option<String>,
-    /// The items of docker-bench-security 1.6.0 that look at the same.
+    /// The items of docker-bench-security that look at the same.
     pub bench: &'static [&'static str],
 }
 

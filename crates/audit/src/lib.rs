@@ -10,8 +10,9 @@
 //! Nothing is run here: whoever speaks to the host runs the script, here or over ssh. The script changes nothing; dialling
 //! the listeners leaves a line in dockerd's log.
 //!
-//! The `bench` numbers of a [`Finding`] are those of docker-bench-security 1.6.0, which are the CIS Docker Benchmark's
-//! (docker/docker-bench-security tests/2_docker_daemon_configuration.sh, tests/3_docker_daemon_configuration_files.sh).
+//! The `bench` numbers of a [`Finding`] are those of docker-bench-security (tests/2_docker_daemon_configuration.sh and
+//! 3_docker_daemon_configuration_files.sh) since section 2 begins with rootless mode: TLS is 2.7 and user namespaces are 2.9;
+//! older releases have one less there.
 
 mod accounts;
 mod facts;

@@ -30,7 +30,7 @@ Examples:
   dockseal audit --format json
 
 It changes nothing. It dials dockerd's own TCP listeners, which leaves a line each in dockerd's log.
-The numbers are the items of docker-bench-security 1.6.0 (CIS Docker Benchmark) that look at the same.
+The numbers are the items of docker-bench-security that look at the same (TLS is 2.7; older releases have 2.6).
 Ends with 0 when nothing is as bad as --fail-on, with 1 when something is, with 2 when it could not look.")]
 pub(crate) struct Args {
     /// The host: `local`, or as ssh takes it: ssh://USER@HOST:PORT, USER@HOST, an alias
