@@ -7,10 +7,10 @@ use serde_json::Value;
 
 /// Every crate and the crates of ours that it may name, tests aside.
 ///
-/// Those who know: pki, then docker on it. Those who do (ca, verify, store, inventory, probe, remote) see the
+/// Those who know: pki, then docker on it. Those who do (ca, verify, store, inventory, probe, remote, audit) see the
 /// knowers and never each other, so that the judge cannot hide a bug of the issuer. Only
 /// the one who speaks sees all.
-const ALLOWED: [(&str, &[&str]); 9] = [
+const ALLOWED: [(&str, &[&str]); 10] = [
     ("dockseal-pki", &[]),
     ("dockseal-docker", &["dockseal-pki"]),
     ("dockseal-ca", &["dockseal-docker", "dockseal-pki"]),
@@ -18,10 +18,12 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("dockseal-probe", &["dockseal-docker", "dockseal-pki"]),
     ("dockseal-remote", &["dockseal-docker", "dockseal-pki"]),
     ("dockseal-store", &["dockseal-docker", "dockseal-pki"]),
+    ("dockseal-audit", &["dockseal-docker", "dockseal-pki"]),
     ("dockseal-inventory", &["dockseal-docker", "dockseal-pki"]),
     (
         "dockseal-cli",
         &[
+            "dockseal-audit",
             "dockseal-ca",
             "dockseal-docker",
             "dockseal-inventory",

@@ -34,3 +34,4 @@ mod rollover;
 mod shells;
 mod stacks;
 mod timer;
+mod userns;

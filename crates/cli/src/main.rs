@@ -82,6 +82,7 @@ fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result
         Command::Probe(args) => commands::probe::run(&args, invocation, output),
         Command::Plugin(args) => commands::plugin::run(&args, invocation, output),
         Command::Inspect(args) => commands::inspect::run(&args, invocation, output),
+        Command::Audit(args) => commands::audit::run(&args, invocation, output),
         Command::Verify(args) => commands::verify::run(&args, invocation, output),
         Command::Completions(args) => commands::completions::run(&args, output),
         Command::Man(args) => commands::man::run(&args, invocation, output),

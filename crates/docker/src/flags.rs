@@ -214,6 +214,8 @@ fn takes_value(program: Program, name: &str) -> bool {
                     | "graph"
                     | "containerd"
                     | "data-root"
+                    | "userns-remap"
+                    | "authorization-plugin"
             ),
         }
 }

@@ -24,6 +24,7 @@ pub mod registry;
 mod role;
 pub mod settings;
 pub mod unit;
+pub mod userns;
 pub mod version;
 
 pub use layout::Layout;

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod adopt;
+pub(crate) mod audit;
 pub(crate) mod bootstrap;
 pub(crate) mod completions;
 pub(crate) mod context;
@@ -100,6 +101,8 @@ pub(crate) enum Command {
     Probe(probe::Args),
     /// Install this program as a plugin of docker, so that docker seal … runs it
     Plugin(plugin::Args),
+    /// Read what a Docker host lets in: sockets, listeners, files, user namespaces; and say what to mend
+    Audit(audit::Args),
     /// Tell what docker and dockerd will do with certificates, and why
     Verify(verify::Args),
     /// Explain a check of verify, or list them all

@@ -1,0 +1,324 @@
+//! What was seen of a host.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    net::SocketAddr,
+    path::Path,
+};
+
+use dockseal_docker::{
+    daemon_settings::{DaemonFault, DaemonRequest, DaemonSettings},
+    endpoint::Endpoint,
+    flags::{Program, TlsFlags},
+    settings::{Environment, FileSetting},
+    version::Version,
+};
+
+use crate::{read, read::FactsError, script::Question, sockets};
+
+/// Where dockerd looks for its configuration when nobody says otherwise.
+const DAEMON_JSON: &str = "/etc/docker/daemon.json";
+
+/// What was seen of a host.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The user that looked; 0 sees everything.
+    pub uid: Option<u32>,
+    /// What `dockerd --version` prints.
+    pub release: Option<String>,
+    /// The dockerd processes.
+    pub daemons: Vec<Daemon>,
+    /// The dockerd processes in a process namespace of their own, at which nobody looked: those in containers.
+    pub elsewhere: Vec<u32>,
+    /// Files by path.
+    pub files: BTreeMap<String, Presence>,
+    /// Directories by path, as far as they could be seen.
+    pub directories: BTreeMap<String, Described>,
+    /// systemd's files: the unit's name and the path.
+    pub units: Vec<(String, String)>,
+    /// What `getent group` says, by name.
+    pub groups: BTreeMap<String, Vec<u8>>,
+    /// What dialled listeners answered.
+    pub listeners: BTreeMap<SocketAddr, Listener>,
+}
+
+/// A dockerd process.
+#[derive(Clone, Debug, Default)]
+pub struct Daemon {
+    /// Its process id.
+    pub pid: u32,
+    /// Its user.
+    pub uid: Option<u32>,
+    /// Its command line, the program's name first.
+    pub words: Vec<String>,
+    /// What its environment says; empty where it could not be seen.
+    pub environment: Environment,
+    /// Its working directory, from which relative paths count.
+    pub directory: Option<String>,
+    /// Where it listens on TCP; `None` where its sockets could not be seen.
+    pub tcp: Option<Vec<SocketAddr>>,
+    /// Its unix sockets; `None` where they could not be seen.
+    pub unix: Option<BTreeSet<String>>,
+}
+
+/// Whether a path is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is not.
+    Absent,
+    /// It may be, in a directory that is closed to who looked.
+    Hidden,
+    /// It is.
+    There(Described),
+}
+
+/// A file or directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Described {
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// What it is, in the words of stat(1).
+    pub kind: String,
+    /// Its content, where it is told.
+    pub content: Option<Vec<u8>>,
+}
+
+/// What a listener answered to a stranger; `None` where nothing on the host could dial it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listener {
+    /// To plain HTTP.
+    pub plain: Option<Vec<u8>>,
+    /// To TLS without a certificate: what `openssl s_client` printed.
+    pub tls: Option<Vec<u8>>,
+}
+
+impl Facts {
+    /// Reads the output of the script.
+    ///
+    /// # Errors
+    /// The output is another program's, or incomplete.
+    pub fn read(output: &[u8]) -> Result<Self, FactsError> {
+        let mut facts = Self::default();
+        for line in read::lines(output)? {
+            let path = || line.text(0).unwrap_or_default();
+            match line.word {
+                "uid" => facts.uid = line.number(0),
+                "release" => facts.release = line.text(0).filter(|text| !text.is_empty()),
+                "daemon" => facts.daemons.extend(Daemon::read(&line)),
+                "elsewhere" => facts.elsewhere.extend(line.number(0)),
+                "dir" => {
+                    let described = line.text(1).and_then(|text| described(&text));
+                    facts.directories.extend(described.map(|described| (path(), described)));
+                }
+                "absent" => drop(facts.files.insert(path(), Presence::Absent)),
+                "hidden" => drop(facts.files.insert(path(), Presence::Hidden)),
+                "file" => {
+                    let there = match line.text(1).and_then(|text| described(&text)) {
+                        Some(known) => {
+                            Presence::There(Described { content: line.bytes(2).map(<[u8]>::to_vec), ..known })
+                        }
+                        None => Presence::Hidden,
+                    };
+                    facts.files.insert(path(), there);
+                }
+                "unit" => facts.units.extend(line.text(0).zip(line.text(1))),
+                "getent" => drop(facts.groups.insert(path(), line.bytes(1).unwrap_or_default().to_vec())),
+                "plain" | "tls" => {
+                    let Ok(address) = path().parse() else { continue };
+                    let listener = facts.listeners.entry(address).or_default();
+                    let said = line.bytes(1).map(<[u8]>::to_vec);
+                    if line.word == "tls" { listener.tls = said } else { listener.plain = said }
+                }
+                _ => {}
+            }
+        }
+        Ok(facts)
+    }
+
+    /// Adds what a second run saw.
+    pub fn add(&mut self, more: Self) {
+        for (path, presence) in more.files {
+            // What the first run read is not forgotten for a second look that tells less.
+            let known = self.content(&path).is_some();
+            if !known {
+                self.files.insert(path, presence);
+            }
+        }
+        self.directories.extend(more.directories);
+        self.groups.extend(more.groups);
+        self.listeners.extend(more.listeners);
+    }
+
+    /// What to ask in a second run.
+    #[must_use]
+    pub fn questions(&self) -> Vec<Question> {
+        let mut asked = BTreeSet::new();
+        for daemon in &self.daemons {
+            asked.insert(Question::File(daemon.daemon_json_path()));
+            asked.extend(daemon.tcp.iter().flatten().copied().map(Question::Dial));
+            asked.extend(daemon.unix.iter().flatten().cloned().map(Question::File));
+            asked.extend(self.data_root(daemon).map(Question::File));
+            asked.extend(daemon.given("group").map(|group| Question::Group(group.to_owned())));
+            let Ok(settings) = self.settings(daemon) else { continue };
+            if let Some(files) = &settings.files {
+                let named = |file: &FileSetting| file.path().map(|path| daemon.absolute(path));
+                asked.extend(named(&files.ca).map(Question::File));
+                asked.extend(named(&files.cert).map(Question::File));
+                asked.extend(named(&files.key).map(Question::Key));
+            }
+            for listener in &settings.listeners {
+                match listener {
+                    Endpoint::Local { path } => drop(asked.insert(Question::File(path.clone()))),
+                    // Without a look at the sockets, what the settings name is dialled.
+                    Endpoint::Tcp { .. } if daemon.tcp.is_none() => {
+                        asked.extend(listening_at(listener).map(Question::Dial));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        asked.into_iter().collect()
+    }
+
+    /// The generation of the daemon.
+    pub(crate) fn version(&self) -> Version {
+        self.release_number().and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
+    /// `20.10.24+dfsg1` of `Docker version 20.10.24+dfsg1, build …`.
+    pub(crate) fn release_number(&self) -> Option<&str> {
+        self.release.as_deref()?.split_ascii_whitespace().nth(2).map(|word| word.trim_end_matches(','))
+    }
+
+    /// What the daemon's flags, environment and daemon.json, as they are now, mean together.
+    pub(crate) fn settings(&self, daemon: &Daemon) -> Result<DaemonSettings, DaemonFault> {
+        let request = DaemonRequest {
+            flags: daemon.flags(),
+            environment: daemon.environment.clone(),
+            daemon_json: self.content(&daemon.daemon_json_path()).map(<[u8]>::to_vec),
+            version: self.version(),
+        };
+        request.resolve()
+    }
+
+    /// A string or list of strings that a flag or daemon.json gives.
+    pub(crate) fn configured(&self, daemon: &Daemon, flag: &str, key: &str) -> Vec<String> {
+        let flags = daemon.flags();
+        let given: Vec<String> =
+            flags.given.iter().filter(|(name, _)| name == flag).map(|(_, value)| value.clone()).collect();
+        if !given.is_empty() {
+            return given;
+        }
+        let json = self.content(&daemon.daemon_json_path()).and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let json: serde_json::Value = json.unwrap_or_default();
+        match json.get(key) {
+            Some(serde_json::Value::String(text)) => vec![text.clone()],
+            Some(serde_json::Value::Array(items)) => {
+                items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn data_root(&self, daemon: &Daemon) -> Option<String> {
+        let root = self.configured(daemon, "data-root", "data-root").pop();
+        let asks = !self.configured(daemon, "userns-remap", "userns-remap").is_empty();
+        asks.then(|| root.unwrap_or_else(|| "/var/lib/docker".to_owned()))
+    }
+
+    pub(crate) fn content(&self, path: &str) -> Option<&[u8]> {
+        match self.files.get(path)? {
+            Presence::There(file) => file.content.as_deref(),
+            Presence::Absent | Presence::Hidden => None,
+        }
+    }
+
+    pub(crate) fn file(&self, path: &str) -> Option<&Described> {
+        match self.files.get(path)? {
+            Presence::There(file) => Some(file),
+            Presence::Absent | Presence::Hidden => None,
+        }
+    }
+}
+
+impl Daemon {
+    fn read(line: &read::Line<'_>) -> Option<Self> {
+        let words = line.bytes(2).unwrap_or_default();
+        let words = words.strip_suffix(b"\0").unwrap_or(words).split(|&byte| byte == 0);
+        let variables = line.text(3).unwrap_or_default();
+        let environment = Environment::read(|name| {
+            variables
+                .lines()
+                .find_map(|line| line.split_once('=').filter(|(set, _)| *set == name).map(|(_, v)| v))
+                .map(OsString::from)
+        });
+        let inodes: Option<BTreeSet<u64>> =
+            line.text(5).map(|text| text.lines().filter_map(|inode| inode.parse().ok()).collect());
+        let listening = |inodes: &BTreeSet<u64>| -> Vec<SocketAddr> {
+            let tables = [6, 7].into_iter().filter_map(|place| line.bytes(place));
+            tables
+                .flat_map(sockets::tcp_listeners)
+                .filter(|(_, inode)| inodes.contains(inode))
+                .map(|(address, _)| address)
+                .collect()
+        };
+        Some(Self {
+            pid: line.number(0)?,
+            uid: line.number(1),
+            words: words.map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
+            environment,
+            directory: line.text(4),
+            tcp: inodes.as_ref().map(listening),
+            unix: inodes.as_ref().map(|inodes| sockets::unix_paths(line.bytes(8).unwrap_or_default(), inodes)),
+        })
+    }
+
+    /// Its flags; what is no command line has none, and then it would not run.
+    pub(crate) fn flags(&self) -> TlsFlags {
+        TlsFlags::parse(Program::Dockerd, self.words.get(1..).unwrap_or_default()).unwrap_or_default()
+    }
+
+    pub(crate) fn given(&self, flag: &str) -> Option<String> {
+        self.flags().given.iter().rev().find(|(name, _)| name == flag).map(|(_, value)| value.clone())
+    }
+
+    /// Where its daemon.json is; a rootless one's is in its user's HOME.
+    pub(crate) fn daemon_json_path(&self) -> String {
+        match self.flags().config_file {
+            Some(path) => self.absolute(Path::new(&path)),
+            None => match (self.uid, &self.environment.home) {
+                (Some(1..), Some(home)) => home.join(".config/docker/daemon.json").to_string_lossy().into_owned(),
+                _ => DAEMON_JSON.to_owned(),
+            },
+        }
+    }
+
+    pub(crate) fn absolute(&self, path: &Path) -> String {
+        let directory = Path::new(self.directory.as_deref().unwrap_or("/"));
+        directory.join(path).to_string_lossy().into_owned()
+    }
+}
+
+/// Where a stranger on the host reaches a listener of the settings; a name is not resolved.
+fn listening_at(endpoint: &Endpoint) -> Option<SocketAddr> {
+    let Endpoint::Tcp { host, port: Some(port) } = endpoint else { return None };
+    let host = if host == "localhost" { "127.0.0.1" } else { host };
+    Some(SocketAddr::new(host.parse().ok()?, *port))
+}
+
+/// `644 0 0 regular file`, as the script has stat print it.
+fn described(text: &str) -> Option<Described> {
+    let mut words = text.trim().splitn(4, ' ');
+    Some(Described {
+        mode: u32::from_str_radix(words.next()?, 8).ok()?,
+        uid: words.next()?.parse().ok()?,
+        gid: words.next()?.parse().ok()?,
+        kind: words.next()?.to_owned(),
+        content: None,
+    })
+}

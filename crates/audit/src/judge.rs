@@ -1,0 +1,63 @@
+//! From what was seen to what it means.
+
+mod certificates;
+mod files;
+mod listeners;
+mod sockets;
+mod userns;
+
+use std::cmp::Reverse;
+
+use time::OffsetDateTime;
+
+use crate::{
+    facts::{Daemon, Facts},
+    finding::{Finding, Severity},
+};
+
+/// What the facts mean at `now`, the worst first.
+#[must_use]
+pub fn judge(facts: &Facts, now: OffsetDateTime) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if facts.daemons.is_empty() {
+        let none = Finding::new("daemon-none", Severity::Warning, "dockerd", "no dockerd runs here");
+        found.push(none.fix("start it and look again: its listeners show only while it runs"));
+    }
+    for pid in &facts.elsewhere {
+        let seen = "it runs in a process namespace of its own, a container's perhaps, and was not looked at";
+        found.push(Finding::new("daemon-elsewhere", Severity::Advice, format!("dockerd, process {pid}"), seen));
+    }
+    for daemon in &facts.daemons {
+        one(facts, daemon, now, &mut found);
+    }
+    files::of_the_host(facts, &mut found);
+    found.sort_by_key(|finding| Reverse(finding.severity));
+    found.dedup();
+    found
+}
+
+fn one(facts: &Facts, daemon: &Daemon, now: OffsetDateTime, found: &mut Vec<Finding>) {
+    if daemon.tcp.is_none() {
+        let seen = "its sockets and its environment are closed to this user; the listeners are taken from its settings";
+        let unseen = Finding::new("unseen", Severity::Warning, format!("dockerd, process {}", daemon.pid), seen);
+        found.push(unseen.fix("look as root"));
+    }
+    let settings = match facts.settings(daemon) {
+        Ok(settings) => Some(settings),
+        Err(fault) => {
+            let broken =
+                Finding::new("settings-broken", Severity::Warning, daemon.daemon_json_path(), fault.to_string());
+            found.push(broken.fix("mend it: dockerd runs with what it read before and will not start again"));
+            None
+        }
+    };
+    let settings = settings.as_ref();
+    sockets::judge(facts, daemon, settings, found);
+    let strangers = listeners::judge(facts, daemon, settings, found);
+    if let Some(tls) = settings.and_then(|settings| settings.files.as_ref()) {
+        files::of_tls(facts, daemon, tls, found);
+        certificates::judge(facts, daemon, tls, now, found);
+    }
+    listeners::authorization(facts, daemon, strangers, found);
+    userns::judge(facts, daemon, found);
+}

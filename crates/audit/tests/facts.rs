@@ -1,0 +1,142 @@
+//! What a script's output becomes, and that no output, however odd, does more than be read.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+use std::fmt::Write as _;
+
+use dockseal_audit::{Facts, FactsError, Presence, Question, Severity, judge};
+use time::macros::datetime;
+
+fn hex(text: &[u8]) -> String {
+    text.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+fn line(word: &str, fields: &[Option<&[u8]>]) -> String {
+    let fields: Vec<String> = fields.iter().map(|field| field.map_or("-".to_owned(), hex)).collect();
+    format!("{word} {}\n", fields.join(" "))
+}
+
+const TCP: &str = "sl local_address rem_address st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode\n \
+    0: 0100007F:0947 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 4242 1 0\n";
+
+/// A host whose dockerd listens on 127.0.0.1:2375 and answered so.
+fn host(plain: Option<&[u8]>, flags: &str) -> String {
+    let words = format!("dockerd\0-H\0tcp://127.0.0.1:2375\0{flags}");
+    let words = words.trim_end_matches('\0');
+    let mut text = "Welcome to this host\ndockseal-audit 1\n".to_owned();
+    text += &line("uid", &[Some(b"0")]);
+    text += &line("release", &[Some(b"Docker version 20.10.24+dfsg1, build 5d6db84")]);
+    text += &line(
+        "daemon",
+        &[
+            Some(b"17"),
+            Some(b"0"),
+            Some(words.as_bytes()),
+            Some(b"HOME=/root"),
+            Some(b"/"),
+            Some(b"4242\n77"),
+            Some(TCP.as_bytes()),
+            None,
+            Some(b"head\nf: 2 0 10000 1 1 77 /run/docker.sock\n"),
+        ],
+    );
+    text += &line("file", &[Some(b"/etc/passwd"), Some(b"644 0 0 regular file"), Some(b"root:x:0:0:::\nx:x:9:7:::\n")]);
+    text += &line("file", &[Some(b"/etc/group"), Some(b"644 0 0 regular file"), Some(b"docker:x:7:ann,bob\n")]);
+    text += &line("file", &[Some(b"/run/docker.sock"), Some(b"660 0 7 socket"), None]);
+    text += &line("hidden", &[Some(b"/etc/docker/daemon.json")]);
+    text += &line("plain", &[Some(b"127.0.0.1:2375"), plain]);
+    text += &line("tls", &[Some(b"127.0.0.1:2375"), None]);
+    text + "end\n"
+}
+
+fn findings(text: &str) -> Vec<(&'static str, Severity, String)> {
+    let facts = Facts::read(text.as_bytes()).unwrap();
+    judge(&facts, datetime!(2026-11-24 12:00 UTC))
+        .into_iter()
+        .map(|found| (found.id, found.severity, found.seen))
+        .collect()
+}
+
+#[test]
+fn a_host_is_read() {
+    let text = host(Some(b"HTTP/1.0 200 OK\r\nApi-Version: 1.41\r\n\r\nOK"), "");
+    let facts = Facts::read(text.as_bytes()).unwrap();
+    assert_eq!(facts.daemons[0].tcp.as_deref(), Some(&["127.0.0.1:2375".parse().unwrap()][..]));
+    assert!(facts.files["/etc/docker/daemon.json"] == Presence::Hidden);
+    let questions = facts.questions();
+    assert!(questions.contains(&Question::Dial("127.0.0.1:2375".parse().unwrap())), "{questions:?}");
+    let found = findings(&text);
+    assert_eq!(found[0].0, "listener-plain");
+    let group = found.iter().find(|found| found.0 == "socket-group").unwrap();
+    assert_eq!(group.2, "in the group docker, and so root here: ann, bob, x");
+}
+
+/// Where nothing on the host can dial, the settings tell.
+#[test]
+fn without_a_dialler() {
+    assert_eq!(findings(&host(None, ""))[0].0, "listener-plain");
+    let open = findings(&host(None, "--tlsverify=false"));
+    assert!(open.iter().any(|found| found.0 == "listener-unverified" && found.1 == Severity::Critical), "{open:?}");
+    let mutual = findings(&host(None, "--tlsverify"));
+    assert!(mutual.iter().any(|found| found.0 == "listener-mutual" && found.1 == Severity::Ok), "{mutual:?}");
+    // An answer that tells that it is TLS, and nothing that could have shown a certificate.
+    let answer = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+    assert!(findings(&host(Some(answer), "--tlsverify")).iter().any(|found| found.0 == "listener-mutual"));
+    // HTTP that is not the API's is not taken for it.
+    let metrics = findings(&host(Some(b"HTTP/1.0 404 Not Found\r\n\r\n"), "--tlsverify"));
+    assert!(metrics.iter().any(|found| found.0 == "listener-other"), "{metrics:?}");
+}
+
+/// The keys are asked for as keys, of which the script tells no content.
+#[test]
+fn keys_are_not_read() {
+    let text = host(None, "--tlsverify\0--tlskey=/k/key.pem\0--tlscert=c.pem");
+    let questions = Facts::read(text.as_bytes()).unwrap().questions();
+    assert!(questions.contains(&Question::Key("/k/key.pem".to_owned())), "{questions:?}");
+    assert!(questions.contains(&Question::File("/c.pem".to_owned())), "{questions:?}");
+    assert!(!questions.iter().any(|asked| matches!(asked, Question::File(path) if path.contains("key"))));
+}
+
+#[test]
+fn other_output() {
+    for text in ["", "hello\n", "dockseal-audit 2\nend\n"] {
+        assert_eq!(Facts::read(text.as_bytes()).unwrap_err(), FactsError::NotTheScript);
+    }
+    let whole = host(None, "");
+    let cut = whole.strip_suffix("end\n").unwrap();
+    assert_eq!(Facts::read(cut.as_bytes()).unwrap_err(), FactsError::CutShort);
+    // A file's name or content cannot become a line: it is in hexadecimal, and what is not is passed over.
+    let odd = "dockseal-audit 1\nfile zz\nfile 6\nuid 30\x20\nend and more\n\nend\n";
+    assert!(Facts::read(odd.as_bytes()).unwrap().files.is_empty());
+}
+
+/// Any change to the output is read and judged, or refused.
+#[test]
+fn hostile_output() {
+    let text = host(Some(b"HTTP/1.1 200 OK\nServer: Docker/1\n"), "--tlsverify\0--userns-remap=default").into_bytes();
+    let mut seed = 11_u64;
+    let mut next = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    for _ in 0..5_000 {
+        let mut bytes = text.clone();
+        for _ in 0..=next(6) {
+            let at = next(bytes.len());
+            match next(4) {
+                0 => bytes[at] = b"0123456789abcdef \n-"[next(19)],
+                1 => drop(bytes.remove(at)),
+                2 => bytes.insert(at, b"0af \n-"[next(6)]),
+                _ => bytes.truncate(bytes.len() - next(bytes.len().min(40))),
+            }
+        }
+        if let Ok(mut facts) = Facts::read(&bytes) {
+            let _ = facts.questions();
+            facts.add(facts.clone());
+            let _ = judge(&facts, datetime!(2026-11-24 12:00 UTC));
+        }
+    }
+}
