@@ -3,4 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
 
+mod bootstrap;
+mod far;
 mod hosts;
+mod refused;
+mod taken_back;

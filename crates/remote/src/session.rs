@@ -390,7 +390,17 @@ fn find(haystack: &[u8], needle: &[u8], new: usize) -> Option<usize> {
 
 /// What was said, in lines that give a reason, and printable.
 fn talk(err: &[u8], more: &str) -> String {
-    let noise = ["Warning: Permanently added", "Killed by signal", "Pseudo-terminal will not"];
+    let noise = [
+        "Warning: Permanently added",
+        "Killed by signal",
+        "Pseudo-terminal will not",
+        // What OpenSSH says besides about a key that changed (sshconnect.c warn_changed_key).
+        "IT IS POSSIBLE THAT",
+        "Someone could be",
+        "It is also possible",
+        "Please contact",
+        "Add correct host key",
+    ];
     let text = String::from_utf8_lossy(err);
     let lines = text.lines().chain(more.lines()).map(str::trim).filter(|line| {
         !line.is_empty() && !line.chars().all(|c| c == '@') && !noise.iter().any(|noise| line.starts_with(noise))
