@@ -289,7 +289,12 @@ impl Session {
             match self.chunks.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Chunk::Out(chunk)) => {
                     if chunk.is_empty() {
-                        return Err(ReachError::Cut { said: talk(&err, &self.last_words()) });
+                        let mut last = self.last_words();
+                        // nologin(8) and the like say why on standard output.
+                        if self.steps == 1 && err.is_empty() && last.is_empty() {
+                            last = String::from_utf8_lossy(&out).into_owned();
+                        }
+                        return Err(ReachError::Cut { said: talk(&err, &last) });
                     }
                     out.extend_from_slice(&chunk);
                     status = status.or_else(|| take_status(&mut out, &out_mark, chunk.len()));

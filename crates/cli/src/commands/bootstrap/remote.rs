@@ -444,7 +444,7 @@ fn finish(
             .or_else(|| settled.dialled.clone().or_else(|| one.names.iter().find(|name| !name.is_wildcard()).cloned()));
         let ends = settled.certificate.as_ref().map(|leaf| until(leaf.validity, invocation.now)).unwrap_or_default();
         rows.insert(
-            1,
+            1 + row,
             [settled.state.to_owned(), "daemon".to_owned(), format!("{}:{INSTALL_DIRECTORY}", one.target), ends],
         );
         hosts.push(json!({
@@ -457,7 +457,7 @@ fn finish(
         }));
     }
     let mut human = String::new();
-    if !changed {
+    if !changed && ended.iter().all(|(_, one)| one.result.is_ok()) {
         human.push_str("Nothing to do: everything is there and right.\n\n");
     }
     human.push_str(&table(&["", "who", "in", "valid until"], &rows));
