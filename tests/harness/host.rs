@@ -294,6 +294,20 @@ impl Host {
         }
     }
 
+    /// Cuts its power and boots it anew, as after a failure of the mains.
+    ///
+    /// # Panics
+    /// When it does not come up again within two minutes.
+    pub fn power_cycle(&self) {
+        let address = format!("{}:22", self.address).parse().expect("address");
+        let mut input = self.input.as_ref().expect("open until the end");
+        input.write_all(b"boot\n").expect("the supervisor listens");
+        while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok() {
+            thread::sleep(Duration::from_millis(20));
+        }
+        self.wait_until_up(DockerAtBoot::NotAwaited);
+    }
+
     fn wait_until_up(&self, docker: DockerAtBoot) {
         let started = Instant::now();
         while TcpStream::connect_timeout(

@@ -91,6 +91,11 @@ printf 'slot %s\n' "$slot"
 
 while read -r word; do
     [ "$word" = boot ] || continue
+    # Again: the plug is pulled and put back in.
+    if [ -n "${machine:-}" ]; then
+        kill -KILL "-$machine" 2>/dev/null || true
+        wait "$machine" 2>/dev/null || true
+    fi
     # The machine must not set this machine's clock. `timeout` is for a master that hangs.
     timeout --kill-after=30 3600 systemd-nspawn --quiet --register=no --keep-unit --directory="$root" \
         --machine="dst$slot" --hostname="$name" --boot --network-namespace-path="/run/netns/dst$slot" \

@@ -90,6 +90,12 @@ impl Far {
         }
     }
 
+    /// Waits until docker.service has come up.
+    #[track_caller]
+    pub(crate) fn await_docker(&self) {
+        let _ = self.sh("for i in $(seq 600); do systemctl -q is-active docker && docker version && exit 0; sleep 0.1; done; exit 1").success();
+    }
+
     /// Makes it fresh.
     #[track_caller]
     pub(crate) fn reset(&self) {

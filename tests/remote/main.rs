@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
 
 mod bootstrap;
+mod containers;
 mod far;
 mod hosts;
+mod quoting;
 mod refused;
+mod secrets;
 mod taken_back;

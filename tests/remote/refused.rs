@@ -167,7 +167,7 @@ fn ssh_that_does_not_get_through() {
     here.ssh_with(&format!("-o UserKnownHostsFile={}", known.display()));
     refused(&here, &target, &["IDENTIFICATION HAS CHANGED", "ssh-keygen -R", "in between"]);
     // No key opens the door.
-    here.ssh_with("-o IdentityFile=/dev/null");
+    here.ssh_with("-o PubkeyAuthentication=no");
     refused(&here, &target, &["Permission denied", "BatchMode=yes"]);
     let here = Here::new();
     refused(&here, "root@nowhere.invalid", &["Could not resolve hostname", "spelling"]);
