@@ -299,13 +299,15 @@ impl Host {
     /// # Panics
     /// When it does not come up again within two minutes.
     pub fn power_cycle(&self) {
-        let address = format!("{}:22", self.address).parse().expect("address");
+        let began = || self.sh("cut -d ' ' -f 22 /proc/1/stat").stdout;
+        let former = began();
         let mut input = self.input.as_ref().expect("open until the end");
         input.write_all(b"boot\n").expect("the supervisor listens");
-        while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok() {
-            thread::sleep(Duration::from_millis(20));
+        let asked = Instant::now();
+        while [String::new(), former.clone()].contains(&began()) {
+            assert!(asked.elapsed() < Duration::from_secs(120), "{} does not boot again:\n{}", self.name, self.log());
+            thread::sleep(Duration::from_millis(100));
         }
-        self.wait_until_up(DockerAtBoot::NotAwaited);
     }
 
     fn wait_until_up(&self, docker: DockerAtBoot) {

@@ -14,7 +14,7 @@ fn start(far: &Far, here: &Here) -> String {
     fs::copy(here.sandbox.path("image/bin/sh"), here.sandbox.path("image/bin/sleep")).unwrap();
     let _ = here.program("tar").arg("-C").arg(here.sandbox.path("image")).arg("-cf").arg(&image).arg(".").run().success();
     fs::copy(image, far.file("/root/image.tar")).unwrap();
-    let _ = far.sh("for d in /sys/fs/cgroup /sys/fs/cgroup/*; do mountpoint -q $d && mount -o remount,rw $d; done; true");
+    let _ = far.sh("for d in /sys/fs/cgroup/*; do mountpoint -q $d && mount -o remount,bind,rw $d; done; true");
     let _ = far
         .sh("docker import /root/image.tar box:1 && rm /root/image.tar && docker run -d --name keeps --network host box:1 /bin/sleep 100000")
         .success();

@@ -20,7 +20,7 @@ fn what_others_set_stays_to_the_byte() {
     let here = Here::new();
     let text = "{\n\t\"iptables\" : false, \"bridge\":\"none\",\n      \"storage-driver\":\"vfs\"  ,\n\
         \"log-opts\": {\"max-size\": \"10m\",\n   \"tag\": \"{{.Name}}/%n $HOME ${X} `id` 'q' \\\"d\\\" \\\\ \\u00fc ü 雪, end\"},\n\
-        \"data-root\": \"/srv/it's a \\\"root\\\" $HOME, ü\",\r\n \"shutdown-timeout\": 15}\n";
+        \"data-root\": \"/srv/it's a \\\"root\\\" $HOME ü\",\r\n \"shutdown-timeout\": 15}\n";
     let path = "/srv/co nf/it's $HOME, ü\u{1f40b}.json";
     far.put(path, text, 0o600);
     let _ = far.sh("rm /etc/docker/daemon.json").success();
