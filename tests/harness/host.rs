@@ -294,6 +294,22 @@ impl Host {
         }
     }
 
+    /// Cuts its power and boots it anew, as after a failure of the mains.
+    ///
+    /// # Panics
+    /// When it does not come up again within two minutes.
+    pub fn power_cycle(&self) {
+        let began = || self.sh("cut -d ' ' -f 22 /proc/1/stat").stdout;
+        let former = began();
+        let mut input = self.input.as_ref().expect("open until the end");
+        input.write_all(b"boot\n").expect("the supervisor listens");
+        let asked = Instant::now();
+        while [String::new(), former.clone()].contains(&began()) {
+            assert!(asked.elapsed() < Duration::from_secs(120), "{} does not boot again:\n{}", self.name, self.log());
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     fn wait_until_up(&self, docker: DockerAtBoot) {
         let started = Instant::now();
         while TcpStream::connect_timeout(

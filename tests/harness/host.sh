@@ -26,18 +26,27 @@ clear_slot() {
     if [ -e "/sys/class/net/dst$slot" ]; then ip link delete "dst$slot" || true; fi
 }
 
+# nspawn alone does not take the machine along when it is killed; its first process does.
+pull_plug() {
+    for nspawn in $(ps -o pid= --ppid "$machine"); do
+        for first in $(ps -o pid= --ppid "$nspawn"); do kill -KILL "$first" 2>/dev/null || true; done
+    done
+    # timeout leads a group with nspawn in it.
+    kill -KILL "-$machine" 2>/dev/null || true
+    wait "$machine" 2>/dev/null || true
+}
+
 end() {
     trap '' TERM INT HUP
     if [ -n "${machine:-}" ]; then
-        # nspawn powers the machine off when told to end; SIGKILL takes all of it along.
+        # nspawn powers the machine off when told to end.
         kill -TERM "$machine" 2>/dev/null || true
         waited=0
         while kill -0 "$machine" 2>/dev/null; do
             waited=$((waited + 1))
             if [ "$waited" -gt 200 ]; then
                 say "does not power off"
-                # timeout leads a group with nspawn in it.
-                kill -KILL "-$machine" 2>/dev/null || true
+                pull_plug
                 break
             fi
             sleep 0.1
@@ -91,10 +100,12 @@ printf 'slot %s\n' "$slot"
 
 while read -r word; do
     [ "$word" = boot ] || continue
+    # Again: the plug is pulled and put back in.
+    if [ -n "${machine:-}" ]; then pull_plug; fi
     # The machine must not set this machine's clock. `timeout` is for a master that hangs.
     timeout --kill-after=30 3600 systemd-nspawn --quiet --register=no --keep-unit --directory="$root" \
         --machine="dst$slot" --hostname="$name" --boot --network-namespace-path="/run/netns/dst$slot" \
-        --capability=all --drop-capability=CAP_SYS_TIME --private-users=no --console=pipe \
+        --capability=all --drop-capability=CAP_SYS_TIME --private-users=no --system-call-filter='@keyring bpf' --console=pipe \
         </dev/null >"$dir/console" 2>&1 8>&- &
     machine=$!
     printf 'machine %s\n' "$machine"

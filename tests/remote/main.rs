@@ -4,5 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
 
 mod audit;
+mod bootstrap;
+mod containers;
+mod far;
 mod hosts;
+mod quoting;
+mod refused;
 mod rotation;
+mod secrets;
+mod taken_back;

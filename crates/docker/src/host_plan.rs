@@ -294,7 +294,7 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
     };
     let (mut notes, mut warnings) = (Vec::new(), Vec::new());
     if !aim.replace {
-        refuse_other_tls(&standing.parted, &document)?;
+        refuse_other_tls(&flags_about_tls(facts, &standing), &document)?;
     }
     refuse_taken_port(facts)?;
 
@@ -444,9 +444,15 @@ fn plain_file(file: &HostFile) -> Result<Option<&Vec<u8>>, PlanRefusal> {
     }
 }
 
-fn refuse_other_tls(parted: &Parted, document: &Document) -> Result<(), PlanRefusal> {
-    if !parted.tls.is_empty() {
-        return Err(PlanRefusal::OtherTls(format!("{} in {SERVICE}", parted.tls.join(" "))));
+/// The flags about TLS that count today: those below our drop-in were taken over before.
+fn flags_about_tls(facts: &HostFacts, standing: &Standing) -> Vec<String> {
+    let today = || Some(part(words(facts.unit.as_ref()?.exec_start().0.first()?)?).tls);
+    if standing.has_unit { today().unwrap_or_default() } else { standing.parted.tls.clone() }
+}
+
+fn refuse_other_tls(flags: &[String], document: &Document) -> Result<(), PlanRefusal> {
+    if !flags.is_empty() {
+        return Err(PlanRefusal::OtherTls(format!("{} in {SERVICE}", flags.join(" "))));
     }
     for key in ["tlscacert", "tlscert", "tlskey"] {
         let value = document.value(key);

@@ -25,6 +25,8 @@ use crate::{
 pub(crate) const DIRECTORY: &str = "/var/lib/dockseal/change";
 /// The unit of the dead-man switch.
 const SWITCH: &str = "dockseal-restore";
+/// What the switch becomes where the host restarts before it goes off.
+const BOOT_SWITCH: &str = "dockseal-restore-at-boot.service";
 /// How long a step without a daemon in it may take.
 const STEP: Duration = Duration::from_secs(60);
 /// The exit status of a step that found another change going on.
@@ -121,15 +123,21 @@ impl<'s> Change<'s> {
     fn arm(self, facts: &HostFacts, who: &str, paths: &[&str]) -> Result<Switch<'s>, ReachError> {
         let seconds = self.within.as_secs().max(5);
         let restore = restore_script(self.restart, self.was_running, paths);
+        let parents: Vec<String> =
+            [DIRECTORY].iter().chain(paths).map(|path| format!("missing {}", quoted(parent(path)))).collect();
         let length = restore.len();
         let mut script = format!("change={}\n", quoted(DIRECTORY));
         let _ = write!(
             script,
-            "mkdir -p \"${{change%/*}}\" && chmod 700 \"${{change%/*}}\" || exit 1\n\
+            "missing() {{ at=$1; while [ \"$at\" ] && [ ! -d \"$at\" ]; do printf '%s\\n' \"$at\"; at=${{at%/*}}; done; }}\n\
+             made=$({})\n\
+             mkdir -p \"${{change%/*}}\" || exit 1\n\
              mkdir \"$change\" 2>/dev/null || {{ if [ -d \"$change\" ]; then cat \"$change/who\" 2>/dev/null; exit {BUSY}; fi; mkdir \"$change\"; exit 1; }}\n\
-             armed=; trap '[ \"$armed\" ] || rm -rf \"$change\"' EXIT\n\
-             printf '%s\\n' {} >\"$change/who\" && cat >\"$change/restore\" && [ \"$(wc -c <\"$change/restore\")\" -eq {length} ] && \
-             echo $(($(date +%s) + {seconds})) >\"$change/deadline\" && : >\"$change/armed\" && sync || exit 1\n",
+             armed=; trap '[ \"$armed\" ] || {{ rm -rf \"$change\"; rmdir \"${{change%/*}}\" 2>/dev/null; }}' EXIT\n\
+             # Unlike a shell, cat says why it cannot write.\n\
+             printf '%s\\n' {} | cat >\"$change/who\" && printf '%s\\n' \"$made\" | cat >\"$change/made\" && cat >\"$change/restore\" && [ \"$(wc -c <\"$change/restore\")\" -eq {length} ] && \
+             echo $(($(date +%s) + {seconds})) | cat >\"$change/deadline\" && : >\"$change/armed\" && sync || exit 1\n",
+            parents.join("; "),
             quoted(who)
         );
         if facts.has_transient_timers {
@@ -140,6 +148,7 @@ impl<'s> Change<'s> {
                  systemd-run --quiet --unit={SWITCH} --description='Dockseal: back to the former state unless confirmed' \
                  --on-active={seconds} --timer-property=AccuracySec=1s /bin/sh \"$change/restore\" || exit 1\n"
             );
+            script.push_str(&arm_for_boot());
         } else {
             let _ = write!(
                 script,
@@ -157,6 +166,23 @@ impl<'s> Change<'s> {
     }
 }
 
+/// A transient timer does not outlive a restart of the host, after which nobody could confirm any more.
+fn arm_for_boot() -> String {
+    let (unit, link) = boot_switch();
+    format!(
+        "printf '[Unit]\\nDescription=Dockseal: back to the former state\\nConditionPathExists=%s\\n[Service]\\nType=oneshot\\nExecStart=/bin/sh %s\\n' \
+         \"$change/restore\" \"$change/restore\" | cat >{unit} && (umask 022; mkdir -p {}) && ln -sf {unit} {link} || \
+         {{ systemctl stop {SWITCH}.timer; rm -f {unit} {link}; exit 1; }}\n",
+        parent(&link)
+    )
+}
+
+/// Its unit, and the link that has it started.
+fn boot_switch() -> (String, String) {
+    let directory = "/etc/systemd/system";
+    (format!("{directory}/{BOOT_SWITCH}"), format!("{directory}/multi-user.target.wants/{BOOT_SWITCH}"))
+}
+
 impl<'s> Switch<'s> {
     /// Makes a daemon's key in the directory that will hold it, and answers with a certificate request for it, in PEM.
     ///
@@ -169,8 +195,9 @@ impl<'s> Switch<'s> {
         let script = format!(
             "new={}; key=\"$new\"/{}\n\
              rm -rf \"$new\" && mkdir -p \"${{new%/*}}\" && mkdir \"$new\" || exit 1\n\
-             openssl genpkey {} -out \"$key\" 2>\"$new/why\" || {{ cat \"$new/why\" >&2; rm -rf \"$new\"; exit 1; }}\n\
-             chmod 0400 \"$key\" && rm -f \"$new/why\" && [ -s \"$key\" ] || exit 1\n\
+             why=$(openssl genpkey {} -out \"$key\" 2>&1) && chmod 0400 \"$key\" && [ -s \"$key\" ] || {{\n\
+             # openssl says nothing of a full disk; cat does.\n\
+             printf '%s\\n' \"$why\" >&2; echo | cat >\"$new/why\"; rm -rf \"$new\"; exit 1; }}\n\
              openssl req -new -batch -config /dev/null -subj /CN=dockerd -key \"$key\" 2>/dev/null || \
              printf '[req]\\ndistinguished_name=d\\n[d]\\n' | openssl req -new -batch -config /dev/stdin -subj /CN=dockerd -key \"$key\"\n",
             quoted(&staged(directory)),
@@ -328,7 +355,7 @@ fn swap(switch: &mut Switch<'_>, items: &[Item], patience: Duration) -> Result<(
     }
     script.push_str(": >new-places || exit 1\n");
     for item in items {
-        let _ = writeln!(script, "[ -e {0} ] || printf '%s\\n' {0} >>new-places || exit 1", quoted(&item.path));
+        let _ = writeln!(script, "[ -e {0} ] || printf '%s\\n' {0} | cat >>new-places || exit 1", quoted(&item.path));
     }
     script.push_str(": >swapped && sync || exit 1\n");
     for item in items {
@@ -427,9 +454,14 @@ fn restore_script(way: Restart, was_running: bool, paths: &[&str]) -> String {
         "#!/bin/sh\n# Written by dockseal: brings back what was there before a change, unless that was confirmed.\n\
          PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; LC_ALL=C; export PATH LC_ALL; umask 077\n\
          cd {DIRECTORY} 2>/dev/null || exit 0\n\
+         # Whoever comes second finds nothing to do.\n\
+         if command -v flock >/dev/null 2>&1; then exec 9<restore; flock 9; fi\n\
+         made=; again=\n\
          if [ ! -e confirmed ]; then\n\
          mv armed restoring 2>/dev/null || [ -e restoring ] || exit 0\n\
+         made=$(cat made 2>/dev/null)\n\
          if [ -e swapped ]; then\n\
+         again=yes\n\
          back() {{ if [ -e \"$2\" ]; then rm -rf \"$1\"; mv -f \"$2\" \"$1\"; elif [ \"$3\" = new ]; then rm -rf \"$1\"; fi; }}\n"
     );
     for path in paths {
@@ -437,26 +469,33 @@ fn restore_script(way: Restart, was_running: bool, paths: &[&str]) -> String {
         // Whether anything was there is written down by the same script, before the first swap.
         let _ = writeln!(script, "back {place} {old} \"$(grep -qxF {place} new-places 2>/dev/null && echo new)\"");
     }
-    script.push_str("sync\n");
-    script.push_str(&match (way, was_running) {
-        (Restart::Systemd, true) => format!(
-            "systemctl daemon-reload; systemctl reset-failed {SERVICE} 2>/dev/null; systemctl restart {SERVICE}\n"
-        ),
-        (Restart::Systemd, false) => {
-            format!("systemctl daemon-reload; systemctl stop {SERVICE}; systemctl reset-failed {SERVICE} 2>/dev/null\n")
-        }
-        (Restart::OpenRc, true) => "rc-service docker restart\n".to_owned(),
-        (Restart::OpenRc, false) => "rc-service docker stop\n".to_owned(),
-        (Restart::SysV, true) => "service docker restart\n".to_owned(),
-        (Restart::SysV, false) => "service docker stop\n".to_owned(),
-    });
     script.push_str("fi\nfi\n");
     for path in paths {
         let _ = writeln!(script, "rm -rf {} {}", quoted(&staged(path)), quoted(&former(path)));
     }
+    script.push_str("sync\n");
     // The timer that came too late for a confirmed change, or was not waited for.
     let _ = writeln!(script, "systemctl stop {SWITCH}.timer >/dev/null 2>&1");
-    let _ = writeln!(script, "cd / && rm -rf {DIRECTORY}");
+    if way == Restart::Systemd {
+        let (unit, link) = boot_switch();
+        let _ = writeln!(script, "rm -f {unit} {link}; systemctl daemon-reload");
+    }
+    script.push_str("if [ \"$again\" ]; then\n");
+    script.push_str(&match (way, was_running) {
+        (Restart::Systemd, true) => {
+            format!("systemctl reset-failed {SERVICE} 2>/dev/null; systemctl restart {SERVICE} 9<&-\n")
+        }
+        (Restart::Systemd, false) => {
+            format!("systemctl stop {SERVICE}; systemctl reset-failed {SERVICE} 2>/dev/null\n")
+        }
+        (Restart::OpenRc, true) => "rc-service docker restart 9<&-\n".to_owned(),
+        (Restart::OpenRc, false) => "rc-service docker stop\n".to_owned(),
+        (Restart::SysV, true) => "service docker restart 9<&-\n".to_owned(),
+        (Restart::SysV, false) => "service docker stop\n".to_owned(),
+    });
+    let _ = writeln!(script, "fi\ncd / && rm -rf {DIRECTORY}");
+    // Directories that were made for the change, the innermost first.
+    script.push_str("printf '%s\\n' \"$made\" | while IFS= read -r at; do [ -z \"$at\" ] || rmdir \"$at\" 2>/dev/null; done\nexit 0\n");
     script
 }
 
@@ -475,6 +514,7 @@ fn beside(path: &str, what: &str) -> String {
     format!("{directory}/.{name}.dockseal-{what}")
 }
 
+/// The directory that a place is in.
 fn parent(path: &str) -> &str {
     match path.rsplit_once('/') {
         Some(("", _)) | None => "/",

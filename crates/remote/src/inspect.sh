@@ -44,6 +44,9 @@ for proc in /proc/[0-9]*; do
         [ "$(stat -c %u "$proc" 2>/dev/null)" != 0 ] && rootless=yes
         continue
     }
+    # Between fork and exec its children look like it.
+    parent=$(sed -n 's/^PPid:[^0-9]*//p' "$proc/status" 2>/dev/null)
+    [ "$(cat "/proc/$parent/comm" 2>/dev/null)" = dockerd ] && continue
     pid=${proc#/proc/}
     put "dockerd.argv.$pid" <"$proc/cmdline"
     say "dockerd.user.$pid" "$(stat -c %u "$proc")"

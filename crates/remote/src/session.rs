@@ -289,7 +289,12 @@ impl Session {
             match self.chunks.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Chunk::Out(chunk)) => {
                     if chunk.is_empty() {
-                        return Err(ReachError::Cut { said: talk(&err, &self.last_words()) });
+                        let mut last = self.last_words();
+                        // nologin(8) and the like say why on standard output.
+                        if self.steps == 1 && err.is_empty() && last.is_empty() {
+                            last = String::from_utf8_lossy(&out).into_owned();
+                        }
+                        return Err(ReachError::Cut { said: talk(&err, &last) });
                     }
                     out.extend_from_slice(&chunk);
                     status = status.or_else(|| take_status(&mut out, &out_mark, chunk.len()));
@@ -390,7 +395,17 @@ fn find(haystack: &[u8], needle: &[u8], new: usize) -> Option<usize> {
 
 /// What was said, in lines that give a reason, and printable.
 fn talk(err: &[u8], more: &str) -> String {
-    let noise = ["Warning: Permanently added", "Killed by signal", "Pseudo-terminal will not"];
+    let noise = [
+        "Warning: Permanently added",
+        "Killed by signal",
+        "Pseudo-terminal will not",
+        // What OpenSSH says besides about a key that changed (sshconnect.c warn_changed_key).
+        "IT IS POSSIBLE THAT",
+        "Someone could be",
+        "It is also possible",
+        "Please contact",
+        "Add correct host key",
+    ];
     let text = String::from_utf8_lossy(err);
     let lines = text.lines().chain(more.lines()).map(str::trim).filter(|line| {
         !line.is_empty() && !line.chars().all(|c| c == '@') && !noise.iter().any(|noise| line.starts_with(noise))

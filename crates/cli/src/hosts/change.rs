@@ -19,7 +19,7 @@ use dockseal_remote::{Change, Item, Prepared, ReachError, Replacement, Switch};
 
 use super::{
     lines::Lines,
-    reach::{Reached, place, reach_failure},
+    reach::{MAKE_ROOM, NO_SPACE, Reached, place, reach_failure},
 };
 use crate::{
     commands::probe::{Dialled, dial_daemon},
@@ -260,8 +260,8 @@ fn endpoint(need: &Need) -> Option<&Endpoint> {
 /// What to do about a step that failed on the host.
 fn advice(error: &ReachError) -> String {
     let said = error.to_string();
-    if said.contains("No space left") {
-        "make room on the host, and run it again".to_owned()
+    if said.contains(NO_SPACE) {
+        MAKE_ROOM.to_owned()
     } else if said.contains("address already in use") {
         "something else listens on that port: see ss -ltnp on the host".to_owned()
     } else if matches!(error, ReachError::Failed { .. }) {

@@ -16,6 +16,11 @@ use crate::{failure::Failure, passphrase};
 /// How long a connection may take to come about.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// What programs say about a full disk, in the C locale.
+pub(crate) const NO_SPACE: &str = "No space left";
+/// What to do about it.
+pub(crate) const MAKE_ROOM: &str = "make room on the host, and run it again";
+
 /// A host as typed.
 pub(crate) fn parse_target(text: &str) -> Result<Target, Failure> {
     text.parse().map_err(|error| {
@@ -101,6 +106,9 @@ pub(crate) fn reach_failure(target: &Target, error: &ReachError) -> Failure {
         }
         ReachError::Busy { .. } => Failure { what: format!("cannot change {target}"), ..failure }
             .hint("wait until it is done; what was not finished is taken back by itself within a few minutes"),
+        ReachError::Failed { said, .. } if said.contains(NO_SPACE) => {
+            Failure { what: format!("cannot work on {target}"), ..failure }.hint(MAKE_ROOM)
+        }
         ReachError::Failed { .. } => Failure { what: format!("cannot work on {target}"), ..failure }
             .hint("see to that on the host, and run it again"),
         ReachError::Garbled(_) => failure.hint("see what it answers: ssh HOST sh -c 'echo hello'"),

@@ -457,7 +457,7 @@ fn finish(
         }));
     }
     let mut human = String::new();
-    if !changed {
+    if !changed && ended.iter().all(|(_, one)| one.result.is_ok()) {
         human.push_str("Nothing to do: everything is there and right.\n\n");
     }
     human.push_str(&table(&["", "who", "in", "valid until"], &rows));

@@ -1,0 +1,189 @@
+//! Hosts that cannot be set up: said before anything is changed, with the cause and what to do.
+
+use std::net::TcpListener;
+
+use dockseal_tests::{Ran, require_hosts};
+
+use crate::far::{Far, Here};
+
+/// Refused with this code and these words, and nothing was changed there or here.
+#[track_caller]
+fn refused(far: &Far, more: &[&str], code: i32, words: &[&str]) -> Ran {
+    let before = far.state();
+    let here = Here::new();
+    let ran = here.bootstrap(&format!("root@{}", far.name()), more).run().exits(code);
+    for word in words.iter().chain(&["  cause:", "  hint:"]) {
+        assert!(ran.stderr.contains(word), "{word:?} is not in\n{ran}");
+    }
+    assert!(!ran.holds("nothing to do"), "{ran}");
+    far.assert_as(&before, &ran);
+    assert!(!here.sandbox.root().join("home/.local").exists(), "{ran}");
+    ran
+}
+
+#[test]
+fn a_configuration_that_cannot_be_added_to() {
+    require_hosts!();
+    let far = Far::take();
+    let daemon_json = far.file("/etc/docker/daemon.json");
+    let whole = std::fs::read_to_string(&daemon_json).unwrap();
+    for text in ["{\"iptables\": false,", "[]", "{\"iptables\": false} x", "{\"a\": 1, \"a\": 2, }"] {
+        std::fs::write(&daemon_json, text).unwrap();
+        let _ = refused(&far, &[], 1, &["/etc/docker/daemon.json", "nothing was changed"]);
+        assert_eq!(std::fs::read_to_string(&daemon_json).unwrap(), text);
+    }
+    std::fs::write(&daemon_json, &whole).unwrap();
+
+    // A link leads to where somebody else looks after it.
+    let _ = far.sh("mkdir /srv/conf; mv /etc/docker/daemon.json /srv/conf/d.json; ln -s /srv/conf/d.json /etc/docker/daemon.json").success();
+    let _ = refused(&far, &[], 1, &["no plain file"]);
+    let _ = far
+        .sh("rm -r /etc/docker/daemon.json && mv /srv/conf/d.json /etc/docker/daemon.json && rmdir /srv/conf")
+        .success();
+
+    // What an environment file adds to the command line is not the unit's.
+    let _ = far.sh("echo DOCKER_OPTS=\\\"-H tcp://127.0.0.1:2375 --label x=y\\\" >/etc/default/docker; systemctl reset-failed docker; systemctl restart docker").success();
+    let _ = refused(&far, &[], 1, &["-H tcp://127.0.0.1:2375", "/etc/default/docker"]);
+    // Without sockets in it, it is no obstacle, and its flags stay.
+    let _ = far.sh("echo DOCKER_OPTS=\\\"--label x=y\\\" >/etc/default/docker; systemctl reset-failed docker; systemctl restart docker").success();
+    let here = Here::new();
+    let _ = here.bootstrap(&format!("root@{}", far.name()), &[]).run().success();
+    here.assert_reaches(&far);
+    let _ = far.sh("docker info --format '{{.Labels}}'").success().says("[x=y]");
+}
+
+#[test]
+fn tls_of_somebody_else() {
+    require_hosts!();
+    let far = Far::take();
+    let address = far.address();
+    // A whole PKI of another hand: openssl on the host itself.
+    let _ = far
+        .sh(&format!(
+            "mkdir -p /srv/tls && cd /srv/tls && openssl req -x509 -newkey rsa:2048 -nodes -keyout k.pem -out c.pem -days 9 \
+             -subj /CN=other -addext subjectAltName=IP:{address} 2>/dev/null && \
+             mkdir -p /etc/systemd/system/docker.service.d && printf '[Service]\\nExecStart=\\nExecStart=/usr/sbin/dockerd -H fd:// \
+             -H tcp://0.0.0.0:2376 --tlsverify --tlscacert=/srv/tls/c.pem --tlscert /srv/tls/c.pem --tlskey=/srv/tls/k.pem\\n' \
+             >/etc/systemd/system/docker.service.d/tls.conf && systemctl daemon-reload && systemctl restart docker"
+        ))
+        .success();
+    let before = far.state();
+    let words = ["TLS is set up there already", "--tlscert=/srv/tls/c.pem", "--replace"];
+    let here = Here::new();
+    let target = format!("root@{}", far.name());
+    let no = here.bootstrap(&target, &[]).run().exits(1);
+    for word in words {
+        assert!(no.stderr.contains(word), "{no}");
+    }
+    assert_eq!(far.state(), before);
+    let _ = here.bootstrap(&target, &["--replace"]).run().success();
+    here.assert_reaches(&far);
+    // Ours came after theirs, which stays as it is.
+    assert!(far.file("/etc/systemd/system/docker.service.d/zz-dockseal.conf").exists());
+    let argv = far.sh("tr '\\0' ' ' </proc/$(pidof dockerd)/cmdline").stdout;
+    assert!(!argv.contains("tls") && !argv.contains("-H"), "{argv}");
+    let again = here.bootstrap(&target, &[]).run().success();
+    assert!(again.holds("nothing to do"), "{again}");
+    let _ = far.sh("rm -rf /srv/tls");
+    drop(far);
+
+    // The same in daemon.json.
+    let far = Far::take();
+    let address = far.address();
+    let _ = far
+        .sh(&format!(
+            "mkdir -p /etc/docker/theirs && cd /etc/docker/theirs && openssl req -x509 -newkey rsa:2048 -nodes -keyout k.pem -out c.pem -days 9 \
+             -subj /CN=other -addext subjectAltName=IP:{address} 2>/dev/null && \
+             printf '%s' '{{\"iptables\": false, \"bridge\": \"none\", \"storage-driver\": \"vfs\", \"tlsverify\": true, \"tlscacert\": \"/etc/docker/theirs/c.pem\", \"tlscert\": \"/etc/docker/theirs/c.pem\", \"tlskey\": \"/etc/docker/theirs/k.pem\"}}' \
+             >/etc/docker/daemon.json && systemctl restart docker"
+        ))
+        .success();
+    let before = far.state();
+    let here = Here::new();
+    let target = format!("root@{}", far.name());
+    let no = here.bootstrap(&target, &[]).run().exits(1).says("/etc/docker/theirs/c.pem").says("--replace");
+    assert_eq!(far.state(), before, "{no}");
+    let _ = here.bootstrap(&target, &["--replace"]).run().success();
+    here.assert_reaches(&far);
+    assert!(far.file("/etc/docker/theirs/k.pem").exists());
+}
+
+#[test]
+fn what_is_on_the_host() {
+    require_hosts!();
+    let far = Far::take();
+    // Another program has the port.
+    let _ = far.sh(
+        "setsid perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(Listen => 1, LocalPort => 2376, ReuseAddr => 1) or die; \
+         open(P, \">/run/taker\"); print P $$; close P; sleep 600' </dev/null >/dev/null 2>&1 & \
+         for i in $(seq 100); do [ -s /run/taker ] && exit 0; sleep 0.05; done; exit 1",
+    ).success();
+    let _ = refused(&far, &[], 1, &["port 2376 is taken by perl", "ss -ltnp"]);
+    let _ = far.sh("kill $(cat /run/taker); rm /run/taker").success();
+
+    // No Docker at all.
+    let _ = far.sh("systemctl stop docker docker.socket; mv /usr/sbin/dockerd /usr/sbin/dockerd.away").success();
+    let _ = refused(&far, &[], 1, &["there is no dockerd", "docker.io"]);
+    let _ = far.sh("mv /usr/sbin/dockerd.away /usr/sbin/dockerd; systemctl start docker.socket docker").success();
+
+    // A clock two hours behind takes new certificates for not yet valid.
+    let clock = |seconds: i32| {
+        let script = format!(
+            "#!/bin/sh\nfor w; do case $w in +%s) echo $(($(/bin/date +%s) + ({seconds}))); exit;; esac; done\nexec /bin/date \"$@\"\n"
+        );
+        far.put("/usr/local/bin/date", &script, 0o755);
+    };
+    clock(-7200);
+    let no = refused(&far, &[], 1, &["behind this machine's", "timedatectl"]);
+    assert!(no.stderr.contains("7200") || no.stderr.contains("7199"), "{no}");
+    // Ahead: it works, and is said. The switch, which counts by that clock too, does not mind.
+    clock(7200);
+    let here = Here::new();
+    let made = here.bootstrap(&format!("root@{}", far.name()), &[]).run().success();
+    assert!(made.stderr.contains("seconds ahead"), "{made}");
+    here.assert_reaches(&far);
+}
+
+#[test]
+fn ssh_that_does_not_get_through() {
+    require_hosts!();
+    let far = Far::take();
+    let target = format!("root@{}", far.name());
+    let refused = |here: &Here, target: &str, words: &[&str]| {
+        let ran = here.bootstrap(target, &[]).run().exits(2);
+        for word in words.iter().chain(&["  cause:", "  hint:"]) {
+            assert!(ran.stderr.contains(word), "{word:?} is not in\n{ran}");
+        }
+        assert!(!here.sandbox.root().join("home/.local").exists(), "{ran}");
+        far.assert_untouched(&ran);
+    };
+    // Nobody is known.
+    let here = Here::new();
+    here.ssh_with("-o UserKnownHostsFile=/dev/null");
+    refused(&here, &target, &["cannot reach", "Host key verification failed", "fingerprint"]);
+    // Somebody else is known by that name.
+    let known = here.sandbox.path("known");
+    let _ = here
+        .program("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(here.sandbox.path("k"))
+        .run()
+        .success();
+    let key = std::fs::read_to_string(here.sandbox.path("k.pub")).unwrap();
+    std::fs::write(&known, format!("{},{} {key}", far.name(), far.address())).unwrap();
+    here.ssh_with(&format!("-o UserKnownHostsFile={}", known.display()));
+    refused(&here, &target, &["IDENTIFICATION HAS CHANGED", "ssh-keygen -R", "in between"]);
+    // No key opens the door.
+    here.ssh_with("-o PubkeyAuthentication=no");
+    refused(&here, &target, &["Permission denied", "BatchMode=yes"]);
+    let here = Here::new();
+    refused(&here, "root@nowhere.invalid", &["Could not resolve hostname", "spelling"]);
+    refused(&here, "ssh://root@127.0.0.1:1", &["refused", "ssh -v"]);
+    // A login shell that is none.
+    let _ = far.sh("useradd -m -s /usr/sbin/nologin nobody2 && cp -r /root/.ssh /home/nobody2 && chown -R nobody2 /home/nobody2/.ssh");
+    refused(&here, &format!("nobody2@{}", far.name()), &["not available", "shell"]);
+    // It takes the call and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    refused(&here, &format!("ssh://root@127.0.0.1:{port}"), &["timed out", "ssh -v"]);
+}
