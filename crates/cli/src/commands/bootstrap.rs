@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::{init::AuthorityArgs, issue::check_not_here};
 use crate::{
     authority::{Opened, chains, home_failure, prepare, read, read_certificates, unlock, write_failure},
+    contexts,
     endpoint::{Issued, Permitted, SubjectKey, new_key, no_names, parse_user, permit, plain},
     failure::Failure,
     groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs, key_word},
@@ -92,6 +93,15 @@ struct SshArgs {
     /// Let containers run on while dockerd restarts
     #[arg(long, requires = "targets")]
     live_restore: bool,
+    /// Map root in containers to another user of the host: default, USER, UID, USER:GROUP or UID:GID
+    #[arg(long, value_name = "WHO", requires = "targets")]
+    userns_remap: Option<String>,
+    /// The context's name, of one host [default: the name by which it was reached]
+    #[arg(long, value_name = "NAME", requires = "targets", conflicts_with = "no_context")]
+    context: Option<String>,
+    /// Make no Docker context
+    #[arg(long, requires = "targets")]
+    no_context: bool,
     /// When the host takes the change back by itself unless it was proved to work [default: 2m]
     #[arg(long, value_name = "DURATION", requires = "targets")]
     confirm_within: Option<String>,
@@ -103,7 +113,7 @@ impl SshArgs {
             listen: self.listen.unwrap_or(std::net::IpAddr::from([0, 0, 0, 0])),
             replace,
             live_restore: self.live_restore,
-            userns_remap: None,
+            userns_remap: self.userns_remap.clone(),
         })
     }
 }
@@ -148,6 +158,14 @@ struct WireBundle {
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     if !args.ssh.targets.is_empty() {
+        if let Some(name) = &args.ssh.context {
+            contexts::check_name(name, WHAT)?;
+            if args.ssh.targets.len() > 1 {
+                return Err(Failure::trouble(WHAT)
+                    .cause("one context was named, and several hosts")
+                    .hint("leave --context out: each host's is called by the name by which it was reached"));
+            }
+        }
         return remote::run(args, invocation, output);
     }
     let names = args.names.resolve(output)?;

@@ -1,5 +1,9 @@
 //! `dockseal bootstrap --ssh`: hosts that are reached by ssh, from a look at them to a context that works.
 
+mod context;
+mod report;
+mod userns;
+
 use std::{collections::BTreeSet, path::Path, process::ExitCode};
 
 use dockseal_ca::Endpoint;
@@ -11,9 +15,10 @@ use dockseal_docker::{
 use dockseal_inventory::{CertificateId, State};
 use dockseal_pki::{Certificate, SubjectAltName, TrustAnchors, Validity};
 use dockseal_remote::Target;
-use serde_json::{Value, json};
 
-use super::{Args, Done, WHAT, Wanted, attempt_until_done, client_rows, wanted_clients};
+use self::report::{finish, finish_dry, show_plan};
+
+use super::{Args, WHAT, attempt_until_done, wanted_clients};
 use crate::{
     authority::{self, chains, read},
     endpoint::{daemon_names, plain},
@@ -29,9 +34,7 @@ use crate::{
     invocation::Invocation,
     judgement,
     ledger::{Ledger, inventory_failure},
-    next,
-    output::{Output, table},
-    report::{CertificateReport, SCHEMA, until},
+    output::Output,
 };
 
 /// A host as typed, and what its daemon is to be called.
@@ -121,7 +124,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         agree(args.ssh.yes, changes)?;
     }
     if planned.is_empty() {
-        return finish(ended, None, &[], invocation, output);
+        return finish(ended, None, &[], &[], invocation, output);
     }
 
     // The first host's name becomes the directory's, as without --ssh.
@@ -164,7 +167,11 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         (at, Ended { target: one.reached.target.clone(), names: one.names, result })
     });
     ended.extend(results);
-    finish(ended, Some(&done), &wanted, invocation, output)
+    let contexts = match wanted.first() {
+        Some(client) if !args.ssh.no_context => context::make(args, client, &ended, &mut ledger, invocation, output)?,
+        _ => Vec::new(),
+    };
+    finish(ended, Some(&done), &wanted, &contexts, invocation, output)
 }
 
 /// The hosts, each with the names that its certificate is to have.
@@ -230,6 +237,9 @@ fn prepare(
         .hint("set its clock: timedatectl set-ntp true"));
     }
     let mut plan = install(&reached.facts, aim).map_err(|refusal| plan_failure(&target, &refusal))?;
+    if let Some(remap) = &aim.userns_remap {
+        plan.warnings.extend(userns::check(reached, remap)?);
+    }
     if reached.skew > backdate {
         plan.warnings
             .push(format!("its clock is {} seconds ahead: certificates end that much earlier there", reached.skew));
@@ -318,169 +328,4 @@ fn predecessor_of(ledger: &Ledger, reached: &Reached) -> Result<Option<Certifica
     let Some(id) = destination.and_then(|destination| destination.certificate) else { return Ok(None) };
     let entry = ledger.inventory.entry(id).map_err(failure)?;
     Ok(entry.filter(|entry| entry.state == State::Issued).map(|entry| entry.id))
-}
-
-fn show_plan(planned: &[(usize, Planned)], args: &Args, invocation: &Invocation, output: &mut Output) {
-    let mut text = String::new();
-    for (_, one) in planned {
-        let facts = &one.reached.facts;
-        text.push_str(&format!(
-            "{} ({}; {}; today: {})\n",
-            one.reached.target,
-            dockseal_pki::printable(&facts.os),
-            dockseal_pki::printable(facts.docker_version.as_deref().unwrap_or("dockerd")),
-            show::mode(facts)
-        ));
-        match (&one.need, &one.present) {
-            (None, Some(leaf)) => {
-                text.push_str(&format!(
-                    "  nothing to do: it has its certificate until {}\n",
-                    until(leaf.validity, invocation.now)
-                ));
-            }
-            _ => text.push_str(&show::diff(&one.plan, &one.what)),
-        }
-        text.push('\n');
-    }
-    // The plan is a dry run's result, and talk otherwise.
-    if !args.ssh.dry_run || output.format() == crate::output::Format::Json {
-        output.talk_plainly(&text);
-    } else {
-        output.raw(&text);
-    }
-    for (_, one) in planned {
-        for note in &one.plan.notes {
-            output.note(&format!("{}: {note}", one.reached.target));
-        }
-        for warning in &one.plan.warnings {
-            output.warn(&format!("{}: {warning}", one.reached.target));
-        }
-    }
-}
-
-fn finish_dry(
-    planned: &[(usize, Planned)],
-    ended: Vec<(usize, Ended)>,
-    output: &mut Output,
-) -> Result<ExitCode, Failure> {
-    let hosts: Vec<Value> = planned
-        .iter()
-        .map(|(_, one)| {
-            let files: Vec<Value> = one
-                .plan
-                .files
-                .iter()
-                .map(|file| {
-                    json!({
-                        "path": file.path,
-                        "before": file.before.as_ref().map(|bytes| String::from_utf8_lossy(bytes)),
-                        "after": file.after,
-                    })
-                })
-                .collect();
-            json!({
-                "target": one.reached.target.to_string(),
-                "changes": one.need.is_some(),
-                "certificate": one.what,
-                "files": files,
-                "commands": show::commands(&one.plan),
-                "notes": one.plan.notes,
-                "warnings": one.plan.warnings,
-            })
-        })
-        .collect();
-    if output.format() == crate::output::Format::Json {
-        let failed: Vec<Value> = ended.iter().filter_map(|(_, one)| failed_wire(one)).collect();
-        output.result("", &json!({ "schema": SCHEMA, "dry_run": true, "hosts": hosts, "failed": failed }));
-    }
-    failures(ended, output)
-}
-
-fn failed_wire(one: &Ended) -> Option<Value> {
-    let failure = one.result.as_ref().err()?;
-    Some(
-        json!({ "target": one.target.to_string(), "error": failure.what, "cause": failure.cause, "hint": failure.hint }),
-    )
-}
-
-/// One host's failure is the run's; of several each is said.
-fn failures(ended: Vec<(usize, Ended)>, output: &mut Output) -> Result<ExitCode, Failure> {
-    let total = ended.len();
-    let mut failed: Vec<Failure> = ended.into_iter().filter_map(|(_, one)| one.result.err()).collect();
-    match (failed.pop(), failed.len()) {
-        (None, _) => Ok(ExitCode::SUCCESS),
-        (Some(only), 0) => Err(only),
-        (Some(last), others) => {
-            let code = failed.iter().map(|failure| failure.code).chain([last.code]).max().unwrap_or(2);
-            for failure in failed.iter().chain([&last]) {
-                output.trouble(failure);
-            }
-            Err(Failure { code, ..Failure::no(format!("{} of {total} hosts failed", others + 1)) }
-                .hint("run it again when that is seen to; the others stay as they are"))
-        }
-    }
-}
-
-fn finish(
-    mut ended: Vec<(usize, Ended)>,
-    done: Option<&Done>,
-    wanted: &[Wanted],
-    invocation: &Invocation,
-    output: &mut Output,
-) -> Result<ExitCode, Failure> {
-    ended.sort_by_key(|(at, _)| *at);
-    let Some(done) = done else { return failures(ended, output) };
-    let (mut rows, mut bundles, clients_changed) = client_rows(done, wanted, invocation, output);
-    let mut changed = clients_changed;
-    let mut reached = None;
-    let mut hosts = Vec::new();
-    for (row, (_, one)) in ended.iter().filter(|(_, one)| one.result.is_ok()).enumerate() {
-        let Ok(settled) = &one.result else { continue };
-        changed |= settled.state == "made";
-        for note in &settled.notes {
-            output.note(&format!("{}: {note}", one.target));
-        }
-        reached = reached
-            .or_else(|| settled.dialled.clone().or_else(|| one.names.iter().find(|name| !name.is_wildcard()).cloned()));
-        let ends = settled.certificate.as_ref().map(|leaf| until(leaf.validity, invocation.now)).unwrap_or_default();
-        rows.insert(
-            row + 1,
-            [settled.state.to_owned(), "daemon".to_owned(), format!("{}:{INSTALL_DIRECTORY}", one.target), ends],
-        );
-        hosts.push(json!({
-            "target": one.target.to_string(),
-            "state": settled.state,
-            "directory": INSTALL_DIRECTORY,
-            "names": one.names.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "certificate": settled.certificate.as_ref().map(|leaf| CertificateReport::new(dockseal_docker::Role::Daemon, leaf)),
-            "notes": settled.notes,
-        }));
-    }
-    let mut human = String::new();
-    if !changed && ended.iter().all(|(_, one)| one.result.is_ok()) {
-        human.push_str("Nothing to do: everything is there and right.\n\n");
-    }
-    human.push_str(&table(&["", "who", "in", "valid until"], &rows));
-    let mut commands = Vec::new();
-    if let (Some(name), Some(client)) = (&reached, wanted.first()) {
-        let talk = next::talk(name, &client.directory);
-        human.push_str(&format!("\nNow, from here:\n  {talk}\n"));
-        commands.push(talk);
-    }
-    let failed: Vec<Value> = ended.iter().filter_map(|(_, one)| failed_wire(one)).collect();
-    let wire = json!({
-        "schema": SCHEMA,
-        "changed": changed,
-        "authority": {
-            "directory": done.home.display().to_string(),
-            "made": done.made_authority,
-            "certificate": CertificateReport::new(dockseal_docker::Role::Authority, &done.authority),
-        },
-        "hosts": hosts,
-        "bundles": std::mem::take(&mut bundles),
-        "failed": failed,
-        "next": commands,
-    });
-    output.result(&human, &wire);
-    failures(ended, output)
 }
