@@ -142,6 +142,12 @@ fn what_is_on_the_host() {
     let made = here.bootstrap(&format!("root@{}", far.name()), &[]).run().success();
     assert!(made.stderr.contains("seconds ahead"), "{made}");
     here.assert_reaches(&far);
+    far.reset();
+    // Ahead for dockerd as well: it is this side that works two hours ago.
+    let here = Here::new();
+    let ago = here.program("date").args(["-u", "-d", "-2 hours", "+%FT%TZ"]).run().success().stdout;
+    let _ = here.bootstrap(&format!("root@{}", far.name()), &["--at", ago.trim()]).run().success();
+    here.assert_reaches(&far);
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl UnitText {
         let mut after_blank = true;
         for line in text.lines() {
             match line.strip_prefix("# /") {
-                Some(path) if after_blank && !path.contains(' ') => files.push((format!("/{path}"), String::new())),
+                Some(path) if after_blank && is_unit_file(path) => files.push((format!("/{path}"), String::new())),
                 _ => {
                     if let Some((_, text)) = files.last_mut() {
                         text.push_str(line);
@@ -60,6 +60,11 @@ impl UnitText {
         }
         (lines, last)
     }
+}
+
+/// Whether a comment is the path that `systemctl cat` puts before a file: a unit, or a drop-in, whose name may have blanks.
+fn is_unit_file(path: &str) -> bool {
+    path.ends_with(".service") && !path.contains(' ') || path.contains("service.d/") && path.ends_with(".conf")
 }
 
 /// The values of a key in a section, continued lines joined.
@@ -194,16 +199,19 @@ mod tests {
 
     const CAT: &str = "# /lib/systemd/system/docker.service\n[Unit]\nAfter=x\n\n[Service]\nType=notify\n\
         ExecStart=/usr/sbin/dockerd -H fd:// \\\n  # a comment\n  --containerd=/run/c.sock $DOCKER_OPTS\nExecReload=/bin/kill -s HUP $MAINPID\n\n\
+        # /etc/x is a comment\n\n# /etc/systemd/system/docker.service.d/my own.conf\n[Service]\nExecStart=\nExecStart=/bin/false\n\n\
         # /etc/systemd/system/docker.service.d/override.conf\n[Service]\nExecStart=\nExecStart=/usr/bin/dockerd -H fd:// --label \"a b\"\n";
 
     #[test]
     fn the_last_word_of_a_unit() {
         let unit = UnitText::of_cat(CAT);
-        assert_eq!(unit.files.len(), 2);
+        assert_eq!(unit.files.len(), 3);
         let (lines, last) = unit.exec_start();
         assert_eq!(lines, ["/usr/bin/dockerd -H fd:// --label \"a b\""]);
         assert_eq!(last, Some("/etc/systemd/system/docker.service.d/override.conf"));
         let without = unit.without("/etc/systemd/system/docker.service.d/override.conf");
+        assert_eq!(without.exec_start().0, ["/bin/false"]);
+        let without = without.without("/etc/systemd/system/docker.service.d/my own.conf");
         let (lines, _) = without.exec_start();
         let words = words(&lines[0]).unwrap();
         let raws: Vec<&str> = words.iter().map(|word| word.raw.as_str()).collect();

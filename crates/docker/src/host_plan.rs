@@ -314,6 +314,9 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
         wanted.push(("userns-remap", json!(remap)));
     }
     let old = document.clone();
+    // What counts is how the dockerd was started that is to be stopped.
+    let flagged = standing.parted.kept.iter().any(|word| word.value == "--live-restore");
+    let run_on = flagged || document.value("live-restore") == Some(Value::Bool(true));
     for (key, value) in &wanted {
         document.set(key, value);
     }
@@ -345,14 +348,14 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
     });
     files.retain(|file| file.before.as_deref() != file.after.as_ref().map(String::as_bytes));
 
-    let live_restore = document.value("live-restore") == Some(Value::Bool(true));
     match facts.containers {
         Some(0) | None => {}
-        Some(running) if live_restore && !facts.in_swarm => {
+        Some(running) if run_on && !facts.in_swarm => {
             notes.push(format!("{running} containers run there, and run on while dockerd restarts (live-restore)"));
         }
         Some(running) => warnings.push(format!(
-            "{running} containers run there, and stop while dockerd restarts: live-restore is not on (see --live-restore)"
+            "{running} containers run there, and stop while dockerd restarts: it runs without live-restore; to keep them, set \
+             \"live-restore\": true in daemon.json there, and run systemctl reload docker first"
         )),
     }
     if facts.in_swarm && aim.live_restore {

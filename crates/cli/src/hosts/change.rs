@@ -232,7 +232,7 @@ fn carry_out<'s>(
     let dialled = match (&ready, endpoint(need)) {
         (Some(ready), Some(Endpoint::Daemon { names })) => {
             work.lines.step(at, "proving mutual TLS from here");
-            match work.prove(names, ready) {
+            match work.prove(names, ready, facts.clock) {
                 Ok(name) => Some(name),
                 Err(failure) => return Err(Stop::here(switch, firewalled(failure, &facts.firewall))),
             }
@@ -412,8 +412,13 @@ impl Work<'_> {
     }
 
     /// Makes a request over mutual TLS as a client would, by each name until one is answered by the very certificate.
-    fn prove(&self, names: &[SubjectAltName], ready: &Ready) -> Result<SubjectAltName, Failure> {
-        let identity = self.authority.map(|_| self.passing_client()).transpose()?;
+    fn prove(
+        &self,
+        names: &[SubjectAltName],
+        ready: &Ready,
+        host_clock: Option<i64>,
+    ) -> Result<SubjectAltName, Failure> {
+        let identity = self.authority.map(|_| self.passing_client(host_clock)).transpose()?;
         let mut last = None;
         // The socket may come a moment after the service.
         for attempt in 0..3 {
@@ -443,11 +448,13 @@ impl Work<'_> {
     }
 
     /// A client that lives for this one request: its key is never written, and its serial is never given to anybody.
-    fn passing_client(&self) -> Result<Bundle, Failure> {
+    fn passing_client(&self, host_clock: Option<i64>) -> Result<Bundle, Failure> {
         let authority = self.authority()?;
         let user = crate::endpoint::parse_user("dockseal confirmation")?;
         let key = SubjectKey::Here(Box::new(new_key_quietly(KeyAlgorithm::P256)?));
-        let lifetime = Some(crate::groups::parse_lifetime("10m")?);
+        // It must live by the host's clock too, which may be ahead.
+        let ahead = host_clock.map_or(0, |clock| clock.saturating_sub(self.invocation.now.unix_timestamp()).max(0));
+        let lifetime = Some(crate::groups::parse_lifetime(&format!("{}s", ahead.saturating_add(600)))?);
         let wish = Wish { lifetime, allow_long_lifetime: false };
         let permitted = permit(authority, &Endpoint::Client { user }, key, wish, self.invocation)?;
         let id = {
