@@ -167,10 +167,8 @@ fn killed_at_every_step() {
         ("making the daemon's key", 0, false),
         ("making the daemon's key", 30, false),
         ("laying the new files", 0, false),
-        ("laying the new files", 15, false),
         ("laying the new files", 30, false),
         ("laying the new files", 60, false),
-        ("restarting dockerd", 0, false),
         ("restarting dockerd", 30, false),
         ("proving mutual TLS", 0, false),
     ];

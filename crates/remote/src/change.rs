@@ -166,11 +166,12 @@ impl<'s> Change<'s> {
     }
 }
 
-/// A transient timer does not outlive a restart of the host, after which nobody could confirm any more.
+/// A transient timer does not outlive a restart of the host, after which nobody could confirm any more. This comes before
+/// dockerd there, which must not start half-way: where its unit and daemon.json do not agree, it takes the socket's place.
 fn arm_for_boot() -> String {
     let (unit, link) = boot_switch();
     format!(
-        "printf '[Unit]\\nDescription=Dockseal: back to the former state\\nConditionPathExists=%s\\n[Service]\\nType=oneshot\\nExecStart=/bin/sh %s\\n' \
+        "printf '[Unit]\\nDescription=Dockseal: back to the former state\\nConditionPathExists=%s\\nBefore={SERVICE}\\n[Service]\\nType=oneshot\\nExecStart=/bin/sh %s at-boot\\n' \
          \"$change/restore\" \"$change/restore\" | cat >{unit} && (umask 022; mkdir -p {}) && ln -sf {unit} {link} || \
          {{ systemctl stop {SWITCH}.timer; rm -f {unit} {link}; exit 1; }}\n",
         parent(&link)
@@ -456,7 +457,7 @@ fn restore_script(way: Restart, was_running: bool, paths: &[&str]) -> String {
          cd {DIRECTORY} 2>/dev/null || exit 0\n\
          # Whoever comes second finds nothing to do.\n\
          if command -v flock >/dev/null 2>&1; then exec 9<restore; flock 9; fi\n\
-         made=; again=\n\
+         made=; again=; later=; [ \"$1\" = at-boot ] && later=--no-block\n\
          if [ ! -e confirmed ]; then\n\
          mv armed restoring 2>/dev/null || [ -e restoring ] || exit 0\n\
          made=$(cat made 2>/dev/null)\n\
@@ -483,10 +484,14 @@ fn restore_script(way: Restart, was_running: bool, paths: &[&str]) -> String {
     script.push_str("if [ \"$again\" ]; then\n");
     script.push_str(&match (way, was_running) {
         (Restart::Systemd, true) => {
-            format!("systemctl reset-failed {SERVICE} 2>/dev/null; systemctl restart {SERVICE} 9<&-\n")
+            // A dockerd that was started half-way may have put its own socket in the place of systemd's.
+            format!(
+                "systemctl reset-failed {SERVICE} 2>/dev/null; socket=; systemctl -q is-active docker.socket && socket=docker.socket\n\
+                 systemctl restart $later $socket {SERVICE} 9<&-\n"
+            )
         }
         (Restart::Systemd, false) => {
-            format!("systemctl stop {SERVICE}; systemctl reset-failed {SERVICE} 2>/dev/null\n")
+            format!("systemctl stop $later {SERVICE}; systemctl reset-failed {SERVICE} 2>/dev/null\n")
         }
         (Restart::OpenRc, true) => "rc-service docker restart 9<&-\n".to_owned(),
         (Restart::OpenRc, false) => "rc-service docker stop\n".to_owned(),

@@ -44,7 +44,8 @@ for proc in /proc/[0-9]*; do
         [ "$(stat -c %u "$proc" 2>/dev/null)" != 0 ] && rootless=yes
         continue
     }
-    # Between fork and exec its children look like it.
+    # What has ended has no arguments; between fork and exec its children look like it.
+    [ "$(tr -d '\000' <"$proc/cmdline" 2>/dev/null)" ] || continue
     parent=$(sed -n 's/^PPid:[^0-9]*//p' "$proc/status" 2>/dev/null)
     [ "$(cat "/proc/$parent/comm" 2>/dev/null)" = dockerd ] && continue
     pid=${proc#/proc/}

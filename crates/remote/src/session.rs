@@ -168,6 +168,8 @@ impl Session {
     fn greet(&mut self, patience: Duration) -> Result<(), ReachError> {
         const SETTINGS: &str = "LC_ALL=C; PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; umask 077; export LC_ALL PATH\n";
         self.send(SETTINGS)?;
+        // Start-up files that print have done so then.
+        self.run(":", &[], patience)?;
         let done = self.run(
             "said=; via=no\n\
              if [ \"$(id -u)\" = 0 ]; then via=login\n\
