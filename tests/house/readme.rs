@@ -5,10 +5,13 @@
 //! succeed; `tests/run`, which is what runs this; or another program's, which is checked
 //! only for being one we know of (what talks to a Docker host is proven in the oracles).
 //! Anything else fails: a block we cannot run is no block for `sh`.
+//!
+//! The README's host is a real one: a machine of the tests, which `build.example.com` leads
+//! to by an `/etc/hosts` that only these commands see.
 
 use std::fs;
 
-use dockseal_tests::{Sandbox, dockseal_binary, repository};
+use dockseal_tests::{HostOptions, Operator, dockseal_binary, require_hosts, repository};
 
 /// First words of commands that are somebody else's.
 const OTHERS: [&str; 15] = [
@@ -66,11 +69,14 @@ fn ours(command: &str) -> Option<&str> {
 
 #[test]
 fn every_command_runs() {
+    require_hosts!();
     let readme = fs::read_to_string(repository().join("README.md")).unwrap();
     let commands = commands(&readme);
-    let sandbox = Sandbox::new();
-    let bin = sandbox.root().join("bin");
-    fs::create_dir(&bin).unwrap();
+    let operator = Operator::new();
+    let host = operator.boot(&HostOptions::named("build.example.com"));
+    let sandbox = operator.sandbox();
+    let bin = operator.bin();
+    let hosts = sandbox.write("hosts", format!("127.0.0.1 localhost\n{} build.example.com\n", host.address()));
     std::os::unix::fs::symlink(dockseal_binary(), bin.join("dockseal")).unwrap();
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", bin.display());
     // What a command of the README reads that no command before it made.
@@ -81,17 +87,18 @@ fn every_command_runs() {
         println!("$ {command}");
         if let Some(arguments) = ours(command) {
             // Nobody is there to be asked for a passphrase.
-            let line = format!("dockseal {arguments}");
+            let line = format!("mount --bind '{}' /etc/hosts && dockseal {arguments}", hosts.display());
             let asks = ["init", "adopt", "bootstrap", "issue"].iter().any(|verb| arguments.contains(verb));
             let needs = asks && !arguments.contains("passphrase");
-            let program = sandbox.program("sh").env("PATH", &path);
+            let program = sandbox.program("unshare").env("PATH", &path);
             let program = if needs {
                 sandbox.write("credentials/dockseal.passphrase", "correct horse\n");
                 program.env("CREDENTIALS_DIRECTORY", sandbox.path("credentials"))
             } else {
                 program
             };
-            let _ = program.args(["-c", &line]).run().success();
+            let ran = program.args(["--mount", "sh", "-c", &line]).run().success();
+            print!("{}{}", ran.stderr, ran.stdout);
             run += 1;
         } else if command.starts_with("tests/") {
             let script = command.split(' ').next().unwrap();
