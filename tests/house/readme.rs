@@ -11,7 +11,7 @@
 
 use std::fs;
 
-use dockseal_tests::{HostOptions, Operator, dockseal_binary, require_hosts, repository};
+use dockseal_tests::{HostOptions, Operator, dockseal_binary, repository, require_hosts};
 
 /// First words of commands that are somebody else's.
 const OTHERS: [&str; 15] = [

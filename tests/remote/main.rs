@@ -13,3 +13,4 @@ mod refused;
 mod rotation;
 mod secrets;
 mod taken_back;
+mod userns;

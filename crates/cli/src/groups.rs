@@ -91,7 +91,7 @@ pub(crate) struct NamesArgs {
     /// The host names, wildcards and addresses by which clients dial the daemon
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Add this machine's host names and stable addresses
+    /// Add the host names and stable addresses of this machine, or of the host with --ssh
     #[arg(long)]
     detect: bool,
 }
@@ -100,6 +100,11 @@ impl NamesArgs {
     /// The names as typed.
     pub(crate) fn given(&self) -> &[String] {
         &self.names
+    }
+
+    /// Whether the daemon's machine is to be asked for more.
+    pub(crate) fn wants_detection(&self) -> bool {
+        self.detect
     }
 
     /// Each name as what it becomes in a certificate; what is doubtful about one, and what was detected, is said.

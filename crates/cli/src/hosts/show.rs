@@ -6,7 +6,7 @@ use dockseal_docker::{
     host::{Flavour, HostFacts},
     host_plan::{HostPlan, RECORD, RestartWay, SERVICE, present},
 };
-use dockseal_pki::{Certificate, pem, printable};
+use dockseal_pki::{Certificate, SubjectAltName, pem, printable};
 use serde_json::{Value, json};
 use similar::TextDiff;
 
@@ -38,6 +38,20 @@ pub(crate) fn reachable(facts: &HostFacts) -> Vec<(&str, IpAddr)> {
         }
     }
     seen
+}
+
+/// The host's own names and addresses, as far as others may dial them.
+pub(crate) fn detected(facts: &HostFacts) -> Vec<SubjectAltName> {
+    let names =
+        std::iter::once(&facts.node_name).chain(&facts.host_names).filter(|name| !name.starts_with("localhost"));
+    let names = names.filter_map(|name| SubjectAltName::parse(name).ok().map(|parsed| parsed.name));
+    let mut detected = Vec::new();
+    for name in names.chain(reachable(facts).into_iter().map(|(_, address)| SubjectAltName::Ip(address))) {
+        if !detected.contains(&name) {
+            detected.push(name);
+        }
+    }
+    detected
 }
 
 /// One line about how dockerd stands today.

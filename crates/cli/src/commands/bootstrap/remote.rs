@@ -89,13 +89,21 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     // Everything is looked at before anything is changed, here or there.
     let numbered: Vec<(usize, Asked)> = asked.into_iter().enumerate().collect();
     let generations = generations(invocation)?;
-    let looked = side_by_side(numbered, |(at, asked)| {
+    let looked = side_by_side(numbered, |(at, mut asked)| {
         lines.step(at, "looking");
         let clock = || invocation.clock().unix_timestamp();
         let mut reached = match crate::hosts::reach::reach(&asked.target, &dial, clock) {
             Ok(reached) => reached,
             Err(failure) => return Err(asked.failed(failure)),
         };
+        if args.names.wants_detection() {
+            asked.names.extend(
+                show::detected(&reached.facts)
+                    .into_iter()
+                    .filter(|name| !asked.names.contains(name))
+                    .collect::<Vec<_>>(),
+            );
+        }
         match prepare(&mut reached, &asked.names, &aim, &generations, args, invocation) {
             Ok((plan, need, present, what)) => Ok(Planned { reached, names: asked.names, plan, need, present, what }),
             Err(failure) => Err(asked.failed(failure)),
