@@ -33,7 +33,7 @@ pub(crate) fn unfinished(reached: &mut Reached, may_change: bool) -> Result<(), 
         Init::SysV => RestartWay::SysV,
         Init::Systemd | Init::Unknown => RestartWay::Systemd,
     };
-    bring_back(&mut reached.session, way, false).map_err(failure)?;
+    bring_back(&mut reached.session, way).map_err(failure)?;
     reached.facts = inspect(&mut reached.session).map_err(failure)?;
     match &reached.facts.unfinished {
         None => Ok(()),

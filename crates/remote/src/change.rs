@@ -126,6 +126,7 @@ impl<'s> Change<'s> {
         let parents: Vec<String> =
             [DIRECTORY].iter().chain(paths).map(|path| format!("missing {}", quoted(parent(path)))).collect();
         let length = restore.len();
+        let (unit, link) = boot_switch();
         let mut script = format!("change={}\n", quoted(DIRECTORY));
         let _ = write!(
             script,
@@ -133,10 +134,10 @@ impl<'s> Change<'s> {
              made=$({})\n\
              mkdir -p \"${{change%/*}}\" || exit 1\n\
              mkdir \"$change\" 2>/dev/null || {{ if [ -d \"$change\" ]; then cat \"$change/who\" 2>/dev/null; exit {BUSY}; fi; mkdir \"$change\"; exit 1; }}\n\
-             armed=; trap '[ \"$armed\" ] || {{ rm -rf \"$change\"; rmdir \"${{change%/*}}\" 2>/dev/null; }}' EXIT\n\
+             armed=; trap '[ \"$armed\" ] || {{ rm -rf \"$change\"; rmdir \"${{change%/*}}\"; systemctl stop {SWITCH}.timer; rm -f {unit} {link}; }} 2>/dev/null' EXIT\n\
              # Unlike a shell, cat says why it cannot write.\n\
              printf '%s\\n' {} | cat >\"$change/who\" && printf '%s\\n' \"$made\" | cat >\"$change/made\" && cat >\"$change/restore\" && [ \"$(wc -c <\"$change/restore\")\" -eq {length} ] && \
-             echo $(($(date +%s) + {seconds})) | cat >\"$change/deadline\" && : >\"$change/armed\" && sync || exit 1\n",
+             echo $(($(date +%s) + {seconds})) | cat >\"$change/deadline\" && sync || exit 1\n",
             parents.join("; "),
             quoted(who)
         );
@@ -153,10 +154,12 @@ impl<'s> Change<'s> {
             let _ = write!(
                 script,
                 "if command -v setsid >/dev/null 2>&1; then new=setsid; else new=nohup; fi\n\
-                 $new sh -c 'echo $$ >\"$1/waiter\"; sleep {seconds}; exec sh \"$1/restore\"' sh \"$change\" </dev/null >/dev/null 2>&1 &\n"
+                 $new sh -c 'echo $$ >\"$1/waiter\"; sleep {seconds}; exec sh \"$1/restore\"' sh \"$change\" </dev/null >/dev/null 2>&1 &\n\
+                 left=50; until [ -s \"$change/waiter\" ]; do [ $left -gt 0 ] || exit 1; left=$((left - 1)); sleep 0.1 2>/dev/null || sleep 1; done\n"
             );
         }
-        script.push_str("armed=yes\n");
+        // Not before somebody waits: who comes by takes what nobody waits for back.
+        script.push_str(": >\"$change/armed\" && sync || exit 1\narmed=yes\n");
         let done = self.session.run(&script, restore.as_bytes(), STEP)?;
         if done.status == BUSY {
             return Err(ReachError::Busy { who: done.text().trim().to_owned() });
@@ -172,8 +175,7 @@ fn arm_for_boot() -> String {
     let (unit, link) = boot_switch();
     format!(
         "printf '[Unit]\\nDescription=Dockseal: back to the former state\\nConditionPathExists=%s\\nBefore={SERVICE}\\n[Service]\\nType=oneshot\\nExecStart=/bin/sh %s at-boot\\n' \
-         \"$change/restore\" \"$change/restore\" | cat >{unit} && (umask 022; mkdir -p {}) && ln -sf {unit} {link} || \
-         {{ systemctl stop {SWITCH}.timer; rm -f {unit} {link}; exit 1; }}\n",
+         \"$change/restore\" \"$change/restore\" | cat >{unit} && (umask 022; mkdir -p {}) && ln -sf {unit} {link} || exit 1\n",
         parent(&link)
     )
 }
@@ -271,18 +273,28 @@ impl<'s> Switch<'s> {
     /// # Errors
     /// The host cannot be talked to; its switch does the same then.
     pub fn undo(self) -> Result<Undone, ReachError> {
-        bring_back(self.session, self.restart, self.was_running)
+        take_back(self.session, self.restart, self.was_running, ":")
     }
 }
 
-/// Brings back at once what was there before an unfinished change; `was_running` tells whether dockerd is to answer then.
+/// Brings back at once what was there before an unfinished change, unless that is somebody's who waits for it still.
 ///
 /// # Errors
 /// The host cannot be talked to.
-pub fn bring_back(session: &mut Session, restart: Restart, was_running: bool) -> Result<Undone, ReachError> {
+pub fn bring_back(session: &mut Session, restart: Restart) -> Result<Undone, ReachError> {
+    let awaited = format!(
+        "systemctl -q is-active {SWITCH}.timer {SWITCH}.service >/dev/null 2>&1 && exit 0\n\
+         [ -s {DIRECTORY}/waiter ] && kill -0 \"$(cat {DIRECTORY}/waiter)\" 2>/dev/null && exit 0"
+    );
+    take_back(session, restart, false, &awaited)
+}
+
+/// `was_running` tells whether dockerd is to answer in the end.
+fn take_back(session: &mut Session, restart: Restart, was_running: bool, unless: &str) -> Result<Undone, ReachError> {
     // What was killed before it was armed had laid nothing beside any place; what is that young may be at it still.
     let script = format!(
-        "systemctl stop {SWITCH}.timer >/dev/null 2>&1\n\
+        "{unless}\n\
+         systemctl stop {SWITCH}.timer >/dev/null 2>&1\n\
          cd {DIRECTORY} || exit 0\n\
          [ -s waiter ] && kill \"$(cat waiter)\" 2>/dev/null\n\
          if [ -e armed ] || [ -e restoring ] || [ -e confirmed ]; then sh ./restore\n\
@@ -365,7 +377,7 @@ fn swap(switch: &mut Switch<'_>, items: &[Item], patience: Duration) -> Result<(
         script.push_str(match item.replacement {
             // The place is never empty: the old one gets a second name, then the new one takes the first.
             Replacement::File { .. } => {
-                "if [ -e \"$place\" ]; then rm -f \"$old\"; ln \"$place\" \"$old\" || cp -p \"$place\" \"$old\" || exit 1; fi\nmv -f \"$new\" \"$place\" || exit 1\n"
+                "if [ -e \"$place\" ]; then chown \"$(stat -c %u:%g \"$place\")\" \"$new\" 2>/dev/null; rm -f \"$old\"; ln \"$place\" \"$old\" || cp -p \"$place\" \"$old\" || exit 1; fi\nmv -f \"$new\" \"$place\" || exit 1\n"
             }
             Replacement::Directory { .. } => {
                 "if [ -e \"$place\" ]; then rm -rf \"$old\"; mv \"$place\" \"$old\" || exit 1; fi\nmv \"$new\" \"$place\" || exit 1\n"

@@ -218,6 +218,10 @@ impl Seen {
         let mut daemons = Vec::new();
         for (name, argv) in &self.0 {
             let Some(pid) = name.strip_prefix("dockerd.argv.").and_then(|pid| pid.parse().ok()) else { continue };
+            // It ended while it was looked at.
+            if argv.is_empty() {
+                continue;
+            }
             let strings = |octets: &[u8]| -> Vec<String> {
                 let ended = octets.strip_suffix(b"\0").unwrap_or(octets);
                 ended.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()

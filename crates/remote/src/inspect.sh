@@ -44,10 +44,10 @@ for proc in /proc/[0-9]*; do
         [ "$(stat -c %u "$proc" 2>/dev/null)" != 0 ] && rootless=yes
         continue
     }
-    # What has ended has no arguments; between fork and exec its children look like it.
-    [ "$(tr -d '\000' <"$proc/cmdline" 2>/dev/null)" ] || continue
+    # What has ended has no arguments, another look asks for the version, and between fork and exec children look like it.
+    case $(tr '\000' ' ' <"$proc/cmdline" 2>/dev/null) in '' | *' --version '* | *' --help '* | *' --validate '*) continue ;; esac
     parent=$(sed -n 's/^PPid:[^0-9]*//p' "$proc/status" 2>/dev/null)
-    [ "$(cat "/proc/$parent/comm" 2>/dev/null)" = dockerd ] && continue
+    if [ -z "$parent" ] || [ "$(cat "/proc/$parent/comm" 2>/dev/null)" = dockerd ]; then continue; fi
     pid=${proc#/proc/}
     put "dockerd.argv.$pid" <"$proc/cmdline"
     say "dockerd.user.$pid" "$(stat -c %u "$proc")"
