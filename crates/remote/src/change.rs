@@ -8,6 +8,8 @@
 //! The former files are kept by renaming or linking, never copied: bringing them back needs no space, and restores modes,
 //! owners and labels.
 
+mod script;
+
 use std::{fmt::Write as _, time::Duration};
 
 use dockseal_docker::{
@@ -16,6 +18,7 @@ use dockseal_docker::{
     host_plan::{RestartWay, SERVICE},
 };
 
+use self::script::{arm_for_boot, boot_switch, former, parent, ping, restore_script, staged};
 use crate::{
     error::ReachError,
     session::{Done, Session, quoted},
@@ -167,23 +170,6 @@ impl<'s> Change<'s> {
         done.success("cannot arm the dead-man switch")?;
         Ok(Switch { session: self.session, restart: self.restart, was_running: self.was_running })
     }
-}
-
-/// A transient timer does not outlive a restart of the host, after which nobody could confirm any more. This comes before
-/// dockerd there, which must not start half-way: where its unit and daemon.json do not agree, it takes the socket's place.
-fn arm_for_boot() -> String {
-    let (unit, link) = boot_switch();
-    format!(
-        "printf '[Unit]\\nDescription=Dockseal: back to the former state\\nConditionPathExists=%s\\nBefore={SERVICE}\\n[Service]\\nType=oneshot\\nExecStart=/bin/sh %s at-boot\\n' \
-         \"$change/restore\" \"$change/restore\" | cat >{unit} && (umask 022; mkdir -p {}) && ln -sf {unit} {link} || exit 1\n",
-        parent(&link)
-    )
-}
-
-/// Its unit, and the link that has it started.
-fn boot_switch() -> (String, String) {
-    let directory = "/etc/systemd/system";
-    (format!("{directory}/{BOOT_SWITCH}"), format!("{directory}/multi-user.target.wants/{BOOT_SWITCH}"))
 }
 
 impl<'s> Switch<'s> {
@@ -420,24 +406,6 @@ fn restart(session: &mut Session, way: Restart, patience: Duration) -> Result<()
     Ok(())
 }
 
-/// Whether dockerd answers on its old socket. Without any client there, that it runs has to do.
-fn ping(way: Restart) -> String {
-    let runs = match way {
-        Restart::Systemd => format!("systemctl is-active --quiet {SERVICE}"),
-        Restart::OpenRc | Restart::SysV => "pidof dockerd >/dev/null || pgrep -x dockerd >/dev/null".to_owned(),
-    };
-    format!(
-        "socket=/var/run/docker.sock; [ -S $socket ] || socket=/run/docker.sock\n\
-         try() {{\n\
-         if command -v docker >/dev/null 2>&1; then env -u DOCKER_CONTEXT -u DOCKER_TLS_VERIFY -u DOCKER_TLS docker -H unix://$socket version --format '{{{{.Server.Version}}}}'\n\
-         elif command -v curl >/dev/null 2>&1; then curl -sSf --max-time 5 --unix-socket $socket http://localhost/_ping >/dev/null\n\
-         else [ -S $socket ] && {runs}\n\
-         fi; }}\n\
-         left=10; while [ $left -gt 0 ]; do why=$(try 2>&1) && exit 0; sleep 1; left=$((left - 1)); done\n\
-         printf '%s\\n' \"$why\" >&2; exit 1"
-    )
-}
-
 impl Switch<'_> {
     /// Disarms: what was changed stays. The former files are removed.
     ///
@@ -457,84 +425,5 @@ impl Switch<'_> {
     /// The shell on the host, for looking while the switch is armed.
     pub fn session(&mut self) -> &mut Session {
         self.session
-    }
-}
-
-/// What brings the former state back, or, once the change is confirmed, takes away what is left of it. Can be run again
-/// after it was cut short.
-fn restore_script(way: Restart, was_running: bool, paths: &[&str]) -> String {
-    let mut script = format!(
-        "#!/bin/sh\n# Written by dockseal: brings back what was there before a change, unless that was confirmed.\n\
-         PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; LC_ALL=C; export PATH LC_ALL; umask 077\n\
-         cd {DIRECTORY} 2>/dev/null || exit 0\n\
-         # Whoever comes second finds nothing to do.\n\
-         if command -v flock >/dev/null 2>&1; then exec 9<restore; flock 9; fi\n\
-         made=; again=; later=; [ \"$1\" = at-boot ] && later=--no-block\n\
-         if [ ! -e confirmed ]; then\n\
-         mv armed restoring 2>/dev/null || [ -e restoring ] || exit 0\n\
-         made=$(cat made 2>/dev/null)\n\
-         if [ -e swapped ]; then\n\
-         again=yes\n\
-         back() {{ if [ -e \"$2\" ]; then rm -rf \"$1\"; mv -f \"$2\" \"$1\"; elif [ \"$3\" = new ]; then rm -rf \"$1\"; fi; }}\n"
-    );
-    for path in paths {
-        let (place, old) = (quoted(path), quoted(&former(path)));
-        // Whether anything was there is written down by the same script, before the first swap.
-        let _ = writeln!(script, "back {place} {old} \"$(grep -qxF {place} new-places 2>/dev/null && echo new)\"");
-    }
-    script.push_str("fi\nfi\n");
-    for path in paths {
-        let _ = writeln!(script, "rm -rf {} {}", quoted(&staged(path)), quoted(&former(path)));
-    }
-    script.push_str("sync\n");
-    // The timer that came too late for a confirmed change, or was not waited for.
-    let _ = writeln!(script, "systemctl stop {SWITCH}.timer >/dev/null 2>&1");
-    if way == Restart::Systemd {
-        let (unit, link) = boot_switch();
-        let _ = writeln!(script, "rm -f {unit} {link}; systemctl daemon-reload");
-    }
-    script.push_str("if [ \"$again\" ]; then\n");
-    script.push_str(&match (way, was_running) {
-        (Restart::Systemd, true) => {
-            // A dockerd that was started half-way may have put its own socket in the place of systemd's.
-            format!(
-                "systemctl reset-failed {SERVICE} 2>/dev/null; socket=; systemctl -q is-active docker.socket && socket=docker.socket\n\
-                 systemctl restart $later $socket {SERVICE} 9<&-\n"
-            )
-        }
-        (Restart::Systemd, false) => {
-            format!("systemctl stop $later {SERVICE}; systemctl reset-failed {SERVICE} 2>/dev/null\n")
-        }
-        (Restart::OpenRc, true) => "rc-service docker restart 9<&-\n".to_owned(),
-        (Restart::OpenRc, false) => "rc-service docker stop\n".to_owned(),
-        (Restart::SysV, true) => "service docker restart 9<&-\n".to_owned(),
-        (Restart::SysV, false) => "service docker stop\n".to_owned(),
-    });
-    let _ = writeln!(script, "fi\ncd / && rm -rf {DIRECTORY}");
-    // Directories that were made for the change, the innermost first.
-    script.push_str("printf '%s\\n' \"$made\" | while IFS= read -r at; do [ -z \"$at\" ] || rmdir \"$at\" 2>/dev/null; done\nexit 0\n");
-    script
-}
-
-/// The new version of a place, beside it: no program takes a hidden name without its ending for a configuration.
-fn staged(path: &str) -> String {
-    beside(path, "new")
-}
-
-/// The former version.
-fn former(path: &str) -> String {
-    beside(path, "former")
-}
-
-fn beside(path: &str, what: &str) -> String {
-    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-    format!("{directory}/.{name}.dockseal-{what}")
-}
-
-/// The directory that a place is in.
-fn parent(path: &str) -> &str {
-    match path.rsplit_once('/') {
-        Some(("", _)) | None => "/",
-        Some((parent, _)) => parent,
     }
 }

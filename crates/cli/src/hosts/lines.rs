@@ -7,7 +7,6 @@ use std::{
 
 pub(crate) struct Lines {
     on_terminal: bool,
-    /// Nobody wants to see steps of a command that prints JSON into a pipe, but a person at a terminal does.
     state: Mutex<State>,
 }
 
@@ -22,6 +21,13 @@ impl Lines {
         let steps = vec![String::new(); names.len()];
         let on_terminal = std::io::stderr().is_terminal();
         Self { on_terminal, state: Mutex::new(State { names, steps, drawn: false }) }
+    }
+
+    /// Other text comes below what was drawn; the next step draws anew.
+    pub(crate) fn leave(&self) {
+        if let Ok(mut state) = self.state.lock() {
+            state.drawn = false;
+        }
     }
 
     /// The host at `place` is at this step now.

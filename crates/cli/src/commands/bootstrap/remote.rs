@@ -123,6 +123,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
             }
         }
     }
+    lines.leave();
     show_plan(&planned, args, invocation, output);
     if args.ssh.dry_run {
         return finish_dry(&planned, ended, output);
