@@ -94,7 +94,7 @@ impl Far {
     #[track_caller]
     pub(crate) fn await_restored(&self, limit: Duration) {
         let began = Instant::now();
-        while self.sh("[ -e /var/lib/dockseal/change ] || systemctl -q is-active dockseal-restore.service").code
+        while self.sh("[ -e /var/lib/dockseal/change ] || systemctl list-units --all --plain --no-legend 'dockseal*' | grep -q .").code
             == Some(0)
         {
             assert!(

@@ -66,18 +66,21 @@ fn what_others_set_stays_to_the_byte() {
         let directory = here.sandbox.path(out).join("clients").join(client);
         let _ = here.docker(far.address(), &directory, &["version"]).success();
     }
-    // What it says to type can be typed.
-    let line = ran.stdout.lines().map(str::trim).find(|line| line.starts_with("DOCKER_HOST=")).unwrap().to_owned();
-    for shell in ["sh", "bash", "zsh"] {
-        if dockseal_tests::tool(shell).is_some() {
-            let _ = here.program(shell).args(["-c", &line]).run().success().says("20.10");
-        }
-    }
-    let _ = here
-        .bootstrap(&format!("deploy@{}", far.name()), &["--client", "Ann O. Nymous+ci@x", "--out", out])
+    let plain = here
+        .bootstrap(&format!("deploy@{}", far.name()), &["--client", "Ann O. Nymous+ci@x", "--out", out, "--no-context"])
         .run()
         .success()
         .says("Nothing to do");
+    // What they say to type can be typed.
+    for ran in [&ran, &plain] {
+        let line = ran.stdout.split_once("Now, from here:\n").unwrap().1.lines().next().unwrap().trim().to_owned();
+        for shell in ["sh", "bash", "zsh"] {
+            if dockseal_tests::tool(shell).is_some() {
+                let _ = here.program(shell).args(["-c", &line]).run().success();
+            }
+        }
+    }
+    assert!(plain.stdout.contains("DOCKER_CERT_PATH="), "{plain}");
 }
 
 #[test]
