@@ -114,7 +114,7 @@ pub(crate) fn text(reached: &Reached) -> String {
         ("services", facts.init.word().to_owned()),
         ("docker", docker(facts)),
         ("service", if facts.service_state.is_empty() { "unknown".to_owned() } else { facts.service_state.clone() }),
-        ("started with", flags.map_or("it does not run".to_owned(), |flags| printable(&flags))),
+        ("started with", flags.map_or("it does not run".to_owned(), |flags| printable(&masked(&flags)))),
         ("today", mode(facts)),
         ("daemon.json", facts.daemon_json.kind.map_or("none".to_owned(), |_| printable(&facts.daemon_json.path))),
         ("certificate", certificate),
@@ -171,10 +171,10 @@ pub(crate) fn wire(reached: &Reached) -> Value {
             "version": facts.docker_version,
             "can_validate": facts.can_validate,
             "service": facts.service_state,
-            "arguments": facts.daemons.first().map(|daemon| daemon.arguments()),
+            "arguments": facts.daemons.first().map(|one| one.arguments().iter().map(|word| masked(word)).collect::<Vec<_>>()),
             "mode": settings.as_ref().ok().map(|settings| settings.mode.to_string()),
             "fault": settings.as_ref().err().map(ToString::to_string),
-            "daemon_json": facts.daemon_json.contents.as_ref().map(|bytes| String::from_utf8_lossy(bytes)),
+            "daemon_json": facts.daemon_json.contents.as_ref().map(|bytes| masked(&String::from_utf8_lossy(bytes))),
             "daemon_json_path": facts.daemon_json.path,
             "containers": facts.containers,
             "swarm": facts.in_swarm,
@@ -192,6 +192,27 @@ pub(crate) fn wire(reached: &Reached) -> Value {
     })
 }
 
+/// Text of a host without the passwords in its URLs: a proxy's, say, in daemon.json or a flag.
+pub(crate) fn masked(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        shown.push_str(before);
+        let ends = |c: char| c == '/' || c == '"' || c == '\'' || c.is_whitespace();
+        let authority = after.get(..after.find(ends).unwrap_or(after.len())).unwrap_or(after);
+        rest = match authority.rfind('@') {
+            Some(user) => {
+                shown.push_str("***");
+                after.get(user..).unwrap_or_default()
+            }
+            None => after,
+        };
+    }
+    shown.push_str(rest);
+    shown
+}
+
 /// What is to change, as a difference of each file and the command that follows.
 pub(crate) fn diff(plan: &HostPlan, bundle: &[String]) -> String {
     let mut text = String::new();
@@ -207,7 +228,7 @@ pub(crate) fn diff(plan: &HostPlan, bundle: &[String]) -> String {
         let diff = TextDiff::from_lines(&before, &after);
         let shown = diff.unified_diff().context_radius(3).header(old, new).missing_newline_hint(false).to_string();
         for line in shown.lines() {
-            text.push_str(&format!("  {}\n", printable(line)));
+            text.push_str(&format!("  {}\n", printable(&masked(line))));
         }
     }
     if let Some(record) = plan.files.iter().find(|file| file.path == RECORD) {
@@ -227,5 +248,25 @@ pub(crate) fn commands(plan: &HostPlan) -> Vec<String> {
         RestartWay::Systemd => vec!["systemctl daemon-reload".to_owned(), format!("systemctl restart {SERVICE}")],
         RestartWay::OpenRc => vec!["rc-service docker restart".to_owned()],
         RestartWay::SysV => vec!["service docker restart".to_owned()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (text, shown) in [
+            (
+                r#"{"http-proxy": "http://u:p@h:3128/x", "a": "https://h/@"}"#,
+                r#"{"http-proxy": "http://***@h:3128/x", "a": "https://h/@"}"#,
+            ),
+            ("--http-proxy=http://u:p@@h x@y", "--http-proxy=http://***@h x@y"),
+            ("a://", "a://"),
+            ("ünder://ü:ß@ö", "ünder://***@ö"),
+        ] {
+            assert_eq!(masked(text), shown);
+        }
     }
 }

@@ -88,7 +88,11 @@ fn listens(plan: &HostPlan) -> String {
 }
 
 fn wire(reached: &Reached, plan: &HostPlan, changed: bool) -> serde_json::Value {
-    let files: Vec<_> = plan.files.iter().map(|file| json!({ "path": file.path, "after": file.after })).collect();
+    let files: Vec<_> = plan
+        .files
+        .iter()
+        .map(|file| json!({ "path": file.path, "after": file.after.as_deref().map(show::masked) }))
+        .collect();
     json!({
         "schema": SCHEMA,
         "target": reached.target.to_string(),

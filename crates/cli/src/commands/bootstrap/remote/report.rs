@@ -69,8 +69,8 @@ pub(super) fn finish_dry(
                 .map(|file| {
                     json!({
                         "path": file.path,
-                        "before": file.before.as_ref().map(|bytes| String::from_utf8_lossy(bytes)),
-                        "after": file.after,
+                        "before": file.before.as_ref().map(|bytes| show::masked(&String::from_utf8_lossy(bytes))),
+                        "after": file.after.as_deref().map(show::masked),
                     })
                 })
                 .collect();
