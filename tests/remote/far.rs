@@ -138,7 +138,8 @@ pub(crate) fn take(count: usize) -> Vec<Far> {
     let mut free = free();
     if free.is_none() {
         let hosts = operator().boot_all(&[HostOptions::named("box"), HostOptions::named("crate")]);
-        remove_at_exit(operator().sandbox().root());
+        let of_hosts = hosts.iter().filter_map(|host| host.root().ancestors().nth(2).map(Path::to_path_buf));
+        remove_at_exit(of_hosts.chain([operator().sandbox().root().to_path_buf()]));
         let machines = hosts.into_iter().map(|host| {
             let _ = host.sh(KEEP).success();
             let fresh = host.sh(STATE).success().stdout;
@@ -184,11 +185,17 @@ impl Drop for Far {
 }
 
 /// Statics are never dropped: a process that outlives this one clears up.
-fn remove_at_exit(path: &Path) {
+fn remove_at_exit(paths: impl Iterator<Item = PathBuf>) {
     use std::process::{Command, Stdio};
     let child = Command::new("sh")
-        .args(["-c", "cat >/dev/null; rm -rf --one-file-system \"$1\"", "sh"])
-        .arg(path)
+        // A host's supervisor takes its tree away first.
+        .args([
+            "-c",
+            "cat >/dev/null; for d; do i=0; while [ -e \"$d/host\" ] && [ $i -lt 60 ]; do i=$((i + 1)); sleep 1; done; \
+             rm -rf --one-file-system \"$d\"; done",
+            "sh",
+        ])
+        .args(paths)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
