@@ -193,3 +193,32 @@ fn ssh_that_does_not_get_through() {
     let port = silent.local_addr().unwrap().port();
     refused(&here, &format!("ssh://root@127.0.0.1:{port}"), &["timed out", "ssh -v"]);
 }
+
+/// A dockerd that does not start, since its sockets stand in daemon.json and on its command line.
+#[test]
+fn hosts_in_both_places_is_what_bootstrap_mends() {
+    require_hosts!();
+    let far = Far::take();
+    let here = Here::new();
+    far.put(
+        "/etc/docker/daemon.json",
+        r#"{"iptables": false, "bridge": "none", "storage-driver": "vfs", "hosts": ["unix:///var/run/docker.sock"]}"#,
+        0o644,
+    );
+    let _ = far.sh("systemctl restart docker").failure();
+    let why = far.sh("journalctl -u docker --since -5min --no-pager -o cat").stdout;
+    assert!(why.contains("specified both as a flag and in the configuration file: hosts"), "{why}");
+    let _ = far.sh("systemctl stop docker docker.socket; systemctl reset-failed docker docker.socket");
+
+    let inspect =
+        here.dockseal(["host", "inspect", "--format", "json", &format!("root@{}", far.name())]).run().success();
+    let wire: serde_json::Value = serde_json::from_str(&inspect.stdout).unwrap();
+    let fault = wire["hosts"][0]["docker"]["fault"].as_str().unwrap();
+    assert!(fault.contains("specified both as a flag and in the configuration file: hosts"), "{fault}");
+
+    let _ = here.bootstrap(&format!("root@{}", far.name()), &[]).run().success();
+    here.assert_reaches(&far);
+    let flags = far.sh("tr '\\0' ' ' </proc/$(pidof dockerd)/cmdline").success().stdout;
+    assert!(!flags.contains("-H"), "{flags}");
+    assert!(far.sh("docker version --format '{{.Server.Version}}'").success().stdout.starts_with("20.10."));
+}
