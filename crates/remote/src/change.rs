@@ -421,9 +421,4 @@ impl Switch<'_> {
         self.session.run(&script, &[], STEP)?.success("cannot disarm the dead-man switch")?;
         Ok(())
     }
-
-    /// The shell on the host, for looking while the switch is armed.
-    pub fn session(&mut self) -> &mut Session {
-        self.session
-    }
 }
