@@ -334,6 +334,15 @@ fn stale_directories_are_mended() {
     let mode = |name: &str| fs::metadata(sandbox.path(name)).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode("alice/key.pem"), mode("alice/cert.pem")), (0o640, 0o444), "as the directory had it");
     let _ = run(&sandbox, "inventory check").success();
+    // As a run leaves it that is killed between the swap and the record of it.
+    sandbox.change_inventory("UPDATE destination SET pending = certificate, certificate = 1 WHERE kind = 'directory'");
+    let check = run(&sandbox, "inventory check --format json").exits(1);
+    let check: Value = serde_json::from_str(&check.stdout).unwrap();
+    let findings: Vec<_> = check["findings"].as_array().unwrap().iter().map(|finding| &finding["id"]).collect();
+    assert_eq!(findings, ["unfinished"], "the new certificate and its key are there: {check:#}");
+    let again = run(&sandbox, "context update --all").success();
+    assert_eq!(again.stdout, "");
+    let _ = run(&sandbox, "inventory check").success();
     let _ = run(&sandbox, "renew alice").success();
     let _ = run(&sandbox, "rollback alice").success();
 }

@@ -93,15 +93,10 @@ fn a_check_sees_what_changed() {
 fn a_check_of_what_it_cannot_tell() {
     require!("python3");
     let sandbox = office();
-    let script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit()";
-    let change = |sql: &str| {
-        let file = home(&sandbox).join("inventory.db");
-        let _ = sandbox.program("python3").args(["-c", script]).arg(file).arg(sql).run().success();
-    };
     // A delivery that a killed run left open; a place elsewhere.
-    change("UPDATE destination SET pending = 1 WHERE id = 1");
+    sandbox.change_inventory("UPDATE destination SET pending = 1 WHERE id = 1");
     assert_eq!(findings(&sandbox, 1), ["unfinished"]);
-    change("UPDATE destination SET pending = NULL, machine = 'x' WHERE id = 1");
+    sandbox.change_inventory("UPDATE destination SET pending = NULL, machine = 'x' WHERE id = 1");
     let ran = run(&sandbox, "inventory check").success();
     assert!(ran.stdout.contains("2 of 2") && ran.stdout.contains("1 on other machines"), "{ran}");
     // Damage beyond the header.

@@ -335,11 +335,9 @@ fn what_was_handed_out_counts_until_it_ends() {
 #[test]
 fn a_destination_on_another_machine_is_named() {
     let sandbox = fleet();
-    let script = "import sqlite3, sys\n\
-        with sqlite3.connect(sys.argv[1]) as db:\n    \
-        db.execute(\"UPDATE destination SET machine = 'other', machine_name = 'elsewhere' WHERE CAST(place AS TEXT) LIKE '%bob'\")";
-    let inventory = home(&sandbox).join("inventory.db");
-    let _ = sandbox.program("python3").args(["-c", script]).arg(&inventory).run().success();
+    sandbox.change_inventory(
+        "UPDATE destination SET machine = 'other', machine_name = 'elsewhere' WHERE CAST(place AS TEXT) LIKE '%bob'",
+    );
     let _ = run(&sandbox, "rollover begin").exits(1).says("elsewhere");
     let _ = run(&sandbox, "rollover advance").exits(1).says("client bob");
     let ran = run(&sandbox, "rollover finish");

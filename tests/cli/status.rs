@@ -24,15 +24,6 @@ fn three() -> Sandbox {
 
 /// Changes the inventory behind the program's back, by Python's SQLite.
 #[track_caller]
-fn change(sandbox: &Sandbox, sql: &str) {
-    const SCRIPT: &str = "import sqlite3, sys\n\
-        inventory = sqlite3.connect(sys.argv[1])\n\
-        inventory.executescript(sys.argv[2])\n\
-        inventory.commit()";
-    let file = home(sandbox).join("inventory.db");
-    let _ = sandbox.program("python3").args(["-c", SCRIPT]).arg(file).arg(sql).run().success();
-}
-
 fn json(ran: &Ran) -> Value {
     serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}\n{ran}"))
 }
@@ -212,7 +203,7 @@ fn prometheus() {
     let sandbox = three();
     let _ = at(&sandbox, NOW, "issue client odd --lifetime 60d --out odd").success();
     // A name that profiles refuse, and that an inventory may hold all the same.
-    change(&sandbox, "UPDATE certificate SET name = 'a\"b\\c' WHERE name = 'odd'");
+    sandbox.change_inventory("UPDATE certificate SET name = 'a\"b\\c' WHERE name = 'odd'");
     let ran = at(&sandbox, "2030-07-20T00:00:00Z", "status --format prometheus").exits(1);
     let found = samples(&ran.stdout);
     let end = |labels: &str| {
@@ -320,13 +311,12 @@ fn a_user_who_may_only_read() {
 fn places_on_other_machines_have_their_names() {
     require!("python3");
     let sandbox = three();
-    change(&sandbox, "UPDATE destination SET machine = 'x', machine_name = 'far.test' WHERE id = 1");
+    sandbox.change_inventory("UPDATE destination SET machine = 'x', machine_name = 'far.test' WHERE id = 1");
     let ran = at(&sandbox, NOW, "list").success();
     assert!(ran.stdout.contains(&format!("far.test:{}", sandbox.path("db").display())), "{ran}");
     assert!(!ran.stdout.contains(&format!(":{}", sandbox.path("alice").display())), "{ran}");
     // Two places of one certificate: a line for each.
-    change(
-        &sandbox,
+    sandbox.change_inventory(
         "INSERT INTO destination (kind, machine, machine_name, place, certificate) \
          SELECT kind, 'y', 'other.test', place, certificate FROM destination WHERE id = 2",
     );
@@ -340,8 +330,7 @@ fn places_on_other_machines_have_their_names() {
 fn pages() {
     require!("python3");
     let sandbox = three();
-    change(
-        &sandbox,
+    sandbox.change_inventory(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 700) \
          INSERT INTO certificate (generation, serial, role, name, state, reserved_at, not_before, not_after, due_at, \
            key_holder, fingerprint, der) \

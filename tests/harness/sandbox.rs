@@ -95,6 +95,20 @@ impl Sandbox {
         ran.stdout.lines().map(str::to_owned).collect()
     }
 
+    /// Has Python change an authority's inventory behind our back, by as many statements as there are.
+    ///
+    /// # Panics
+    /// When there is none, or a statement fails.
+    #[track_caller]
+    pub fn change_inventory(&self, sql: &str) {
+        const SCRIPT: &str = "import sqlite3, sys\n\
+            inventory = sqlite3.connect('file:' + sys.argv[1] + '?mode=rw', uri=True)\n\
+            inventory.executescript(sys.argv[2])\n\
+            inventory.commit()";
+        let file = self.root().join("home/.local/share/dockseal/inventory.db");
+        let _ = self.program("python3").args(["-c", SCRIPT]).arg(file).arg(sql).run().success();
+    }
+
     /// `openssl` with these arguments, which must succeed; its standard output.
     ///
     /// # Panics

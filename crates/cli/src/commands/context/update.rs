@@ -3,6 +3,7 @@
 use std::{path::Path, process::ExitCode};
 
 use dockseal_docker::{FilePlan, Role, layout::Names};
+use dockseal_inventory::Inventory;
 use dockseal_pki::{Certificate, printable};
 use dockseal_store::{Displaced, Existing, stage};
 use serde_json::json;
@@ -15,7 +16,7 @@ use crate::{
     held,
     invocation::Invocation,
     judgement,
-    ledger::Ledger,
+    ledger::{Ledger, inventory_failure},
     output::Output,
     reissue::fitted,
     report::{CertificateReport, until},
@@ -56,11 +57,9 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let mut rows = Rows::new(output.format());
     let mut ledger = match inventory_here(invocation)? {
         None => None,
-        Some(inventory) if !has_work(&Looker::new(Some(&inventory), invocation, WHAT), &chosen, args.all)? => {
+        Some(inventory) if !has_work(&inventory, &chosen, args.all, invocation)? => None,
+        Some(inventory) => {
             drop(inventory);
-            None
-        }
-        Some(_) => {
             let home = invocation.home()?;
             Some(Ledger::open(&home, &signing_issuer(&home, WHAT)?, invocation, output)?)
         }
@@ -108,7 +107,13 @@ fn chosen(args: &Args, invocation: &Invocation) -> Result<Vec<Stored>, Failure> 
 }
 
 /// Whether the inventory is to be written to.
-fn has_work(looker: &Looker<'_>, chosen: &[Stored], all: bool) -> Result<bool, Failure> {
+fn has_work(inventory: &Inventory, chosen: &[Stored], all: bool, invocation: &Invocation) -> Result<bool, Failure> {
+    // Where a killed run swapped the newer files in, all looks done, and is recorded nowhere.
+    let unfinished = inventory.unfinished().map_err(|error| inventory_failure(WHAT, &error))?;
+    if unfinished.iter().any(|destination| invocation.has(&destination.place)) {
+        return Ok(true);
+    }
+    let looker = Looker::new(Some(inventory), invocation, WHAT);
     for stored in chosen {
         let copy = looker.context(stored)?;
         if copy.newer.is_some() || copy.can_be_recorded() {

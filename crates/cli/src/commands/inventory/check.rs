@@ -12,7 +12,7 @@ use crate::{
     authority::{home_failure, read_certificates},
     failure::Failure,
     invocation::Invocation,
-    ledger::{inventory_failure, open_to_read},
+    ledger::{inventory_failure, leaf_in, open_to_read},
     output::{Format, Output},
     report::SCHEMA,
 };
@@ -93,7 +93,6 @@ pub(crate) fn run(_: &Args, invocation: &Invocation, output: &mut Output) -> Res
         }
     };
     say(authority(&home, &inventory, &failed)?, output);
-    say(unfinished(&inventory, invocation).map_err(failed)?, output);
     let mut after = None;
     loop {
         let page = inventory.destinations(after, PAGE).map_err(failed)?;
@@ -161,43 +160,37 @@ fn authority(
     Ok(findings)
 }
 
-/// What killed runs left, or one that is at work right now.
-fn unfinished(inventory: &Inventory, invocation: &Invocation) -> Result<Vec<Finding>, InventoryError> {
-    let open = inventory.unfinished()?;
-    let machine = invocation.machine();
-    Ok(open
-        .iter()
-        .filter(|destination| destination.place.machine == machine)
-        .map(|destination| {
-            let text = "a delivery was not finished; the next run that works on the authority settles it";
-            Finding::new("unfinished", &destination.place.path, text)
-        })
-        .collect())
-}
-
 /// One directory.
 fn place(destination: &Destination, inventory: &Inventory) -> Result<Vec<Finding>, InventoryError> {
     let path = &destination.place.path;
-    let Some(entry) = destination.certificate.map(|id| inventory.entry(id)).transpose()?.flatten() else {
-        return Ok(Vec::new());
-    };
+    let mut findings = Vec::new();
+    if destination.pending.is_some() {
+        // A killed run left it, or one is at work right now.
+        let text = "a delivery was not finished; the next run that works on the authority settles it";
+        findings.push(Finding::new("unfinished", path, text));
+    }
+    let Some(entry) = expected(destination, inventory)? else { return Ok(findings) };
     let whose = format!("{} {}", entry.role, printable(&entry.name));
     match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(vec![Finding::new("gone", path, format!("the directory of {whose} is not there"))]);
+            findings.push(Finding::new("gone", path, format!("the directory of {whose} is not there")));
+            return Ok(findings);
         }
         Ok(metadata) if !metadata.is_dir() => {
-            return Ok(vec![Finding::new("gone", path, format!("{whose} was here, and this is no directory"))]);
+            findings.push(Finding::new("gone", path, format!("{whose} was here, and this is no directory")));
+            return Ok(findings);
         }
         Ok(_) | Err(_) => {}
     }
     let names = destination.layout.names(entry.role);
     let cert_path = path.join(names.chain);
     let leaf = match read(&cert_path) {
-        Err(error) => return Ok(vec![Finding::unreadable(path, names.chain, &error)]),
+        Err(error) => {
+            findings.push(Finding::unreadable(path, names.chain, &error));
+            return Ok(findings);
+        }
         Ok(file) => read_certificates(&file.bytes, &cert_path).ok().and_then(|all| all.into_iter().next()),
     };
-    let mut findings = Vec::new();
     match leaf {
         Some(leaf) if leaf == entry.certificate => {}
         Some(leaf) => findings.push(Finding::new("other", path, other(&whose, &leaf, inventory)?)),
@@ -208,6 +201,16 @@ fn place(destination: &Destination, inventory: &Inventory) -> Result<Vec<Finding
     }
     findings.extend(key(destination, &entry));
     Ok(findings)
+}
+
+/// What is to be there: what is recorded, or what an unfinished delivery has put in its place already.
+fn expected(destination: &Destination, inventory: &Inventory) -> Result<Option<Entry>, InventoryError> {
+    if let Some(pending) = destination.pending.map(|id| inventory.entry(id)).transpose()?.flatten()
+        && leaf_in(&destination.place.path, destination.layout.names(pending.role)) == Some(pending.fingerprint())
+    {
+        return Ok(Some(pending));
+    }
+    Ok(destination.certificate.map(|id| inventory.entry(id)).transpose()?.flatten())
 }
 
 fn other(whose: &str, leaf: &Certificate, inventory: &Inventory) -> Result<String, InventoryError> {
