@@ -1,6 +1,6 @@
-//! Real remote Docker hosts: Debian with systemd, sshd and docker.service, each in a
-//! network namespace of its own, booted by systemd-nspawn from the tree that
-//! `tests/setup` builds. What makes and unmakes one is `host.sh`, which outlives a
+//! Real remote Docker hosts: Debian with systemd (or SysV's init, or OpenRC), sshd and
+//! dockerd, each in a network namespace of its own, booted by systemd-nspawn from the
+//! trees that `tests/setup` builds. What makes and unmakes one is `host.sh`, which outlives a
 //! killed test and clears up.
 
 use std::fmt::Write as _;
@@ -19,24 +19,43 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::program::{Program, Ran};
 use crate::sandbox::Sandbox;
 
-/// Returns from the test, loudly, unless hosts can be booted here.
+/// Returns from the test, loudly, unless hosts can be booted here: with systemd, or with the init that is named.
 #[macro_export]
 macro_rules! require_hosts {
     () => {
+        $crate::require_hosts!($crate::Init::Systemd)
+    };
+    ($init:expr) => {
         $crate::require_root!();
         $crate::require!("systemd-nspawn", "ip", "ssh", "ssh-keygen");
-        if $crate::host_base().is_none() {
+        if $crate::host_base($init).is_none() {
             $crate::note_skip("no system of the test hosts; tests/setup builds it");
             return;
         }
     };
 }
 
+/// What starts everything on a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Init {
+    /// Debian's own.
+    Systemd,
+    /// The scripts of System V.
+    SysV,
+    /// OpenRC, which runs the same scripts.
+    OpenRc,
+}
+
 /// The tree that hosts are booted from, when `tests/setup` has built it.
 #[must_use]
-pub fn host_base() -> Option<PathBuf> {
+pub fn host_base(init: Init) -> Option<PathBuf> {
+    let name = match init {
+        Init::Systemd => "host-base",
+        Init::SysV => "host-sysv",
+        Init::OpenRc => "host-openrc",
+    };
     // Written last, so that a tree without it is not whole.
-    let base = crate::tools_dir().join("host-base").canonicalize().ok()?;
+    let base = crate::tools_dir().join(name).canonicalize().ok()?;
     base.join("etc/dockseal-test-host").is_file().then_some(base)
 }
 
@@ -51,6 +70,8 @@ pub struct HostOptions {
     pub prepare: String,
     /// Whether docker.service is expected to come up.
     pub docker: DockerAtBoot,
+    /// What boots it.
+    pub init: Init,
 }
 
 /// Whether booting waits for docker.service.
@@ -71,6 +92,7 @@ impl HostOptions {
             daemon_json: Some(r#"{"iptables": false, "bridge": "none", "storage-driver": "vfs"}"#.to_owned()),
             prepare: String::new(),
             docker: DockerAtBoot::Awaited,
+            init: Init::Systemd,
         }
     }
 }
@@ -186,7 +208,7 @@ impl Operator {
         flock(&gate, FlockOperation::LockExclusive).expect("lock");
         let hosts: Vec<Host> = options.iter().map(|options| Host::start(self, options)).collect();
         for (host, options) in hosts.iter().zip(options) {
-            host.wait_until_up(options.docker);
+            host.wait_until_up(options);
         }
         hosts
     }
@@ -232,7 +254,7 @@ impl Host {
         fs::create_dir(&dir).expect("directory");
         let mut supervisor = Command::new("sh")
             .arg(crate::repository().join("tests/harness/host.sh"))
-            .arg(host_base().expect("the system of the test hosts"))
+            .arg(host_base(options.init).expect("the system of the test hosts"))
             .arg(&dir)
             .arg(&options.name)
             .env_clear()
@@ -310,7 +332,7 @@ impl Host {
         }
     }
 
-    fn wait_until_up(&self, docker: DockerAtBoot) {
+    fn wait_until_up(&self, options: &HostOptions) {
         let started = Instant::now();
         while TcpStream::connect_timeout(
             &format!("{}:22", self.address).parse().expect("address"),
@@ -322,12 +344,15 @@ impl Host {
             thread::sleep(Duration::from_millis(50));
         }
         // Starting over from a failure is not waited for: the test is to see it.
-        let wait = match docker {
-            DockerAtBoot::Awaited => {
+        let wait = match (options.docker, options.init) {
+            (DockerAtBoot::Awaited, Init::SysV | Init::OpenRc) => {
+                "for i in $(seq 1 600); do docker version && exit 0; sleep 0.1; done; cat /var/log/docker.log; exit 1"
+            }
+            (DockerAtBoot::Awaited, Init::Systemd) => {
                 "for i in $(seq 1 600); do case $(systemctl is-active docker) in active) exit 0;; failed) break;; esac; \
                  sleep 0.1; done; journalctl --no-pager -u docker; exit 1"
             }
-            DockerAtBoot::NotAwaited => "true",
+            (DockerAtBoot::NotAwaited, _) => "true",
         };
         let ran = self.sh(wait);
         assert_eq!(ran.code, Some(0), "docker does not come up on {}:\n{ran}\n{}", self.name, self.log());

@@ -30,7 +30,7 @@ mod tree;
 pub use bundle::{Bundle, public_key_of_certificate, public_key_of_key};
 pub use dockerd::{Dockerd, DockerdOptions, busybox_image};
 pub use fixture::{KEY_TYPES, MIXED_PAIRS, Pki, pki};
-pub use host::{Cable, DockerAtBoot, Host, HostOptions, Operator, host_base};
+pub use host::{Cable, DockerAtBoot, Host, HostOptions, Init, Operator, host_base};
 pub use program::{Program, Ran};
 pub use random::Random;
 pub use sandbox::Sandbox;

@@ -43,6 +43,15 @@ struct Machine {
     fresh: String,
 }
 
+impl Machine {
+    fn of(host: Host) -> Self {
+        let _ = host.sh(KEEP).success();
+        let fresh = host.sh(STATE).success().stdout;
+        assert!(fresh.contains("answers: 20.10"), "{fresh}");
+        Self { host, fresh }
+    }
+}
+
 static FREE: Mutex<Option<Vec<Machine>>> = Mutex::new(None);
 static GIVEN_BACK: Condvar = Condvar::new();
 
@@ -50,12 +59,20 @@ fn free() -> MutexGuard<'static, Option<Vec<Machine>>> {
     FREE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// A host for one test. It goes back when the test ends, however it ends.
-pub(crate) struct Far(Option<Machine>);
+/// A host for one test. One that is shared goes back when the test ends, however it ends.
+pub(crate) struct Far {
+    machine: Option<Machine>,
+    shared: bool,
+}
 
 impl Far {
     pub(crate) fn take() -> Self {
         take(1).pop().unwrap()
+    }
+
+    /// One that nobody else gets.
+    pub(crate) fn boot(options: &HostOptions) -> Self {
+        Self { machine: Some(Machine::of(operator().boot(options))), shared: false }
     }
 
     /// Its state, as [`STATE`] sees it.
@@ -129,7 +146,7 @@ impl Far {
     }
 
     fn machine(&self) -> &Machine {
-        self.0.as_ref().unwrap()
+        self.machine.as_ref().unwrap()
     }
 }
 
@@ -140,13 +157,7 @@ pub(crate) fn take(count: usize) -> Vec<Far> {
         let hosts = operator().boot_all(&[HostOptions::named("box"), HostOptions::named("crate")]);
         let of_hosts = hosts.iter().filter_map(|host| host.root().ancestors().nth(2).map(Path::to_path_buf));
         remove_at_exit(of_hosts.chain([operator().sandbox().root().to_path_buf()]));
-        let machines = hosts.into_iter().map(|host| {
-            let _ = host.sh(KEEP).success();
-            let fresh = host.sh(STATE).success().stdout;
-            assert!(fresh.contains("answers: 20.10"), "{fresh}");
-            Machine { host, fresh }
-        });
-        *free = Some(machines.collect());
+        *free = Some(hosts.into_iter().map(Machine::of).collect());
     }
     let mut taken = loop {
         let Some(machines) = free.as_mut() else { panic!("no machines") };
@@ -157,7 +168,7 @@ pub(crate) fn take(count: usize) -> Vec<Far> {
     };
     drop(free);
     taken.sort_by(|one, other| one.host.name().cmp(other.host.name()));
-    let taken: Vec<Far> = taken.into_iter().map(|machine| Far(Some(machine))).collect();
+    let taken: Vec<Far> = taken.into_iter().map(|machine| Far { machine: Some(machine), shared: true }).collect();
     for far in &taken {
         far.cable(Cable::In);
         if far.state() != far.machine().fresh {
@@ -177,7 +188,10 @@ impl Deref for Far {
 
 impl Drop for Far {
     fn drop(&mut self) {
-        if let (Some(machine), Some(machines)) = (self.0.take(), free().as_mut()) {
+        if !self.shared {
+            return;
+        }
+        if let (Some(machine), Some(machines)) = (self.machine.take(), free().as_mut()) {
             machines.push(machine);
         }
         GIVEN_BACK.notify_all();
@@ -248,7 +262,7 @@ impl Here {
     }
 
     /// alice's directory after a bootstrap of this host alone.
-    pub(crate) fn alice(&self, far: &Far) -> PathBuf {
+    pub(crate) fn alice(&self, far: &Host) -> PathBuf {
         self.sandbox.path(far.address()).join("clients/alice")
     }
 
@@ -265,7 +279,7 @@ impl Here {
 
     /// That the host serves alice, and nobody without a certificate.
     #[track_caller]
-    pub(crate) fn assert_reaches(&self, far: &Far) {
+    pub(crate) fn assert_reaches(&self, far: &Host) {
         let version = ["version", "--format", "{{.Server.Version}}"];
         let served = self.docker(far.address(), &self.alice(far), &version).success();
         assert!(served.stdout.starts_with("20.10."), "{served}");

@@ -14,3 +14,5 @@ mod rotation;
 mod secrets;
 mod taken_back;
 mod userns;
+mod validated;
+mod without_systemd;

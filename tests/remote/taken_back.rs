@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dockseal_tests::{Cable, require_hosts};
+use dockseal_tests::{Cable, Program, require_hosts};
 
 use crate::far::{Far, Here, at_step, kill};
 
@@ -295,4 +295,112 @@ fn what_others_have_in_the_directory_stays() {
     let _ = here.bootstrap(&target, &[]).run().success();
     here.assert_reaches(&far);
     assert_eq!(far.sh(list).success().stdout, theirs);
+    let ran = here.dockseal(["host", "remove", &target, "--yes"]).run().success();
+    far.assert_as(&before, &ran);
+}
+
+/// A program of the host in whose place this script stands; it goes when the host is made fresh.
+fn in_place_of(far: &Far, program: &str, script: &str) {
+    let real = far.sh(&format!("command -v {program}")).success().stdout;
+    far.put(
+        &format!("/usr/local/bin/{program}"),
+        &format!("#!/bin/sh\n{script}\nexec {} \"$@\"\n", real.trim()),
+        0o755,
+    );
+    assert_eq!(far.sh(&format!("command -v {program}")).stdout.trim(), format!("/usr/local/bin/{program}"));
+}
+
+#[test]
+fn a_host_that_is_slower_than_its_switch() {
+    require_hosts!();
+    let far = Far::take();
+    let target = format!("root@{}", far.name());
+    // While the key is made there, and while one is on its way there.
+    for (program, without, words) in
+        [("openssl", "true", "genpkey"), ("mkdir", "mv /usr/bin/openssl /usr/bin/openssl.away", "dockseal-new")]
+    {
+        let _ = far.sh(without).success();
+        in_place_of(&far, program, &format!("case \"$*\" in *{words}*) sleep 12 ;; esac"));
+        let before = far.state();
+        let here = Here::new();
+        let ran = here.bootstrap(&target, &["--confirm-within", "10s"]).run().exits(1);
+        assert!(ran.stderr.contains("the dead-man switch went off meanwhile"), "{ran}");
+        assert!(ran.stderr.contains("what was there before is back"), "{ran}");
+        far.await_restored(RESTORED);
+        far.assert_as(&before, &ran);
+        far.reset();
+    }
+}
+
+#[test]
+fn confirmed_too_late() {
+    require_hosts!();
+    let far = Far::take();
+    let target = format!("root@{}", far.name());
+    let here = Here::new();
+    let ran = at_step(here.bootstrap(&target, &["--confirm-within", "10s"]), "proving mutual TLS", |pid| {
+        let pid = pid.to_string();
+        let _ = Program::new("kill").args(["-STOP", &pid]).run().success();
+        far.await_restored(RESTORED);
+        let _ = Program::new("kill").args(["-CONT", &pid]).run().success();
+    });
+    assert!(ran.code.is_some_and(|code| code != 0) && ran.stderr.contains("what was there before is back"), "{ran}");
+    far.assert_untouched(&ran);
+    assert_eq!(here.sandbox.inventory("SELECT count(*) FROM destination WHERE pending IS NOT NULL"), ["0"], "{ran}");
+}
+
+#[test]
+fn what_others_write_meanwhile_stays() {
+    require_hosts!();
+    let far = Far::take();
+    let target = format!("root@{}", far.name());
+    for (file, text) in [("/etc/docker/daemon.json", "{\"debug\": true}"), ("/etc/docker/tls/ca.pem", "theirs")] {
+        let _ = far.sh("rm -f /etc/docker/daemon.json").success();
+        let write = format!("mkdir -p {}; printf '%s' '{text}' >{file}", file.rsplit_once('/').unwrap().0);
+        in_place_of(
+            &far,
+            "sync",
+            &format!("[ -e /var/lib/dockseal/change/armed ] && {{ rm /usr/local/bin/sync; {write}; }}"),
+        );
+        let here = Here::new();
+        let ran = here.bootstrap(&target, &[]).run().exits(1);
+        assert!(ran.stderr.contains(&format!("{file} was changed meanwhile")), "{ran}");
+        assert_eq!(far.sh(&format!("cat {file}")).stdout, text, "{ran}");
+        assert_eq!(far.sh("ls -A /var/lib/dockseal 2>/dev/null; find /etc -name '.*.dockseal-*'").stdout, "", "{ran}");
+        far.reset();
+    }
+}
+
+#[test]
+fn a_socket_elsewhere_and_an_old_systemd() {
+    require_hosts!();
+    let far = Far::take();
+    let target = format!("root@{}", far.name());
+    let here = Here::new();
+    // Before 230 it had no --value.
+    in_place_of(
+        &far,
+        "systemctl",
+        "case \" $* \" in *' --value '*) echo \"systemctl: unrecognized option '--value'\" >&2; exit 1 ;; esac",
+    );
+    far.put("/etc/docker/daemon.json", r#"{"iptables": false, "bridge": "none", "storage-driver": "vfs", "hosts": ["unix:///srv/its own/docker.sock"]}"#, 0o644);
+    // Debian's own wants the socket unit.
+    let unit = "[Service]\nType=notify\nExecStart=/usr/sbin/dockerd\n[Install]\nWantedBy=multi-user.target\n";
+    far.put("/etc/systemd/system/docker.service", unit, 0o644);
+    let _ = far
+        .sh("mkdir -p '/srv/its own'; systemctl stop docker docker.socket; systemctl daemon-reload; systemctl start docker")
+        .success();
+    let before = far.state();
+    let ran = here
+        .dockseal(["bootstrap", "127.0.0.1", "--ssh", &target, "--client", "alice", "--yes", "--no-passphrase"])
+        .run()
+        .exits(2)
+        .says("what was there before is back");
+    far.assert_as(&before, &ran);
+    assert!(!ran.holds("does not answer all the same"), "{ran}");
+    let _ = here.bootstrap(&target, &[]).run().success();
+    here.assert_reaches(&far);
+    let ran = here.dockseal(["host", "remove", &target, "--yes"]).run().success();
+    far.assert_as(&before, &ran);
+    let _ = far.sh("docker -H 'unix:///srv/its own/docker.sock' version").success();
 }

@@ -18,7 +18,7 @@ use dockseal_docker::{
     host_plan::{RestartWay, SERVICE},
 };
 
-use self::script::{arm_for_boot, boot_switch, former, parent, ping, restore_script, staged};
+use self::script::{After, WAITS, arm_for_boot, boot_switch, former, parent, ping, restore_script, staged};
 use crate::{
     error::ReachError,
     session::{Done, Session, quoted},
@@ -34,6 +34,8 @@ const BOOT_SWITCH: &str = "dockseal-restore-at-boot.service";
 const STEP: Duration = Duration::from_secs(60);
 /// The exit status of a step that found another change going on.
 const BUSY: i32 = 17;
+/// What a step says that came too late, as a word of a script.
+const WENT_OFF: &str = "'the dead-man switch went off meanwhile'";
 
 /// How dockerd is restarted.
 pub type Restart = RestartWay;
@@ -45,8 +47,15 @@ pub struct Item {
     pub path: String,
     /// What it gets.
     pub replacement: Replacement,
-    /// What is there now, where that is to be so still; a difference ends the change before anything is swapped.
-    pub expected: Option<Vec<u8>>,
+}
+
+/// A file as it was when it was looked at. A difference ends the change before anything is swapped.
+#[derive(Debug)]
+pub struct Sighting {
+    /// The absolute path.
+    pub path: String,
+    /// What was in it; `None` where there was no such file.
+    pub contents: Option<Vec<u8>>,
 }
 
 /// What a place gets.
@@ -61,8 +70,8 @@ pub enum Replacement {
     },
     /// A directory of files, in place of the whole one that is there.
     Directory {
-        /// Its mode.
-        mode: u32,
+        /// Its mode; `None` for that of the one that is there.
+        mode: Option<u32>,
         /// Name, mode and contents of each.
         files: Vec<(String, u32, Contents)>,
         /// Files of the directory that is there which come along as they are.
@@ -74,11 +83,21 @@ pub enum Replacement {
 
 /// A change that is being prepared or waits for its confirmation. Unless it is confirmed, it is taken back: by
 /// [`Switch::undo`], or by the host itself.
-pub struct Change<'s> {
-    session: &'s mut Session,
-    restart: Restart,
-    was_running: bool,
-    within: Duration,
+pub struct Change;
+
+/// What is the same for all steps of a change.
+#[derive(Clone, Debug)]
+pub struct Terms<'a> {
+    /// How dockerd is restarted.
+    pub restart: Restart,
+    /// When the host takes the change back by itself, counted from its beginning.
+    pub within: Duration,
+    /// Left as word for others who come by.
+    pub who: &'a str,
+    /// The places that will change.
+    pub paths: &'a [&'a str],
+    /// The unix socket on which dockerd is to answer; `None` for its usual one.
+    pub socket: Option<&'a str>,
 }
 
 /// The dead-man switch, armed.
@@ -86,12 +105,16 @@ pub struct Switch<'s> {
     session: &'s mut Session,
     restart: Restart,
     was_running: bool,
+    within: Duration,
+    paths: Vec<String>,
+    socket: Option<String>,
 }
 
 /// Everything new lies beside its place.
 pub struct Prepared<'s> {
     switch: Switch<'s>,
     items: Vec<Item>,
+    seen: Vec<Sighting>,
 }
 
 /// What came of taking a change back.
@@ -103,31 +126,21 @@ pub struct Undone {
     pub said: String,
 }
 
-impl<'s> Change<'s> {
-    /// Takes the host and arms its dead-man switch, which goes off `within` from now.
-    ///
-    /// `who` is left as word for others. `items` are the places that will change, known by then but for their contents.
+impl Change {
+    /// Takes the host and arms its dead-man switch.
     ///
     /// # Errors
     /// Another change goes on, or the host cannot do this.
-    pub fn begin(
-        session: &'s mut Session,
-        facts: &HostFacts,
-        restart: Restart,
-        within: Duration,
-        who: &str,
-        paths: &[&str],
-    ) -> Result<Switch<'s>, ReachError> {
+    pub fn begin<'s>(session: &'s mut Session, facts: &HostFacts, terms: &Terms<'_>) -> Result<Switch<'s>, ReachError> {
         session.require_root()?;
-        let change = Change { session, restart, was_running: !facts.daemons.is_empty(), within };
-        change.arm(facts, who, paths)
-    }
-
-    fn arm(self, facts: &HostFacts, who: &str, paths: &[&str]) -> Result<Switch<'s>, ReachError> {
-        let seconds = self.within.as_secs().max(5);
-        let restore = restore_script(self.restart, self.was_running, paths);
+        let Terms { restart, within, who, paths, socket } = terms.clone();
+        // A dockerd in a mount namespace of its own is not among the processes that were looked at.
+        let was_running = !facts.daemons.is_empty() || facts.service_state == "active";
+        let seconds = within.as_secs().max(5);
+        let restore = restore_script(restart, was_running, paths);
         let parents: Vec<String> =
             [DIRECTORY].iter().chain(paths).map(|path| format!("missing {}", quoted(parent(path)))).collect();
+        let leftovers: Vec<String> = paths.iter().map(|path| quoted(&staged(path))).collect();
         let length = restore.len();
         let (unit, link) = boot_switch();
         let mut script = format!("change={}\n", quoted(DIRECTORY));
@@ -140,9 +153,10 @@ impl<'s> Change<'s> {
              armed=; trap '[ \"$armed\" ] || {{ rm -rf \"$change\"; rmdir \"${{change%/*}}\"; systemctl stop {SWITCH}.timer; rm -f {unit} {link}; }} 2>/dev/null' EXIT\n\
              # Unlike a shell, cat says why it cannot write.\n\
              printf '%s\\n' {} | cat >\"$change/who\" && printf '%s\\n' \"$made\" | cat >\"$change/made\" && cat >\"$change/restore\" && [ \"$(wc -c <\"$change/restore\")\" -eq {length} ] && \
-             echo $(($(date +%s) + {seconds})) | cat >\"$change/deadline\" && sync || exit 1\n",
+             echo $(($(date +%s) + {seconds})) | cat >\"$change/deadline\" && rm -rf {} && sync || exit 1\n",
             parents.join("; "),
-            quoted(who)
+            quoted(who),
+            leftovers.join(" ")
         );
         if facts.has_transient_timers {
             // Whatever remains of an earlier one.
@@ -162,17 +176,30 @@ impl<'s> Change<'s> {
             );
         }
         // Not before somebody waits: who comes by takes what nobody waits for back.
-        script.push_str(": >\"$change/armed\" && sync || exit 1\narmed=yes\n");
-        let done = self.session.run(&script, restore.as_bytes(), STEP)?;
+        let _ = writeln!(script, "echo {} | cat >\"$change/armed\" && sync || exit 1\narmed=yes", session.nonce());
+        let done = session.run(&script, restore.as_bytes(), STEP)?;
         if done.status == BUSY {
             return Err(ReachError::Busy { who: done.text().trim().to_owned() });
         }
         done.success("cannot arm the dead-man switch")?;
-        Ok(Switch { session: self.session, restart: self.restart, was_running: self.was_running })
+        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+        Ok(Switch { session, restart, was_running, within, paths, socket: socket.map(str::to_owned) })
     }
 }
 
 impl<'s> Switch<'s> {
+    /// Runs a step only while this very change is armed. The switch waits for its end, which depends on nobody but the
+    /// host: a script and its input are there as a whole before it begins.
+    fn step(&mut self, script: &str, input: &[u8], patience: Duration) -> Result<Done, ReachError> {
+        let script = format!(
+            "gone() {{ echo {WENT_OFF} >&2; exit 1; }}\n\
+             if command -v flock >/dev/null 2>&1; then command exec 9<{DIRECTORY}/restore || gone; flock 9; fi\n\
+             [ \"$(cat {DIRECTORY}/armed 2>/dev/null)\" = {} ] || gone\n{script}",
+            self.session.nonce()
+        );
+        self.session.run(&script, input, patience)
+    }
+
     /// Makes a daemon's key in the directory that will hold it, and answers with a certificate request for it, in PEM.
     ///
     /// `algorithm` are words for `openssl genpkey`. The key is never printed.
@@ -193,7 +220,7 @@ impl<'s> Switch<'s> {
             quoted(key_file),
             words.join(" "),
         );
-        let done = self.session.run(&script, &[], Duration::from_secs(120))?;
+        let done = self.step(&script, &[], Duration::from_secs(120))?;
         Ok(done.success("cannot make the daemon's key on the host")?.stdout)
     }
 
@@ -202,9 +229,9 @@ impl<'s> Switch<'s> {
     /// # Errors
     /// The host cannot: a full disk, a file system that is read only. Nothing was changed then; [`undo`](Self::undo) takes
     /// away what was laid.
-    pub fn prepare(mut self, items: Vec<Item>) -> Result<Prepared<'s>, (Switch<'s>, ReachError)> {
+    pub fn prepare(mut self, items: Vec<Item>, seen: Vec<Sighting>) -> Result<Prepared<'s>, (Switch<'s>, ReachError)> {
         match self.lay(&items) {
-            Ok(()) => Ok(Prepared { switch: self, items }),
+            Ok(()) => Ok(Prepared { switch: self, items, seen }),
             Err(error) => Err((self, error)),
         }
     }
@@ -222,15 +249,16 @@ impl<'s> Switch<'s> {
                     self.write(&new, *mode, contents.bytes(), &parent)?;
                 }
                 Replacement::Directory { mode, files, kept } => {
+                    let mode = mode.map_or_else(|| "$(stat -c %a \"$old\")".to_owned(), |mode| format!("{mode:o}"));
                     let mut script = format!(
-                        "new={}; old={}\nmkdir -p \"$new\" && chmod {mode:o} \"$new\" || exit 1\n",
+                        "new={}; old={}\nmkdir -p \"$new\" && chmod \"{mode}\" \"$new\" || exit 1\n",
                         quoted(&new),
                         quoted(&item.path)
                     );
                     for file in kept {
                         let _ = writeln!(script, "cp -pR \"$old\"/{0} \"$new\"/{0} || exit 1", quoted(file));
                     }
-                    self.session.run(&script, &[], STEP)?.success(&format!("cannot prepare {}", item.path))?;
+                    self.step(&script, &[], STEP)?.success(&format!("cannot prepare {}", item.path))?;
                     for (name, mode, contents) in files {
                         self.write(&format!("{new}/{name}"), *mode, contents.bytes(), ":")?;
                     }
@@ -250,7 +278,7 @@ impl<'s> Switch<'s> {
         let script = format!(
             "{first} && rm -f {path_word} && {fill} >{path_word} && [ \"$(wc -c <{path_word})\" -eq {length} ] && chmod {mode:o} {path_word}",
         );
-        self.session.run(&script, bytes, STEP)?.success(&format!("cannot write {path}"))?;
+        self.step(&script, bytes, STEP)?.success(&format!("cannot write {path}"))?;
         Ok(())
     }
 
@@ -259,7 +287,20 @@ impl<'s> Switch<'s> {
     /// # Errors
     /// The host cannot be talked to; its switch does the same then.
     pub fn undo(self) -> Result<Undone, ReachError> {
-        take_back(self.session, self.restart, self.was_running, ":")
+        let staged: Vec<String> = self.paths.iter().map(|path| quoted(&staged(path))).collect();
+        // Where the switch went off, what was laid after that is still to go, unless another change is at these places.
+        let script = format!(
+            "if [ ! -e {DIRECTORY} ]; then\n\
+             mkdir -p {} && mkdir {DIRECTORY} 2>/dev/null && {{ rm -rf {}; rmdir {DIRECTORY} {}; }} 2>/dev/null; exit 0\n\
+             fi\n\
+             case \"$(cat {DIRECTORY}/armed {DIRECTORY}/restoring {DIRECTORY}/confirmed 2>/dev/null)\" in {}) ;; *) exit 0 ;; esac\n",
+            parent(DIRECTORY),
+            staged.join(" "),
+            parent(DIRECTORY),
+            self.session.nonce()
+        );
+        let socket = self.socket.as_deref();
+        take_back(self.session, self.restart, self.was_running.then_some(socket), &script)
     }
 }
 
@@ -268,47 +309,72 @@ impl<'s> Switch<'s> {
 /// # Errors
 /// The host cannot be talked to.
 pub fn bring_back(session: &mut Session, restart: Restart) -> Result<Undone, ReachError> {
-    let awaited = format!(
+    let unless = format!(
         "systemctl -q is-active {SWITCH}.timer {SWITCH}.service >/dev/null 2>&1 && exit 0\n\
-         [ -s {DIRECTORY}/waiter ] && kill -0 \"$(cat {DIRECTORY}/waiter)\" 2>/dev/null && exit 0"
+         waits && exit 0\n"
     );
-    take_back(session, restart, false, &awaited)
+    take_back(session, restart, None, &unless)
 }
 
-/// `was_running` tells whether dockerd is to answer in the end.
-fn take_back(session: &mut Session, restart: Restart, was_running: bool, unless: &str) -> Result<Undone, ReachError> {
+/// `answers_on` is the socket on which dockerd is to answer in the end, if it is to.
+fn take_back(
+    session: &mut Session,
+    restart: Restart,
+    answers_on: Option<Option<&str>>,
+    first: &str,
+) -> Result<Undone, ReachError> {
     // What was killed before it was armed had laid nothing beside any place; what is that young may be at it still.
     let script = format!(
-        "{unless}\n\
+        "{WAITS}{first}\
          systemctl stop {SWITCH}.timer >/dev/null 2>&1\n\
          cd {DIRECTORY} || exit 0\n\
-         [ -s waiter ] && kill \"$(cat waiter)\" 2>/dev/null\n\
+         waits && kill \"$(cat waiter)\" 2>/dev/null\n\
          if [ -e armed ] || [ -e restoring ] || [ -e confirmed ]; then sh ./restore\n\
          else cd / && find {DIRECTORY} -prune -mmin +1 -exec rm -rf {{}} ';'\n\
          fi"
     );
     let done = session.run(&script, &[], Duration::from_secs(180))?;
     // With socket activation, asking would start it.
-    let answers = !was_running || session.run(&ping(restart), &[], STEP)?.status == 0;
+    let answers = match answers_on {
+        None => true,
+        Some(socket) => session.run(&ping(restart, socket, After::TakingBack), &[], STEP)?.status == 0,
+    };
     Ok(Undone { answers, said: done.stderr })
 }
 
 impl<'s> Prepared<'s> {
-    /// Has dockerd itself look at the new configuration, where it can: the key pair and the anchors too.
+    /// Has dockerd itself look at the new configuration: with `--validate` (23.0 and later) at the key pair and the anchors
+    /// too.
     ///
     /// `arguments` are those with which it will be started, `daemon_json` a configuration whose paths lead to the new
-    /// files where they lie now, see [`staged_path`](Self::staged_path).
+    /// files where they lie now, see [`staged_path`](Self::staged_path). It must not name `log-level` where dockerd has no
+    /// `--validate`.
     ///
     /// # Errors
     /// It says no.
-    pub fn validate(&mut self, arguments: &[String], daemon_json: &str) -> Result<Done, ReachError> {
+    pub fn validate(
+        &mut self,
+        arguments: &[String],
+        daemon_json: &str,
+        can_validate: bool,
+    ) -> Result<Done, ReachError> {
         let arguments: Vec<String> = arguments.iter().map(|word| quoted(word)).collect();
+        let arguments = arguments.join(" ");
+        let look = if can_validate {
+            format!("why=$(dockerd --validate {arguments} --config-file \"$file\" 2>&1); status=$?\n")
+        } else {
+            // A level that there is not is the first thing that it stumbles over once its configuration is found to be good,
+            // before it does anything (moby cmd/dockerd/daemon.go start, loadDaemonCliConfig, configureDaemonLogs).
+            format!(
+                "why=$(dockerd {arguments} --config-file \"$file\" --log-level=none-such 2>&1 </dev/null); status=1\n\
+                 case $why in *'nable to parse logging level'*) status=0 ;; esac\n"
+            )
+        };
         let script = format!(
-            "file={DIRECTORY}/validate.json; cat >\"$file\" || exit 1\n\
-             dockerd --validate {} --config-file \"$file\" 2>&1; status=$?; rm -f \"$file\"; exit $status",
-            arguments.join(" ")
+            "file={DIRECTORY}/validate.json; cat >\"$file\" || exit 1\n{look}\
+             rm -f \"$file\"; [ $status = 0 ] || printf '%s\\n' \"$why\" >&2; exit $status"
         );
-        self.switch.session.run(&script, daemon_json.as_bytes(), STEP)
+        self.switch.step(&script, daemon_json.as_bytes(), STEP)
     }
 
     /// Where the new version of a place lies until it is swapped in.
@@ -321,9 +387,9 @@ impl<'s> Prepared<'s> {
     ///
     /// # Errors
     /// Something was changed meanwhile, or dockerd does not come up. The switch is armed still.
-    pub fn swap_and_restart(self, patience: Duration) -> Result<Switch<'s>, (Switch<'s>, ReachError)> {
-        let Self { mut switch, items } = self;
-        match swap(&mut switch, &items, patience) {
+    pub fn swap_and_restart(self) -> Result<Switch<'s>, (Switch<'s>, ReachError)> {
+        let Self { mut switch, items, seen } = self;
+        match swap(&mut switch, &items, &seen).and_then(|()| restart(&mut switch)) {
             Ok(()) => Ok(switch),
             Err(error) => Err((switch, error)),
         }
@@ -336,25 +402,27 @@ impl<'s> Prepared<'s> {
     }
 }
 
-fn swap(switch: &mut Switch<'_>, items: &[Item], patience: Duration) -> Result<(), ReachError> {
-    let mut script = String::from(
-        "hex() { od -An -v -tx1 <\"$1\" | tr -d ' \\n'; }\n\
-         unchanged() { [ \"$(hex \"$1\" 2>/dev/null)\" = \"$2\" ] || { echo \"$1 was changed meanwhile\" >&2; exit 1; }; }\n",
-    );
-    let _ = writeln!(
-        script,
-        "cd {DIRECTORY} && [ -e armed ] && [ \"$(date +%s)\" -lt $(($(cat deadline) - 3)) ] || \
-         {{ echo 'the dead-man switch went off meanwhile' >&2; exit 1; }}"
+fn swap(switch: &mut Switch<'_>, items: &[Item], seen: &[Sighting]) -> Result<(), ReachError> {
+    // The slow part comes before the look at the clock.
+    let mut script = format!(
+        "hex() {{ od -An -v -tx1 <\"$1\" | tr -d ' \\n'; }}\n\
+         other() {{ echo \"$1 was changed meanwhile\" >&2; exit 1; }}\n\
+         is_there() {{ [ -e \"$1\" ] || [ -L \"$1\" ]; }}\n\
+         cd {DIRECTORY} && : >new-places || exit 1\n"
     );
     for item in items {
-        if let Some(expected) = &item.expected {
-            let hex: String = expected.iter().map(|byte| format!("{byte:02x}")).collect();
-            let _ = writeln!(script, "unchanged {} {}", quoted(&item.path), quoted(&hex));
-        }
+        let _ = writeln!(script, "is_there {0} || printf '%s\\n' {0} | cat >>new-places || exit 1", quoted(&item.path));
     }
-    script.push_str(": >new-places || exit 1\n");
-    for item in items {
-        let _ = writeln!(script, "[ -e {0} ] || printf '%s\\n' {0} | cat >>new-places || exit 1", quoted(&item.path));
+    let _ = writeln!(script, "sync; [ \"$(date +%s)\" -lt $(($(cat deadline) - 3)) ] || gone");
+    for Sighting { path, contents } in seen {
+        let path = quoted(path);
+        let _ = match contents {
+            Some(contents) => {
+                let hex: String = contents.iter().map(|byte| format!("{byte:02x}")).collect();
+                writeln!(script, "[ \"$(hex {path} 2>/dev/null)\" = '{hex}' ] || other {path}")
+            }
+            None => writeln!(script, "is_there {path} && other {path}"),
+        };
     }
     script.push_str(": >swapped && sync || exit 1\n");
     for item in items {
@@ -373,52 +441,61 @@ fn swap(switch: &mut Switch<'_>, items: &[Item], patience: Duration) -> Result<(
         let _ = writeln!(script, "command -v restorecon >/dev/null 2>&1 && restorecon -R \"$place\" >/dev/null 2>&1");
     }
     script.push_str("sync\n");
-    switch.session.run(&script, &[], STEP)?.success("cannot put the new files in place")?;
-    restart(switch.session, switch.restart, patience)
+    switch.step(&script, &[], STEP)?.success("cannot put the new files in place")?;
+    Ok(())
 }
 
 /// Restarts dockerd, and waits until it runs and answers; says what it complained about where it does not.
-fn restart(session: &mut Session, way: Restart, patience: Duration) -> Result<(), ReachError> {
-    let seconds = patience.as_secs().max(1);
-    let script = match way {
+fn restart(switch: &mut Switch<'_>) -> Result<(), ReachError> {
+    let Switch { session, restart: way, within, socket, .. } = switch;
+    // What is left is for proving that it can be reached.
+    let patience = (*within * 3 / 4).max(Duration::from_secs(5));
+    let seconds = patience.as_secs();
+    let script = match *way {
         // Without --no-block a daemon that hangs would hold this shell as long as systemd waits, which is for ever.
         Restart::Systemd => format!(
             "began=$(date +%s)\n\
-             systemctl daemon-reload && systemctl reset-failed {SERVICE} 2>/dev/null; before=$(systemctl show -p MainPID --value {SERVICE})\n\
+             show() {{ systemctl show -p \"$1\" {SERVICE} | sed -n \"s/^$1=//p\"; }}\n\
+             systemctl daemon-reload && systemctl reset-failed {SERVICE} 2>/dev/null; before=$(show MainPID)\n\
              systemctl restart --no-block {SERVICE} || exit 1\n\
              left={seconds}\n\
              while [ $left -gt 0 ]; do\n\
-             state=$(systemctl show -p ActiveState -p SubState -p MainPID --value {SERVICE} | tr '\\n' ' ')\n\
-             set -- $state\n\
-             for word; do case $word in active) active=yes;; running) running=yes;; failed|auto-restart|auto-restart-queued) broken=yes;; \"$before\") same=yes;; esac; done\n\
-             [ \"$broken\" ] && break\n\
-             [ \"$active\" ] && [ \"$running\" ] && [ -z \"$same\" ] && exit 0\n\
-             active=; running=; same=; sleep 1; left=$((left - 1))\n\
+             state=$(show SubState)\n\
+             case $state in failed | auto-restart*) break ;; esac\n\
+             [ \"$state\" = running ] && [ \"$(show MainPID)\" != \"$before\" ] && exit 0\n\
+             sleep 1; left=$((left - 1))\n\
              done\n\
-             journalctl -q -o cat -u {SERVICE} --since \"@$began\" 2>/dev/null | grep -v '^\\(Start\\|Stopp\\|{SERVICE}: \\(Sched\\|Start\\|Main\\|Consumed\\)\\|Failed to start\\)' | tail -n 8 >&2\n\
+             journalctl -q -o cat -u {SERVICE} --since \"@$began\" 2>/dev/null | grep -v '^\\(Start\\|Stopp\\|{SERVICE}: \\(Sched\\|Start\\|Main\\|Consumed\\)\\|Failed to start\\)\\| level=\\(debug\\|info\\|warning\\) ' | tail -n 8 >&2\n\
              exit 1"
         ),
         Restart::OpenRc => "rc-service docker restart >&2".to_owned(),
         Restart::SysV => "service docker restart >&2".to_owned(),
     };
     session.run(&script, &[], patience + Duration::from_secs(30))?.success("dockerd did not come up")?;
-    session.run(&ping(way), &[], patience)?.success("dockerd does not answer on its socket")?;
+    session
+        .run(&ping(*way, socket.as_deref(), After::Change), &[], patience)?
+        .success("dockerd does not answer on its socket")?;
     Ok(())
 }
 
-impl Switch<'_> {
+impl<'s> Switch<'s> {
     /// Disarms: what was changed stays. The former files are removed.
     ///
     /// # Errors
     /// The switch went off already, or the host cannot be talked to.
-    pub fn confirm(self) -> Result<(), ReachError> {
+    pub fn confirm(self) -> Result<(), (Switch<'s>, ReachError)> {
         let script = format!(
-            "cd {DIRECTORY} && mv armed confirmed || {{ echo 'the dead-man switch went off meanwhile' >&2; exit 1; }}\n\
+            "{WAITS}cd {DIRECTORY} 2>/dev/null && [ \"$(cat armed 2>/dev/null)\" = {} ] && mv armed confirmed || {{ echo {WENT_OFF} >&2; exit 1; }}\n\
              systemctl stop {SWITCH}.timer >/dev/null 2>&1\n\
-             [ -s waiter ] && kill \"$(cat waiter)\" 2>/dev/null\n\
-             sh ./restore\n"
+             waits && kill \"$(cat waiter)\" 2>/dev/null\n\
+             sh ./restore\n",
+            self.session.nonce()
         );
-        self.session.run(&script, &[], STEP)?.success("cannot disarm the dead-man switch")?;
-        Ok(())
+        let done =
+            self.session.run(&script, &[], STEP).and_then(|done| done.success("cannot disarm the dead-man switch"));
+        match done {
+            Ok(_) => Ok(()),
+            Err(error) => Err((self, error)),
+        }
     }
 }

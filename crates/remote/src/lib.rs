@@ -13,7 +13,7 @@ mod inspect;
 mod session;
 mod target;
 
-pub use change::{Change, Item, Prepared, Replacement, Restart, Switch, Undone, bring_back};
+pub use change::{Change, Item, Prepared, Replacement, Restart, Sighting, Switch, Terms, Undone, bring_back};
 pub use error::{ReachError, Refusal};
 pub use inspect::{facts, inspect};
 pub use session::{Dial, Done, Root, Session};

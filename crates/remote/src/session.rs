@@ -229,6 +229,11 @@ impl Session {
         &self.user
     }
 
+    /// What tells this run from others; a word of letters and digits.
+    pub(crate) fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
     /// Goes on only as root.
     ///
     /// # Errors

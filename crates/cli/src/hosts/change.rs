@@ -6,7 +6,7 @@ use std::{sync::Mutex, time::Duration};
 use dockseal_ca::{Authority, Endpoint};
 use dockseal_docker::{
     Contents, Layout, Ownership,
-    daemon_json::{INSTALL_DIRECTORY, TLS_PORT},
+    daemon_json::{Document, INSTALL_DIRECTORY, TLS_PORT},
     host::HostFacts,
     host_plan::HostPlan,
     layout,
@@ -15,7 +15,7 @@ use dockseal_inventory::{CertificateId, Delivered, Delivery, DestinationId, KeyH
 use dockseal_pki::{
     Bundle, Certificate, CertificateRequest, KeyAlgorithm, PublicKey, SubjectAltName, TrustAnchors, pem,
 };
-use dockseal_remote::{Change, Item, Prepared, ReachError, Replacement, Switch};
+use dockseal_remote::{Change, Item, Prepared, ReachError, Replacement, Sighting, Switch, Terms};
 
 use super::{
     lines::Lines,
@@ -30,8 +30,8 @@ use crate::{
     ledger::{Ledger, inventory_failure},
 };
 
-/// How long dockerd may take to come up.
-const START: Duration = Duration::from_secs(45);
+/// What dockerd says of a configuration before it is to start with it.
+const REFUSED: &str = "dockerd refuses the new configuration";
 
 /// What a host's daemon gets.
 pub(crate) enum Need {
@@ -99,8 +99,11 @@ pub(crate) fn apply(
         format!("{} (by {} on {}, since {})", run.command, run.user, run.machine_name, dockseal_pki::moment(run.at));
     work.lines.step(at, "arming the dead-man switch");
     let where_ = place(&target, &reached.facts);
-    let switch = Change::begin(&mut reached.session, &reached.facts, plan.restart, work.within, &who, &paths)
-        .map_err(|error| reach_failure(&target, &error))?;
+    let socket = socket(plan, &reached.facts);
+    let terms =
+        Terms { restart: plan.restart, within: work.within, who: &who, paths: &paths, socket: socket.as_deref() };
+    let switch =
+        Change::begin(&mut reached.session, &reached.facts, &terms).map_err(|error| reach_failure(&target, &error))?;
     let mut reserved = None;
     match carry_out(work, at, switch, &reached.facts, plan, need, &where_, &mut reserved) {
         Ok((ready, dialled)) => {
@@ -204,28 +207,26 @@ fn carry_out<'s>(
     };
 
     work.lines.step(at, "laying the new files beside their places");
-    let mut prepared = match switch.prepare(items(plan, facts, need, ready.as_ref())) {
+    let mut prepared = match switch.prepare(items(plan, facts, need, ready.as_ref()), sightings(plan, facts, need)) {
         Ok(prepared) => prepared,
         Err((switch, error)) => return Err(Stop::host(switch, &error)),
     };
-    if facts.can_validate
-        && let Some(json) = configuration(plan, facts)
-    {
+    if let Some(json) = configuration(plan, facts) {
         work.lines.step(at, "having dockerd check the configuration");
+        let json = if facts.can_validate { json } else { without_log_level(json) };
         let staged = match need {
             Need::Certificate { .. } | Need::Trust { .. } => json
                 .replace(&format!("{INSTALL_DIRECTORY}/"), &format!("{}/", Prepared::staged_path(INSTALL_DIRECTORY))),
             _ => json,
         };
-        let checked = prepared
-            .validate(&plan.arguments, &staged)
-            .and_then(|done| done.success("dockerd refuses the new configuration"));
+        let checked =
+            prepared.validate(&plan.arguments, &staged, facts.can_validate).and_then(|done| done.success(REFUSED));
         if let Err(error) = checked {
             return Err(Stop::host(prepared.into_switch(), &error));
         }
     }
     work.lines.step(at, "restarting dockerd");
-    let switch = match prepared.swap_and_restart(START) {
+    let switch = match prepared.swap_and_restart() {
         Ok(switch) => switch,
         Err((switch, error)) => return Err(Stop::host(switch, &error)),
     };
@@ -241,9 +242,9 @@ fn carry_out<'s>(
     };
     match switch.confirm() {
         Ok(()) => Ok((ready, dialled)),
-        Err(error) => {
+        Err((switch, error)) => {
             let uncertain = !matches!(error, ReachError::Failed { .. });
-            Err(Stop { switch: None, failure: Failure::no("").cause(&error).hint(advice(&error)), uncertain })
+            Err(Stop { uncertain, ..Stop::host(switch, &error) })
         }
     }
 }
@@ -264,6 +265,10 @@ fn advice(error: &ReachError) -> String {
         MAKE_ROOM.to_owned()
     } else if said.contains("address already in use") {
         "something else listens on that port: see ss -ltnp on the host".to_owned()
+    } else if said.contains(REFUSED) {
+        "mend its configuration on the host, then run this again; dockerd was not restarted".to_owned()
+    } else if said.contains("was changed meanwhile") {
+        "somebody else is at work there; run it again when they are done".to_owned()
     } else if matches!(error, ReachError::Failed { .. }) {
         "see what it says on the host: journalctl -u docker".to_owned()
     } else {
@@ -338,11 +343,8 @@ fn items(plan: &HostPlan, facts: &HostFacts, need: &Need, ready: Option<&Ready>)
             if matches!(need, Need::Trust { .. } | Need::Certificate { key: KeyWish::Same(_), .. }) {
                 kept.push(layout::KEY_FILE.to_owned());
             }
-            let replacement = Replacement::Directory { mode: layout::DIRECTORY_MODE, files, kept };
-            items.push(Item { path: INSTALL_DIRECTORY.to_owned(), replacement, expected: None });
-        }
-        (Need::Removal, _) => {
-            items.push(Item { path: INSTALL_DIRECTORY.to_owned(), replacement: Replacement::Nothing, expected: None });
+            let replacement = Replacement::Directory { mode: Some(layout::DIRECTORY_MODE), files, kept };
+            items.push(Item { path: INSTALL_DIRECTORY.to_owned(), replacement });
         }
         _ => {}
     }
@@ -351,9 +353,49 @@ fn items(plan: &HostPlan, facts: &HostFacts, need: &Need, ready: Option<&Ready>)
             Some(text) => Replacement::File { mode: file.mode, contents: public(text.clone()) },
             None => Replacement::Nothing,
         };
-        items.push(Item { path: file.path.clone(), replacement, expected: file.before.clone() });
+        items.push(Item { path: file.path.clone(), replacement });
+    }
+    // Last: what is named in daemon.json is there as long as it is named.
+    if matches!(need, Need::Removal) {
+        let kept = facts.other_entries.clone();
+        let replacement = if kept.is_empty() {
+            Replacement::Nothing
+        } else {
+            Replacement::Directory { mode: None, files: Vec::new(), kept }
+        };
+        items.push(Item { path: INSTALL_DIRECTORY.to_owned(), replacement });
     }
     items
+}
+
+/// What the plan was made from.
+fn sightings(plan: &HostPlan, facts: &HostFacts, need: &Need) -> Vec<Sighting> {
+    let of_plan = plan.files.iter().map(|file| Sighting { path: file.path.clone(), contents: file.before.clone() });
+    let mut seen: Vec<Sighting> = of_plan.collect();
+    if !matches!(need, Need::Restart { .. }) {
+        let of_tls = [&facts.ca, &facts.cert].into_iter();
+        // What could not be read then cannot be compared now.
+        let of_tls = of_tls.filter(|file| file.kind.is_none() || file.contents.is_some());
+        seen.extend(of_tls.map(|file| Sighting { path: file.path.clone(), contents: file.contents.clone() }));
+    }
+    seen
+}
+
+/// The unix socket on which dockerd is to answer, where that is not its usual one.
+fn socket(plan: &HostPlan, facts: &HostFacts) -> Option<String> {
+    let of_daemon = || facts.daemons.iter().flat_map(|daemon| daemon.arguments().iter());
+    let of_file = || {
+        let json: serde_json::Value = serde_json::from_slice(facts.daemon_json.contents.as_deref()?).ok()?;
+        let hosts = json.get("hosts")?.as_array()?;
+        Some(hosts.iter().filter_map(|host| host.as_str()).map(str::to_owned).collect::<Vec<_>>())
+    };
+    let hosts = if plan.hosts.is_empty() { of_file().unwrap_or_default() } else { plan.hosts.clone() };
+    let of_unix = |word: &String| word.rsplit_once("unix://").map(|(_, path)| path.to_owned());
+    hosts
+        .iter()
+        .chain(of_daemon())
+        .find_map(of_unix)
+        .filter(|path| path.starts_with('/') && path != "/var/run/docker.sock")
 }
 
 /// daemon.json as it will be.
@@ -362,6 +404,17 @@ fn configuration(plan: &HostPlan, facts: &HostFacts) -> Option<String> {
     match changed {
         Some(file) => file.after.clone(),
         None => facts.daemon_json.contents.as_ref().and_then(|bytes| String::from_utf8(bytes.clone()).ok()),
+    }
+}
+
+/// As [`Prepared::validate`] wants it.
+fn without_log_level(json: String) -> String {
+    match Document::parse(json.as_bytes()) {
+        Ok(mut document) if document.value("log-level").is_some() => {
+            document.remove("log-level");
+            document.text()
+        }
+        _ => json,
     }
 }
 

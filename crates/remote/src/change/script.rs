@@ -24,21 +24,45 @@ pub(super) fn boot_switch() -> (String, String) {
     (format!("{directory}/{BOOT_SWITCH}"), format!("{directory}/multi-user.target.wants/{BOOT_SWITCH}"))
 }
 
-/// Whether dockerd answers on its old socket. Without any client there, that it runs has to do.
-pub(super) fn ping(way: Restart) -> String {
+/// Whether the process of a switch without systemd waits still: its number may be another's after a restart of the host.
+pub(super) const WAITS: &str = "waits() { [ -s /var/lib/dockseal/change/waiter ] && \
+    grep -q /var/lib/dockseal/change \"/proc/$(cat /var/lib/dockseal/change/waiter)/cmdline\" 2>/dev/null; }\n";
+
+/// What dockerd was restarted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// It has a unix socket now.
+    Change,
+    /// It may have had none.
+    TakingBack,
+}
+
+/// Whether dockerd answers on its unix socket. Without any client there, that it runs has to do.
+pub(super) fn ping(way: Restart, socket: Option<&str>, after: After) -> String {
     let runs = match way {
         Restart::Systemd => format!("systemctl is-active --quiet {SERVICE}"),
         Restart::OpenRc | Restart::SysV => "pidof dockerd >/dev/null || pgrep -x dockerd >/dev/null".to_owned(),
     };
+    let socket = match socket {
+        Some(path) => format!("socket={}", quoted(path)),
+        None => "socket=/var/run/docker.sock; [ -S $socket ] || socket=/run/docker.sock\n\
+             [ -S $socket ] || socket=$(systemctl show -p Listen docker.socket 2>/dev/null | sed -n 's/^Listen=\\(.*\\) (Stream)$/\\1/p')"
+            .to_owned(),
+    };
+    let last = match after {
+        After::Change => "",
+        After::TakingBack => "[ -S \"$socket\" ] || { {runs}; } && exit 0\n",
+    };
+    let last = last.replace("{runs}", &runs);
     format!(
-        "socket=/var/run/docker.sock; [ -S $socket ] || socket=/run/docker.sock\n\
+        "{socket}\n\
          try() {{\n\
-         if command -v docker >/dev/null 2>&1; then env -u DOCKER_CONTEXT -u DOCKER_TLS_VERIFY -u DOCKER_TLS docker -H unix://$socket version --format '{{{{.Server.Version}}}}'\n\
-         elif command -v curl >/dev/null 2>&1; then curl -sSf --max-time 5 --unix-socket $socket http://localhost/_ping >/dev/null\n\
-         else [ -S $socket ] && {runs}\n\
+         if command -v docker >/dev/null 2>&1; then env -u DOCKER_CONTEXT -u DOCKER_TLS_VERIFY -u DOCKER_TLS docker -H \"unix://$socket\" version --format '{{{{.Server.Version}}}}'\n\
+         elif command -v curl >/dev/null 2>&1; then curl -sSf --max-time 5 --unix-socket \"$socket\" http://localhost/_ping >/dev/null\n\
+         else [ -S \"$socket\" ] && {{ {runs}; }}\n\
          fi; }}\n\
          left=10; while [ $left -gt 0 ]; do why=$(try 2>&1) && exit 0; sleep 1; left=$((left - 1)); done\n\
-         printf '%s\\n' \"$why\" >&2; exit 1"
+         {last}printf '%s\n' \"$why\" >&2; exit 1"
     )
 }
 
@@ -57,12 +81,14 @@ pub(super) fn restore_script(way: Restart, was_running: bool, paths: &[&str]) ->
          made=$(cat made 2>/dev/null)\n\
          if [ -e swapped ]; then\n\
          again=yes\n\
-         back() {{ if [ -e \"$2\" ]; then rm -rf \"$1\"; mv -f \"$2\" \"$1\"; elif [ \"$3\" = new ]; then rm -rf \"$1\"; fi; }}\n"
+         # What lies beside its place still never came into it.\n\
+         back() {{ if [ -e \"$2\" ]; then rm -rf \"$1\"; mv -f \"$2\" \"$1\"; elif [ \"$4\" = new ] && [ ! -e \"$3\" ]; then rm -rf \"$1\"; fi; }}\n"
     );
     for path in paths {
-        let (place, old) = (quoted(path), quoted(&former(path)));
+        let (place, old, new) = (quoted(path), quoted(&former(path)), quoted(&staged(path)));
         // Whether anything was there is written down by the same script, before the first swap.
-        let _ = writeln!(script, "back {place} {old} \"$(grep -qxF {place} new-places 2>/dev/null && echo new)\"");
+        let _ =
+            writeln!(script, "back {place} {old} {new} \"$(grep -qxF {place} new-places 2>/dev/null && echo new)\"");
     }
     script.push_str("fi\nfi\n");
     for path in paths {
@@ -94,7 +120,12 @@ pub(super) fn restore_script(way: Restart, was_running: bool, paths: &[&str]) ->
     });
     let _ = writeln!(script, "fi\ncd / && rm -rf {DIRECTORY}");
     // Directories that were made for the change, the innermost first.
-    script.push_str("printf '%s\\n' \"$made\" | while IFS= read -r at; do [ -z \"$at\" ] || rmdir \"$at\" 2>/dev/null; done\nexit 0\n");
+    let _ = writeln!(
+        script,
+        "printf '%s\\n' \"$made\" | while IFS= read -r at; do [ -z \"$at\" ] || rmdir \"$at\" 2>/dev/null; done\n\
+         rmdir {} 2>/dev/null; exit 0",
+        parent(DIRECTORY)
+    );
     script
 }
 
