@@ -5,6 +5,8 @@
 //! do is asked of [`crate::daemon_settings`] before anything is proposed.
 
 mod refusal;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 
@@ -376,11 +378,13 @@ fn refuse_other_tls(flags: &[String], document: &Document) -> Result<(), PlanRef
     if !flags.is_empty() {
         return Err(PlanRefusal::OtherTls(format!("{} in {SERVICE}", flags.join(" "))));
     }
-    for key in ["tlscacert", "tlscert", "tlskey"] {
+    // Whose the files at these very places are, their issuer tells; others beside them are never ours.
+    let ours = [("tlscacert", layout::CA_FILE), ("tlscert", layout::CERT_FILE), ("tlskey", layout::KEY_FILE)];
+    for (key, file) in ours {
         let value = document.value(key);
         if let Some(path) = value.as_ref().and_then(Value::as_str)
             && !path.is_empty()
-            && !path.starts_with(&format!("{INSTALL_DIRECTORY}/"))
+            && path != format!("{INSTALL_DIRECTORY}/{file}")
         {
             return Err(PlanRefusal::OtherTls(format!("{key} is {path} in daemon.json")));
         }

@@ -1,0 +1,94 @@
+//! Plans for hosts whose facts are written down here.
+
+use super::*;
+use crate::{exec_start::UnitText, host::DaemonProcess};
+
+const PACKAGED: &str = "/usr/sbin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock $DOCKER_OPTS";
+
+fn aim() -> Aim {
+    Aim { listen: IpAddr::from([0, 0, 0, 0]), replace: false, live_restore: false, userns_remap: None }
+}
+
+fn file(path: &str, text: &str) -> HostFile {
+    HostFile {
+        path: path.to_owned(),
+        kind: Some(FileKind::Regular),
+        mode: 0o644,
+        contents: Some(text.as_bytes().to_vec()),
+        ..HostFile::default()
+    }
+}
+
+/// Debian's docker.io with systemd, started by `line`.
+fn host(line: &str) -> HostFacts {
+    let unit = format!("[Service]\nExecStart={line}\n");
+    HostFacts {
+        init: Init::Systemd,
+        flavour: Flavour::Package,
+        docker_version: Some("Docker version 28.5.2, build x".to_owned()),
+        unit: Some(UnitText { files: vec![("/lib/systemd/system/docker.service".to_owned(), unit)] }),
+        daemons: vec![running(line)],
+        daemon_json: HostFile { path: DAEMON_JSON.to_owned(), ..HostFile::default() },
+        drop_in: HostFile { path: DROP_IN.to_owned(), ..HostFile::default() },
+        record: HostFile { path: RECORD.to_owned(), ..HostFile::default() },
+        writable: true,
+        ..HostFacts::default()
+    }
+}
+
+/// The same without daemon.json's help: `$DOCKER_OPTS` is empty.
+fn running(line: &str) -> DaemonProcess {
+    let argv = line.split(' ').filter(|word| !word.starts_with('$')).map(str::to_owned).collect();
+    DaemonProcess { pid: 1, user: 0, argv, environment: Vec::new() }
+}
+
+fn with_json(line: &str, json: &str) -> HostFacts {
+    HostFacts { daemon_json: file(DAEMON_JSON, json), ..host(line) }
+}
+
+#[expect(dead_code, reason = "x")]
+/// The host after the plan was carried out.
+fn after(facts: &HostFacts, plan: &HostPlan) -> HostFacts {
+    let mut facts = facts.clone();
+    for change in &plan.files {
+        let new = match &change.after {
+            Some(text) => file(&change.path, text),
+            None => HostFile { path: change.path.clone(), ..HostFile::default() },
+        };
+        match change.path.as_str() {
+            DAEMON_JSON => facts.daemon_json = new,
+            RECORD => facts.record = new,
+            DROP_IN | LATE_DROP_IN => facts.drop_in = new,
+            other => panic!("{other}"),
+        }
+        if let Some(unit) = &mut facts.unit
+            && change.path.ends_with(".conf")
+        {
+            unit.files.retain(|(path, _)| *path != change.path);
+            unit.files.extend(change.after.iter().map(|text| (change.path.clone(), text.clone())));
+        }
+    }
+    let lines = facts.unit.as_ref().map(|unit| unit.exec_start().0).unwrap_or_default();
+    facts.daemons = lines.iter().map(|line| running(line)).collect();
+    facts
+}
+
+#[test]
+fn files_of_others_are_theirs_wherever_they_lie() {
+    for (key, path) in [
+        ("tlscert", "/etc/docker/tls/server.pem"),
+        ("tlskey", "/etc/docker/tls/cert.pem"),
+        ("tlscacert", "/etc/docker/tls/theirs/ca.pem"),
+        ("tlscacert", "/etc/docker/tls/../tls/ca.pem"),
+    ] {
+        let facts = with_json(PACKAGED, &format!("{{\"tlsverify\": true, \"{key}\": \"{path}\"}}"));
+        match install(&facts, &aim()) {
+            Err(PlanRefusal::OtherTls(what)) => assert_eq!(what, format!("{key} is {path} in daemon.json")),
+            other => panic!("{path}: {other:?}"),
+        }
+        assert!(install(&facts, &Aim { replace: true, ..aim() }).is_ok());
+    }
+    // Laid there by hand, as `dockseal bootstrap` without --ssh has it.
+    let facts = with_json("/usr/sbin/dockerd", &crate::daemon_json::fragment(INSTALL_DIRECTORY));
+    assert!(install(&facts, &aim()).is_ok());
+}
