@@ -46,7 +46,6 @@ fn with_json(line: &str, json: &str) -> HostFacts {
     HostFacts { daemon_json: file(DAEMON_JSON, json), ..host(line) }
 }
 
-#[expect(dead_code, reason = "x")]
 /// The host after the plan was carried out.
 fn after(facts: &HostFacts, plan: &HostPlan) -> HostFacts {
     let mut facts = facts.clone();
@@ -91,4 +90,34 @@ fn files_of_others_are_theirs_wherever_they_lie() {
     // Laid there by hand, as `dockseal bootstrap` without --ssh has it.
     let facts = with_json("/usr/sbin/dockerd", &crate::daemon_json::fragment(INSTALL_DIRECTORY));
     assert!(install(&facts, &aim()).is_ok());
+}
+
+fn text(plan: &HostPlan, path: &str) -> Option<String> {
+    plan.files.iter().find(|file| file.path == path).unwrap_or_else(|| panic!("{path}: {plan:?}")).after.clone()
+}
+
+#[test]
+fn what_others_add_later_is_no_reason_to_change_anything_and_stays() {
+    let was = "{\"mtu\":1450,   \"iptables\": false}";
+    let facts = with_json(PACKAGED, was);
+    let first = install(&facts, &aim()).unwrap();
+    let mut installed = after(&facts, &first);
+    assert_eq!(install(&installed, &aim()).unwrap().files, []);
+    assert_eq!(text(&remove(&installed).unwrap(), DAEMON_JSON).as_deref(), Some(was));
+
+    let edited = text(&first, DAEMON_JSON).unwrap().replacen('{', "{\n  \"debug\": true,", 1);
+    installed.daemon_json = file(DAEMON_JSON, &edited);
+    assert_eq!(install(&installed, &aim()).unwrap().files, []);
+    let without_ours = "{\n  \"debug\": true,\n  \"mtu\": 1450,\n  \"iptables\": false\n}\n";
+    assert_eq!(text(&remove(&installed).unwrap(), DAEMON_JSON).as_deref(), Some(without_ours));
+
+    // Nor does a second change make it ours.
+    let second = install(&installed, &Aim { live_restore: true, ..aim() }).unwrap();
+    let twice = after(&installed, &second);
+    assert_eq!(text(&remove(&twice).unwrap(), DAEMON_JSON).as_deref(), Some(without_ours));
+
+    // What cannot be known any more is not made up.
+    installed.record = HostFile { path: RECORD.to_owned(), ..HostFile::default() };
+    assert_eq!(install(&installed, &aim()).unwrap().files, []);
+    assert!(matches!(remove(&installed), Err(PlanRefusal::NothingInstalled)));
 }
