@@ -17,7 +17,7 @@ use crate::{
     daemon_settings::{DaemonFault, DaemonRequest, DaemonSettings},
     env::host_url,
     exec_start::{Parted, Word, part, words},
-    flags::{Program, TlsFlags},
+    flags::{Program, TlsFlags, may_await_value},
     host::{FileKind, Flavour, HostFacts, HostFile, Init},
     host_record::Record,
     layout,
@@ -138,7 +138,7 @@ fn standing(facts: &HostFacts) -> Result<Standing, PlanRefusal> {
         }));
     };
     let all = words(line).ok_or_else(|| PlanRefusal::ExecStart("a quotation mark is not closed".to_owned()))?;
-    if !all.iter().any(|word| word.value.rsplit('/').next() == Some("dockerd") || word.value.contains("dockerd")) {
+    if program(&all).is_none() {
         return Err(PlanRefusal::ExecStart(format!("it does not start dockerd, but {line}")));
     }
     let parted = part(all);
@@ -286,8 +286,7 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
     if facts.in_swarm && aim.live_restore {
         return Err(PlanRefusal::NotMutual("live-restore cannot be used by a node of a swarm".to_owned()));
     }
-    let plan =
-        HostPlan { files, restart: standing.restart, arguments: arguments(&standing.parted), hosts, notes, warnings };
+    let plan = HostPlan { files, restart: standing.restart, arguments: arguments(&standing), hosts, notes, warnings };
     check(facts, &plan, document.text().into_bytes())?;
     Ok(plan)
 }
@@ -299,7 +298,7 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
 pub fn restart_only(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
     let standing = standing(facts)?;
     let hosts = Vec::new();
-    let arguments = arguments(&standing.parted);
+    let arguments = arguments(&standing);
     Ok(HostPlan {
         files: Vec::new(),
         restart: standing.restart,
@@ -340,14 +339,9 @@ pub fn remove(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
     }
     files.push(FileChange { path: RECORD.to_owned(), before: facts.record.contents.clone(), after: None, mode: 0 });
     files.retain(|file| file.before.as_deref() != file.after.as_ref().map(String::as_bytes));
-    let arguments = standing
-        .parted
-        .kept
-        .iter()
-        .skip(1)
-        .map(|word| word.value.clone())
-        .chain(standing.parted.hosts.iter().map(|host| format!("--host={host}")))
-        .collect();
+    // What our drop-in took off the command line is there again.
+    let flags = standing.parted.hosts.iter().map(|host| format!("--host={host}")).chain(standing.parted.tls.clone());
+    let arguments = arguments(&standing).into_iter().chain(flags.filter_map(|flag| literal(&flag))).collect();
     Ok(HostPlan {
         files,
         restart: standing.restart,
@@ -450,10 +444,45 @@ fn drop_in(parted: &Parted) -> String {
     )
 }
 
-/// The words after the program, variables left out: those that the unit sets held nothing that matters, or it was refused.
-fn arguments(parted: &Parted) -> Vec<String> {
-    let from = parted.kept.iter().position(|word| word.value.ends_with("dockerd")).map_or(0, |at| at + 1);
-    parted.kept.iter().skip(from).filter(|word| !word.raw.starts_with('$')).map(|word| word.value.clone()).collect()
+/// The words after the program, as far as they are known: what systemd is to put in the place of variables held nothing
+/// that matters, or it was refused. A flag goes with its value.
+fn arguments(standing: &Standing) -> Vec<String> {
+    let kept = &standing.parted.kept;
+    if !standing.has_unit {
+        return kept.iter().map(|word| word.value.clone()).collect();
+    }
+    let from = program(kept).map_or(0, |at| at + 1);
+    let mut known: Vec<String> = Vec::new();
+    for word in kept.iter().skip(from) {
+        match literal(&word.value) {
+            Some(value) => known.push(value),
+            None if word.value.starts_with('-') => {}
+            None => {
+                let _ = known.pop_if(|flag| may_await_value(Program::Dockerd, flag));
+            }
+        }
+    }
+    known
+}
+
+/// What systemd makes of a word that has no variable and no specifier in it (systemd.service(5), systemd.unit(5)).
+fn literal(value: &str) -> Option<String> {
+    let mut literal = String::with_capacity(value.len());
+    let mut letters = value.chars();
+    while let Some(c) = letters.next() {
+        if matches!(c, '$' | '%') && letters.next() != Some(c) {
+            return None;
+        }
+        literal.push(c);
+    }
+    Some(literal)
+}
+
+/// The word that is dockerd, or a program in its place, whose name has that in it.
+fn program(words: &[Word]) -> Option<usize> {
+    let name = |word: &Word| word.value.rsplit('/').next().map(str::to_owned).unwrap_or_default();
+    let exact = words.iter().position(|word| name(word) == "dockerd");
+    exact.or_else(|| words.iter().position(|word| !word.value.starts_with("--") && name(word).contains("dockerd")))
 }
 
 /// Asks what dockerd will do with it.

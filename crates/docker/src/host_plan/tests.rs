@@ -121,3 +121,40 @@ fn what_others_add_later_is_no_reason_to_change_anything_and_stays() {
     assert_eq!(install(&installed, &aim()).unwrap().files, []);
     assert!(matches!(remove(&installed), Err(PlanRefusal::NothingInstalled)));
 }
+
+#[test]
+fn dockerd_is_asked_about_the_arguments_that_it_will_have() {
+    for (line, at_install, at_removal) in [
+        (PACKAGED, &["--containerd=/run/containerd/containerd.sock"][..], &["--host=fd://"][..]),
+        ("/usr/bin/env dockerd --debug $OPTS -H fd:// --mtu 1450", &["--debug", "--mtu", "1450"], &["--host=fd://"]),
+        // What is not known goes with its flag, and what is written in another way is what it means.
+        (
+            "/usr/bin/dockerd --label a=$A --label ${B} --mtu=1450 --label \"c=$$C %%d\" --data-root=/srv/%H -s vfs",
+            &["--mtu=1450", "--label", "c=$C %d", "-s", "vfs"],
+            &[],
+        ),
+        ("/usr/local/sbin/dockerd-of-ours --debug", &["--debug"], &[]),
+    ] {
+        let facts = host(line);
+        let plan = install(&facts, &aim()).unwrap();
+        assert_eq!(plan.arguments, at_install, "{line}");
+        let removal = remove(&after(&facts, &plan)).unwrap();
+        assert_eq!(removal.arguments, [at_install, at_removal].concat(), "{line}");
+    }
+
+    // Where an init script starts it, what runs is all that is known, and has no program in it.
+    let mut facts = HostFacts { unit: None, init: Init::OpenRc, ..host("dockerd --mtu 1450 -p /run/dockerd") };
+    let plan = install(&facts, &aim()).unwrap();
+    assert_eq!(plan.arguments, ["--mtu", "1450", "-p", "/run/dockerd"]);
+    facts = HostFacts { daemons: facts.daemons.clone(), ..after(&facts, &plan) };
+    assert_eq!(remove(&facts).unwrap().arguments, plan.arguments);
+}
+
+#[test]
+fn flags_about_tls_that_were_replaced_come_back() {
+    let facts = host("/usr/bin/dockerd -H tcp://0.0.0.0:2376 --tlsverify --tlscert=/srv/c.pem");
+    let plan = install(&facts, &Aim { replace: true, ..aim() }).unwrap();
+    assert_eq!(plan.arguments, [""; 0]);
+    let removal = remove(&after(&facts, &plan)).unwrap();
+    assert_eq!(removal.arguments, ["--host=tcp://0.0.0.0:2376", "--tlsverify", "--tlscert=/srv/c.pem"]);
+}
