@@ -252,14 +252,18 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
     }];
     let clashes = !standing.parted.hosts.is_empty() || !standing.parted.tls.is_empty();
     if standing.has_unit && clashes {
+        let (place, late) = (standing.drop_in, &facts.late_drop_in);
+        let there = if place == LATE_DROP_IN { late } else { &facts.drop_in };
         files.push(FileChange {
-            path: standing.drop_in.to_owned(),
-            before: Some(&facts.drop_in)
-                .filter(|file| file.path == standing.drop_in)
-                .and_then(|file| file.contents.clone()),
+            path: place.to_owned(),
+            before: there.contents.clone(),
             after: Some(drop_in(&standing.parted)),
             mode: layout::CONFIGURATION_MODE,
         });
+        // One that comes after it would have the last word; one that comes before has none.
+        if place == DROP_IN && late.kind.is_some() {
+            files.push(removal(late));
+        }
     }
     files.push(FileChange {
         path: RECORD.to_owned(),
@@ -329,16 +333,9 @@ pub fn remove(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
             mode: mode_of(&facts.daemon_json),
         });
     }
-    if facts.drop_in.kind.is_some() {
-        files.push(FileChange {
-            path: facts.drop_in.path.clone(),
-            before: facts.drop_in.contents.clone(),
-            after: None,
-            mode: 0,
-        });
-    }
-    files.push(FileChange { path: RECORD.to_owned(), before: facts.record.contents.clone(), after: None, mode: 0 });
     files.retain(|file| file.before.as_deref() != file.after.as_ref().map(String::as_bytes));
+    files.extend([&facts.drop_in, &facts.late_drop_in].into_iter().filter(|file| file.kind.is_some()).map(removal));
+    files.push(removal(&facts.record));
     // What our drop-in took off the command line is there again.
     let flags = standing.parted.hosts.iter().map(|host| format!("--host={host}")).chain(standing.parted.tls.clone());
     let arguments = arguments(&standing).into_iter().chain(flags.filter_map(|flag| literal(&flag))).collect();
@@ -350,6 +347,10 @@ pub fn remove(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
         notes: Vec::new(),
         warnings: Vec::new(),
     })
+}
+
+fn removal(file: &HostFile) -> FileChange {
+    FileChange { path: file.path.clone(), before: file.contents.clone(), after: None, mode: 0 }
 }
 
 /// A file keeps the mode that it has.

@@ -94,8 +94,6 @@ pub fn facts(printed: &[u8]) -> Result<HostFacts, ReachError> {
     };
     let node_name = line("node").unwrap_or_default();
     let machine = identity(line("machine-id"), line("host-keys"), &node_name);
-    let drop_in = seen.file("drop-in", DROP_IN);
-    let late = seen.file("late-drop-in", LATE_DROP_IN);
     let unfinished = seen.text("change").map(|who| Unfinished {
         who: who.trim().to_owned(),
         armed: seen.is("change-armed"),
@@ -128,7 +126,8 @@ pub fn facts(printed: &[u8]) -> Result<HostFacts, ReachError> {
         socket_unit_active: seen.is("socket-unit"),
         daemons: seen.daemons(),
         daemon_json: seen.file("daemon-json", &line("daemon-json.path").unwrap_or_else(|| DAEMON_JSON.to_owned())),
-        drop_in: if late.kind.is_some() { late } else { drop_in },
+        drop_in: seen.file("drop-in", DROP_IN),
+        late_drop_in: seen.file("late-drop-in", LATE_DROP_IN),
         ca: seen.file("ca", &format!("{INSTALL_DIRECTORY}/{}", layout::CA_FILE)),
         cert: seen.file("cert", &format!("{INSTALL_DIRECTORY}/{}", layout::CERT_FILE)),
         key: seen.file("key", &format!("{INSTALL_DIRECTORY}/{}", layout::KEY_FILE)),
@@ -305,6 +304,9 @@ mod tests {
             ("dockerd.argv.12", "dockerd\0-H\0fd://\0"),
             ("dockerd.user.12", "0"),
             ("addresses", "eth0 10.0.0.5/24\neth0 fe80::1/64\nnonsense\n"),
+            ("drop-in.state", "644 0 0 regular file"),
+            ("drop-in.contents", "[Service]\n"),
+            ("late-drop-in.state", "644 0 0 regular file"),
             ("end", "yes"),
         ];
         let printed: String = printed.iter().map(|(name, text)| format!("{name} {}\n", hex(text))).collect();
@@ -313,7 +315,10 @@ mod tests {
         assert_eq!(facts.node_name, "box");
         assert_eq!(facts.daemon_json.contents.as_deref(), Some(&b"{}\nnode 66"[..]));
         assert_eq!(facts.daemon_json.kind, Some(FileKind::Regular));
-        assert_eq!(facts.drop_in.kind, None);
+        // Both are known where both are there: each has to go in the end.
+        let drop_ins = [&facts.drop_in, &facts.late_drop_in].map(|file| (file.path.as_str(), file.kind));
+        assert_eq!(drop_ins, [DROP_IN, LATE_DROP_IN].map(|path| (path, Some(FileKind::Regular))));
+        assert_eq!(facts.record.kind, None);
         let seen: Vec<_> = facts.listeners.iter().map(|one| (one.address.to_string(), one.port)).collect();
         assert_eq!(seen, [("127.0.0.1".to_owned(), 2376), ("0.0.0.0".to_owned(), 22), ("::1".to_owned(), 2376)]);
         assert_eq!(facts.listeners[1].program.as_deref(), Some("sshd"));

@@ -30,6 +30,7 @@ fn host(line: &str) -> HostFacts {
         daemons: vec![running(line)],
         daemon_json: HostFile { path: DAEMON_JSON.to_owned(), ..HostFile::default() },
         drop_in: HostFile { path: DROP_IN.to_owned(), ..HostFile::default() },
+        late_drop_in: HostFile { path: LATE_DROP_IN.to_owned(), ..HostFile::default() },
         record: HostFile { path: RECORD.to_owned(), ..HostFile::default() },
         writable: true,
         ..HostFacts::default()
@@ -57,7 +58,8 @@ fn after(facts: &HostFacts, plan: &HostPlan) -> HostFacts {
         match change.path.as_str() {
             DAEMON_JSON => facts.daemon_json = new,
             RECORD => facts.record = new,
-            DROP_IN | LATE_DROP_IN => facts.drop_in = new,
+            DROP_IN => facts.drop_in = new,
+            LATE_DROP_IN => facts.late_drop_in = new,
             other => panic!("{other}"),
         }
         if let Some(unit) = &mut facts.unit
@@ -157,4 +159,37 @@ fn flags_about_tls_that_were_replaced_come_back() {
     assert_eq!(plan.arguments, [""; 0]);
     let removal = remove(&after(&facts, &plan)).unwrap();
     assert_eq!(removal.arguments, ["--host=tcp://0.0.0.0:2376", "--tlsverify", "--tlscert=/srv/c.pem"]);
+}
+
+/// The host with another drop-in, as systemd orders them.
+fn with_drop_in(facts: &HostFacts, name: &str, line: Option<&str>) -> HostFacts {
+    let mut facts = facts.clone();
+    let unit = facts.unit.as_mut().unwrap();
+    let path = format!("/etc/systemd/system/docker.service.d/{name}");
+    unit.files.retain(|(other, _)| *other != path);
+    unit.files.extend(line.map(|line| (path, format!("[Service]\nExecStart=\nExecStart={line}\n"))));
+    let file_name = |path: &str| path.rsplit('/').next().map(str::to_owned);
+    unit.files.get_mut(1..).unwrap_or_default().sort_by_key(|(path, _)| file_name(path));
+    facts
+}
+
+#[test]
+fn both_drop_ins_go() {
+    let first = after(&host(PACKAGED), &install(&host(PACKAGED), &aim()).unwrap());
+    assert!(first.drop_in.kind.is_some() && first.late_drop_in.kind.is_none());
+    // Somebody's drop-in comes after ours, which then comes after that.
+    let overridden = with_drop_in(&first, "override.conf", Some("/usr/bin/dockerd -H fd:// --debug"));
+    let plan = install(&overridden, &aim()).unwrap();
+    assert!(text(&plan, LATE_DROP_IN).unwrap().contains("ExecStart=/usr/bin/dockerd --debug\n"));
+    let both = after(&overridden, &plan);
+    let paths = |plan: &HostPlan| plan.files.iter().map(|file| file.path.clone()).collect::<Vec<_>>();
+    let removal = remove(&both).unwrap();
+    assert_eq!(paths(&removal), [DAEMON_JSON, DROP_IN, LATE_DROP_IN, RECORD]);
+    assert!(removal.files.iter().all(|file| file.after.is_none()));
+
+    // When theirs is gone, what was made of it has the last word no more.
+    let gone = with_drop_in(&both, "override.conf", None);
+    let plan = install(&gone, &aim()).unwrap();
+    assert_eq!(paths(&plan), [LATE_DROP_IN]);
+    assert_eq!(text(&plan, LATE_DROP_IN), None);
 }
