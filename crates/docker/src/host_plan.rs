@@ -8,14 +8,15 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use dockseal_pki::printable;
 use serde_json::{Value, json};
 
 use crate::{
     daemon_json::{Document, INSTALL_DIRECTORY, TLS_PORT},
     daemon_settings::{DaemonFault, DaemonRequest, DaemonSettings},
-    env::host_url,
+    endpoint::Endpoint,
     exec_start::{Parted, Word, part, words},
     flags::{Program, TlsFlags, may_await_value},
     host::{FileKind, Flavour, HostFacts, HostFile, Init},
@@ -44,8 +45,8 @@ const UNIX_SOCKET: &str = "unix:///var/run/docker.sock";
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aim {
-    /// The address on which dockerd is to listen; `0.0.0.0` for all, IPv6 included.
-    pub listen: IpAddr,
+    /// The address on which dockerd is to listen; `0.0.0.0` for all, IPv6 included. Without one it may be any.
+    pub listen: Option<IpAddr>,
     /// Whether TLS settings of others may be replaced.
     pub replace: bool,
     /// Whether containers are to run on while dockerd restarts, where something is to be said about that.
@@ -219,7 +220,8 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
     }
     refuse_taken_port(facts)?;
 
-    let hosts = hosts(&standing, &document, aim, &mut warnings);
+    let earlier = Record::read(facts.record.contents.as_ref());
+    let hosts = hosts(&standing, &document, earlier.as_ref(), aim, &mut warnings)?;
     let path = |file: &str| Value::from(format!("{INSTALL_DIRECTORY}/{file}"));
     let mut wanted = vec![
         ("hosts", json!(hosts)),
@@ -242,7 +244,6 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
         document.set(key, value);
     }
     let text = document.text();
-    let earlier = Record::read(facts.record.contents.as_ref());
     let record = Record::of(earlier, json.map(Vec::as_slice), &old, &text, &wanted);
     let mut files = vec![FileChange {
         path: facts.daemon_json.path.clone(),
@@ -405,13 +406,15 @@ fn refuse_taken_port(facts: &HostFacts) -> Result<(), PlanRefusal> {
 }
 
 /// Where dockerd is to listen: where it does, and with TLS.
-fn hosts(standing: &Standing, document: &Document, aim: &Aim, warnings: &mut Vec<String>) -> Vec<String> {
-    let of_file: Vec<String> = match document.value("hosts") {
-        Some(Value::Array(hosts)) => hosts.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        _ => Vec::new(),
-    };
+fn hosts(
+    standing: &Standing,
+    document: &Document,
+    record: Option<&Record>,
+    aim: &Aim,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<String>, PlanRefusal> {
     let mut hosts: Vec<String> = Vec::new();
-    for host in of_file.iter().chain(&standing.parted.hosts) {
+    for host in hosts_of(document).iter().chain(&standing.parted.hosts) {
         if !hosts.contains(host) {
             hosts.push(host.clone());
         }
@@ -420,19 +423,64 @@ fn hosts(standing: &Standing, document: &Document, aim: &Aim, warnings: &mut Vec
     if !hosts.iter().any(|host| host.starts_with("fd://") || host.starts_with("unix://")) {
         hosts.insert(0, UNIX_SOCKET.to_owned());
     }
-    let is_ours = |host: &String| {
-        host.strip_prefix("tcp://")
-            .and_then(|rest| rest.rsplit_once(':'))
-            .is_some_and(|(_, port)| port == TLS_PORT.to_string())
+    for host in &hosts {
+        if matches!(Endpoint::parse(host, true), Ok(Endpoint::Tcp { port, .. }) if port != Some(TLS_PORT)) {
+            warnings.push(format!(
+                "dockerd listens on {} too, which will ask for TLS and client certificates as well",
+                printable(host)
+            ));
+        }
+    }
+    let address = match aim.listen {
+        Some(address) => {
+            let is_ours = |host: &String| {
+                record.is_some_and(|record| record.added("hosts", host)) && !standing.parted.hosts.contains(host)
+            };
+            let clashes = |host: &String| secured(host).is_some_and(|other| clash(&other, address));
+            hosts.retain(|host| secured(host).is_none() || !is_ours(host) || is_at(host, address));
+            if aim.replace {
+                hosts.retain(|host| !clashes(host) || is_at(host, address));
+            }
+            if let Some(other) = hosts.iter().find(|host| clashes(host) && !is_at(host, address)) {
+                return Err(PlanRefusal::ListensElsewhere { address, host: other.clone() });
+            }
+            Some(address).filter(|address| !hosts.iter().any(|host| is_at(host, *address)))
+        }
+        None if hosts.iter().any(|host| secured(host).is_some()) => None,
+        None => Some(IpAddr::from([0, 0, 0, 0])),
     };
-    for other in hosts.iter().filter(|host| host.starts_with("tcp://") && !is_ours(host)) {
-        warnings
-            .push(format!("dockerd listens on {other} too, which will ask for TLS and client certificates as well"));
+    hosts.extend(address.map(|address| format!("tcp://{}", SocketAddr::new(address, TLS_PORT))));
+    Ok(hosts)
+}
+
+/// The `hosts` of a daemon.json.
+fn hosts_of(document: &Document) -> Vec<String> {
+    match document.value("hosts") {
+        Some(Value::Array(hosts)) => hosts.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
     }
-    if !hosts.iter().any(is_ours) {
-        hosts.push(host_url(&aim.listen.to_string()).unwrap_or_else(|_| format!("tcp://0.0.0.0:{TLS_PORT}")));
+}
+
+/// The name or address of a listener on the port for TLS.
+fn secured(host: &str) -> Option<String> {
+    match Endpoint::parse(host, true) {
+        Ok(Endpoint::Tcp { host, port: Some(TLS_PORT) }) => Some(host),
+        // An address with a zone is none to docker, and one to dockerd.
+        Err(_) => host.strip_prefix("tcp://")?.strip_suffix(&format!(":{TLS_PORT}")).map(str::to_owned),
+        _ => None,
     }
-    hosts
+}
+
+fn is_at(host: &str, address: IpAddr) -> bool {
+    secured(host).is_some_and(|host| host.parse() == Ok(address))
+}
+
+/// Whether both cannot be listened on at once: one is all addresses, or a name that may have this one.
+fn clash(host: &str, address: IpAddr) -> bool {
+    match if host == "localhost" { Ok(IpAddr::from([127, 0, 0, 1])) } else { host.parse() } {
+        Ok(other) => other == address || other.is_unspecified() || address.is_unspecified(),
+        Err(_) => true,
+    }
 }
 
 fn drop_in(parted: &Parted) -> String {

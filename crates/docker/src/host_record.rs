@@ -50,6 +50,15 @@ impl Record {
         record
     }
 
+    /// Whether `element` of the list that is `key` is there since a change.
+    pub(crate) fn added(&self, key: &str, element: &str) -> bool {
+        let has = |when| match self.keys.get(key).and_then(|change| change.get(when)) {
+            Some(Value::Array(list)) => list.iter().any(|value| value == element),
+            _ => false,
+        };
+        has("after") && !has("before")
+    }
+
     /// The file that keeps it.
     pub(crate) fn text(&self) -> String {
         format!("{}\n", serde_json::to_string_pretty(self).unwrap_or_default())

@@ -1,6 +1,6 @@
 //! Why a host is left as it is.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use super::SERVICE;
 use crate::{daemon_json::DocumentError, daemon_settings::DaemonFault, host::Flavour};
@@ -41,6 +41,13 @@ pub enum PlanRefusal {
         /// Who.
         program: String,
     },
+    /// dockerd listens on the port at another address already, and cannot on both.
+    ListensElsewhere {
+        /// The address that is wanted.
+        address: IpAddr,
+        /// Where it listens, as it is written there.
+        host: String,
+    },
     /// dockerd would not start with this.
     WouldNotStart(DaemonFault),
     /// dockerd would start and not do what is wanted.
@@ -80,6 +87,9 @@ impl fmt::Display for PlanRefusal {
             }
             Self::OtherTls(what) => write!(f, "TLS is set up there already, by somebody else: {what}"),
             Self::PortTaken { port, program } => write!(f, "port {port} is taken by {program}"),
+            Self::ListensElsewhere { address, host } => {
+                write!(f, "dockerd listens on {host} already, which leaves no room for {address} on the same port")
+            }
             Self::WouldNotStart(fault) => write!(f, "dockerd would not start: {fault}"),
             Self::NotMutual(why) => write!(f, "dockerd would not ask for client certificates: {why}"),
             Self::NothingInstalled => f.write_str("nothing that dockseal installed is there"),

@@ -6,7 +6,7 @@ use crate::{exec_start::UnitText, host::DaemonProcess};
 const PACKAGED: &str = "/usr/sbin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock $DOCKER_OPTS";
 
 fn aim() -> Aim {
-    Aim { listen: IpAddr::from([0, 0, 0, 0]), replace: false, live_restore: false, userns_remap: None }
+    Aim { listen: None, replace: false, live_restore: false, userns_remap: None }
 }
 
 fn file(path: &str, text: &str) -> HostFile {
@@ -192,4 +192,62 @@ fn both_drop_ins_go() {
     let plan = install(&gone, &aim()).unwrap();
     assert_eq!(paths(&plan), [LATE_DROP_IN]);
     assert_eq!(text(&plan, LATE_DROP_IN), None);
+}
+
+fn listening(address: &str) -> Aim {
+    Aim { listen: Some(address.parse().unwrap()), ..aim() }
+}
+
+#[test]
+fn where_it_is_wished_to_listen() {
+    // What we put there ourselves moves; a second wish for the same changes nothing.
+    let mut facts = host(PACKAGED);
+    for (address, listener) in [
+        (None, "tcp://0.0.0.0:2376"),
+        (Some("10.0.0.5"), "tcp://10.0.0.5:2376"),
+        (None, "tcp://10.0.0.5:2376"),
+        (Some("fd00::5"), "tcp://[fd00::5]:2376"),
+        (Some("::"), "tcp://[::]:2376"),
+    ] {
+        let aim = address.map_or_else(aim, listening);
+        let plan = install(&facts, &aim).unwrap();
+        assert_eq!(plan.hosts, ["fd://", listener], "{address:?}");
+        facts = after(&facts, &plan);
+        assert_eq!(install(&facts, &aim).unwrap().files, [], "{address:?}");
+    }
+    assert_eq!(text(&remove(&facts).unwrap(), DAEMON_JSON), None);
+
+    // What others put there stays, unless both cannot be.
+    for (theirs, address, both) in [
+        ("tcp://0.0.0.0:2376", "10.0.0.5", false),
+        ("0.0.0.0:2376", "10.0.0.5", false),
+        ("tcp://[::]:2376", "10.0.0.5", false),
+        ("tcp://10.0.0.5:2376", "0.0.0.0", false),
+        ("tcp://build.internal:2376", "10.0.0.5", false),
+        ("tcp://[fe80::1%eth0]:2376", "::", false),
+        ("tcp://10.0.0.6:2376", "10.0.0.5", true),
+        ("tcp://localhost:2376", "10.0.0.5", true),
+        ("tcp://10.0.0.5", "10.0.0.5", true),
+        ("tcp://10.0.0.5:2377", "10.0.0.5", true),
+    ] {
+        let ours =
+            if address.contains(':') { format!("tcp://[{address}]:2376") } else { format!("tcp://{address}:2376") };
+        for facts in [
+            host(&format!("/usr/bin/dockerd -H fd:// -H {theirs}")),
+            with_json(PACKAGED, &format!("{{\"hosts\": [\"fd://\", \"{theirs}\"]}}")),
+        ] {
+            match install(&facts, &listening(address)) {
+                Ok(plan) if both => assert_eq!(plan.hosts, ["fd://", theirs, &ours]),
+                Err(PlanRefusal::ListensElsewhere { host, .. }) if !both => {
+                    assert_eq!(host, theirs);
+                    let plan = install(&facts, &Aim { replace: true, ..listening(address) }).unwrap();
+                    assert_eq!(plan.hosts, ["fd://", &ours]);
+                }
+                other => panic!("{theirs} and {address}: {other:?}"),
+            }
+        }
+    }
+    // It is there already.
+    let facts = with_json(PACKAGED, "{\"hosts\": [\"fd://\", \"tcp://10.0.0.5:2376\"]}");
+    assert_eq!(install(&facts, &listening("10.0.0.5")).unwrap().hosts, ["fd://", "tcp://10.0.0.5:2376"]);
 }
