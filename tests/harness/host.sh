@@ -83,6 +83,8 @@ ip link set "dst$slot" up
 ip -n "dst$slot" address add "10.99.$slot.2/30" dev host0
 ip -n "dst$slot" link set host0 up
 ip -n "dst$slot" link set lo up
+# dockerd wants it, and may not write there; what a new namespace begins with depends on the machine.
+ip netns exec "dst$slot" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
 
 root=$dir/root
 printf '%s\n' "$name" >"$root/etc/hostname"
