@@ -64,7 +64,7 @@ pub struct HostPlan {
     pub restart: RestartWay,
     /// The arguments with which dockerd will be started, `--config-file` included.
     pub arguments: Vec<String>,
-    /// Where dockerd will listen, as daemon.json has it.
+    /// Where dockerd will listen, as daemon.json or its flags have it.
     pub hosts: Vec<String>,
     /// What is worth knowing.
     pub notes: Vec<String>,
@@ -174,9 +174,7 @@ pub fn present(facts: &HostFacts) -> Result<DaemonSettings, PlanRefusal> {
     let mut request = DaemonRequest { version: version(facts), ..DaemonRequest::default() };
     if let Some(daemon) = facts.daemons.first() {
         request.flags = TlsFlags::parse(Program::Dockerd, daemon.arguments()).unwrap_or_default();
-        request.environment = Environment::read(|name| {
-            daemon.environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.into())
-        });
+        request.environment = environment(facts);
     } else if let Some(unit) = &facts.unit
         && let Some(line) = unit.exec_start().0.first()
     {
@@ -185,6 +183,11 @@ pub fn present(facts: &HostFacts) -> Result<DaemonSettings, PlanRefusal> {
     }
     request.daemon_json.clone_from(&facts.daemon_json.contents);
     request.resolve().map_err(PlanRefusal::WouldNotStart)
+}
+
+fn environment(facts: &HostFacts) -> Environment {
+    let pairs = facts.daemons.first().map(|daemon| daemon.environment.as_slice()).unwrap_or_default();
+    Environment::read(|name| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.into()))
 }
 
 /// The generation of the dockerd there.
@@ -289,7 +292,7 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
         )),
     }
     if facts.in_swarm && aim.live_restore {
-        return Err(PlanRefusal::NotMutual("live-restore cannot be used by a node of a swarm".to_owned()));
+        return Err(PlanRefusal::LiveRestoreInSwarm);
     }
     let plan = HostPlan { files, restart: standing.restart, arguments: arguments(&standing), hosts, notes, warnings };
     check(facts, &plan, document.text().into_bytes())?;
@@ -322,11 +325,12 @@ pub fn remove(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
     let standing = standing(facts)?;
     let record = facts.record.contents.as_ref().ok_or(PlanRefusal::NothingInstalled)?;
     let record = Record::read(Some(record)).ok_or(PlanRefusal::NothingInstalled)?;
-    let mut files = Vec::new();
+    let (mut files, mut restored) = (Vec::new(), None);
     if let Some(bytes) = plain_file(&facts.daemon_json)? {
         let document = Document::parse(bytes)
             .map_err(|error| PlanRefusal::Document { path: facts.daemon_json.path.clone(), error })?;
         let after = record.undo(bytes, document).map_err(|key| PlanRefusal::ChangedSince { key })?;
+        restored = after.clone().map(String::into_bytes);
         files.push(FileChange {
             path: facts.daemon_json.path.clone(),
             before: Some(bytes.clone()),
@@ -339,15 +343,20 @@ pub fn remove(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
     files.push(removal(&facts.record));
     // What our drop-in took off the command line is there again.
     let flags = standing.parted.hosts.iter().map(|host| format!("--host={host}")).chain(standing.parted.tls.clone());
-    let arguments = arguments(&standing).into_iter().chain(flags.filter_map(|flag| literal(&flag))).collect();
-    Ok(HostPlan {
-        files,
-        restart: standing.restart,
-        arguments,
-        hosts: standing.parted.hosts,
-        notes: Vec::new(),
-        warnings: Vec::new(),
-    })
+    let arguments: Vec<String> =
+        arguments(&standing).into_iter().chain(flags.filter_map(|flag| literal(&flag))).collect();
+    let request = DaemonRequest {
+        flags: TlsFlags::parse(Program::Dockerd, &arguments).unwrap_or_default(),
+        environment: environment(facts),
+        daemon_json: restored,
+        version: version(facts),
+    };
+    let hosts = match request.resolve() {
+        Ok(settings) => settings.listeners.iter().map(ToString::to_string).collect(),
+        // Whether it starts is for dockerd to say, as it was before.
+        Err(_) => standing.parted.hosts,
+    };
+    Ok(HostPlan { files, restart: standing.restart, arguments, hosts, notes: Vec::new(), warnings: Vec::new() })
 }
 
 fn removal(file: &HostFile) -> FileChange {

@@ -155,6 +155,7 @@ pub(crate) fn plan_failure(target: &Target, refusal: &PlanRefusal) -> Failure {
         PlanRefusal::WouldNotStart(_) | PlanRefusal::NotMutual(_) => {
             "correct its daemon.json or its flags; nothing was changed".to_owned()
         }
+        PlanRefusal::LiveRestoreInSwarm => "leave --live-restore out; drain the node first, and its tasks move".to_owned(),
         PlanRefusal::NothingInstalled => "name a host that dockseal bootstrap --ssh set up".to_owned(),
         PlanRefusal::ChangedSince { .. } => {
             "take out by hand what stands there: hosts, tlsverify and the tls… paths in daemon.json, and the drop-in"

@@ -52,6 +52,8 @@ pub enum PlanRefusal {
     WouldNotStart(DaemonFault),
     /// dockerd would start and not do what is wanted.
     NotMutual(String),
+    /// A node of a swarm cannot have its containers run on.
+    LiveRestoreInSwarm,
     /// Nothing of ours is there to be taken out.
     NothingInstalled,
     /// What we set was changed since.
@@ -92,6 +94,7 @@ impl fmt::Display for PlanRefusal {
             }
             Self::WouldNotStart(fault) => write!(f, "dockerd would not start: {fault}"),
             Self::NotMutual(why) => write!(f, "dockerd would not ask for client certificates: {why}"),
+            Self::LiveRestoreInSwarm => f.write_str("it is a node of a swarm, where live-restore cannot be used"),
             Self::NothingInstalled => f.write_str("nothing that dockseal installed is there"),
             Self::ChangedSince { key } => write!(f, "{key:?} in daemon.json was changed since"),
         }

@@ -251,3 +251,30 @@ fn where_it_is_wished_to_listen() {
     let facts = with_json(PACKAGED, "{\"hosts\": [\"fd://\", \"tcp://10.0.0.5:2376\"]}");
     assert_eq!(install(&facts, &listening("10.0.0.5")).unwrap().hosts, ["fd://", "tcp://10.0.0.5:2376"]);
 }
+
+#[test]
+fn what_it_listens_on_after_removal() {
+    for (line, json, hosts) in [
+        (PACKAGED, None, &["fd://"][..]),
+        ("/usr/bin/dockerd", None, &["unix:///var/run/docker.sock"]),
+        // TLS and no host at all (moby opts/hosts.go ParseHost).
+        ("/usr/bin/dockerd", Some("{\"tlsverify\": true}"), &["tcp://localhost:2376"]),
+        (
+            "/usr/bin/dockerd",
+            Some("{\"hosts\": [\"unix:///x\", \"tcp://0.0.0.0:2375\"]}"),
+            &["unix:///x", "tcp://0.0.0.0:2375"],
+        ),
+    ] {
+        let facts = json.map_or_else(|| host(line), |json| with_json(line, json));
+        let installed = after(&facts, &install(&facts, &aim()).unwrap());
+        assert_eq!(remove(&installed).unwrap().hosts, hosts, "{line} {json:?}");
+    }
+}
+
+#[test]
+fn a_swarm_has_no_live_restore() {
+    let facts = HostFacts { in_swarm: true, containers: Some(3), ..host(PACKAGED) };
+    let refusal = install(&facts, &Aim { live_restore: true, ..aim() }).unwrap_err();
+    assert_eq!(refusal.to_string(), "it is a node of a swarm, where live-restore cannot be used");
+    assert!(install(&facts, &aim()).is_ok());
+}
