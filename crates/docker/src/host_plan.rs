@@ -139,10 +139,28 @@ fn standing(facts: &HostFacts) -> Result<Standing, PlanRefusal> {
         }));
     };
     let all = words(line).ok_or_else(|| PlanRefusal::ExecStart("a quotation mark is not closed".to_owned()))?;
-    if program(&all).is_none() {
+    let Some(program) = program(&all).and_then(|at| all.get(at)).map(|word| word.value.clone()) else {
         return Err(PlanRefusal::ExecStart(format!("it does not start dockerd, but {line}")));
-    }
+    };
     let parted = part(all);
+    // Whether a program in dockerd's place hands its flags on, the dockerd that it started tells.
+    if program.rsplit('/').next() != Some("dockerd") {
+        let flags = |parted: &Parted| (parted.hosts.clone(), parted.tls.clone());
+        if running.as_ref().map(flags) != today(facts).as_ref().map(flags) {
+            return Err(PlanRefusal::ExecStart(format!(
+                "it starts {program}, and no dockerd runs with the same flags"
+            )));
+        }
+    }
+    let config_file = match &running {
+        Some(running) => running.config_file.as_ref(),
+        None => parted.config_file.as_ref(),
+    };
+    if let Some(path) = config_file
+        && (!path.starts_with('/') || running.is_none() && literal(path).as_ref() != Some(path))
+    {
+        return Err(PlanRefusal::ExecStart(format!("which file --config-file {path} is cannot be told")));
+    }
     // What runs may have more than the unit says: $DOCKER_OPTS of an environment file. Our own drop-in took nothing that
     // is not in the unit.
     if let Some(running) = &running {
@@ -377,10 +395,18 @@ fn plain_file(file: &HostFile) -> Result<Option<&Vec<u8>>, PlanRefusal> {
     }
 }
 
+/// The unit's command line as it is today, with what we did.
+fn today(facts: &HostFacts) -> Option<Parted> {
+    Some(part(words(facts.unit.as_ref()?.exec_start().0.first()?)?))
+}
+
 /// The flags about TLS that count today: those below our drop-in were taken over before.
 fn flags_about_tls(facts: &HostFacts, standing: &Standing) -> Vec<String> {
-    let today = || Some(part(words(facts.unit.as_ref()?.exec_start().0.first()?)?).tls);
-    if standing.has_unit { today().unwrap_or_default() } else { standing.parted.tls.clone() }
+    if standing.has_unit {
+        today(facts).map(|parted| parted.tls).unwrap_or_default()
+    } else {
+        standing.parted.tls.clone()
+    }
 }
 
 fn refuse_other_tls(flags: &[String], document: &Document) -> Result<(), PlanRefusal> {

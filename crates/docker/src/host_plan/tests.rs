@@ -278,3 +278,42 @@ fn a_swarm_has_no_live_restore() {
     assert_eq!(refusal.to_string(), "it is a node of a swarm, where live-restore cannot be used");
     assert!(install(&facts, &aim()).is_ok());
 }
+
+#[test]
+fn programs_in_the_place_of_dockerd() {
+    let refusal = |facts: &HostFacts| install(facts, &aim()).unwrap_err().to_string();
+    // One that hands everything on, before and after.
+    let line = "/usr/local/sbin/dockerd-of-ours -H fd:// --containerd=/run/containerd/containerd.sock";
+    let facts = host(line);
+    let plan = install(&facts, &aim()).unwrap();
+    assert!(text(&plan, DROP_IN).unwrap().contains("ExecStart=/usr/local/sbin/dockerd-of-ours --containerd="));
+    assert_eq!(install(&after(&facts, &plan), &aim()).unwrap().files, []);
+    // One that has something else in mind, and one of which nothing can be known.
+    let other = HostFacts { daemons: vec![running("dockerd -H fd:// -H tcp://0.0.0.0:2375")], ..host(line) };
+    let why = "it starts /usr/local/sbin/dockerd-of-ours, and no dockerd runs with the same flags";
+    assert!(refusal(&other).ends_with(why), "{}", refusal(&other));
+    assert!(refusal(&HostFacts { daemons: Vec::new(), ..host(line) }).ends_with(why));
+    // What only mentions it.
+    for line in ["/usr/bin/run -H fd:// --log=/var/log/dockerd.log", "/usr/bin/run -H fd:// /var/log/dockerd.log"] {
+        let facts = HostFacts { daemons: vec![running("dockerd --mtu 1400")], ..host(line) };
+        assert!(refusal(&facts).starts_with("the command line of docker.service cannot be changed: it "), "{line}");
+    }
+    assert!(install(&HostFacts { daemons: Vec::new(), ..host(PACKAGED) }, &aim()).is_ok());
+}
+
+#[test]
+fn a_configuration_of_which_nobody_knows_where_it_is() {
+    let refused = |facts: &HostFacts| match install(facts, &aim()) {
+        Err(PlanRefusal::ExecStart(why)) => why.starts_with("which file --config-file "),
+        _ => false,
+    };
+    assert!(refused(&host("/usr/bin/dockerd --config-file daemon.json")));
+    let stopped = |line| HostFacts { daemons: Vec::new(), ..host(line) };
+    assert!(refused(&stopped("/usr/bin/dockerd --config-file=/etc/$CONF")));
+    assert!(refused(&stopped("/usr/bin/dockerd --config-file /etc/%H.json")));
+    assert!(!refused(&stopped("/usr/bin/dockerd --config-file=/etc/d.json")));
+    // It runs, so its arguments tell.
+    let runs =
+        HostFacts { daemons: vec![running("dockerd --config-file=/d.json")], ..host("/bin/dockerd --config-file=$C") };
+    assert!(!refused(&runs));
+}
