@@ -29,6 +29,9 @@ fn two_hosts_at_once_and_once_only() {
     for far in &hosts {
         far.assert_untouched(&shown);
     }
+    // Hosts that could be looked at count too.
+    let nobody = ["--ssh", "ssh://root@127.0.0.1:1", "--ssh", "ssh://root@127.0.0.1:2", "--dry-run"];
+    let _ = here.bootstrap("root@box", &nobody).run().exits(2).says("2 of 3 hosts failed");
     assert!(tree(&here.sandbox.work()).paths().is_empty(), "{}", tree(&here.sandbox.work()));
     assert!(!here.sandbox.root().join("home/.local").exists());
 

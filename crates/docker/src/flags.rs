@@ -200,6 +200,15 @@ fn is_bool(program: Program, name: &str) -> bool {
             && matches!(name, "validate" | "live-restore" | "icc" | "iptables" | "ip6tables" | "ipv6" | "experimental")
 }
 
+/// Whether the word after this one is its value, or may be: not every flag is known here.
+pub(crate) fn may_await_value(program: Program, word: &str) -> bool {
+    match (word.strip_prefix("--"), word.strip_prefix('-').and_then(|short| short.chars().next_back())) {
+        (Some(long), _) => !long.contains('=') && !is_bool(program, long),
+        (None, Some(letter)) => long_name(program, letter).is_none_or(|name| !is_bool(program, name)),
+        (None, None) => false,
+    }
+}
+
 fn takes_value(program: Program, name: &str) -> bool {
     matches!(name, "tlscacert" | "tlscert" | "tlskey" | "host" | "log-level")
         || match program {

@@ -39,6 +39,8 @@ pub struct HostFacts {
     pub daemon_json: HostFile,
     /// What is at the place of our own drop-in.
     pub drop_in: HostFile,
+    /// The same at the place that comes after all others.
+    pub late_drop_in: HostFile,
     /// The trust anchors where we put them.
     pub ca: HostFile,
     /// The certificate there.

@@ -5,17 +5,20 @@
 //! do is asked of [`crate::daemon_settings`] before anything is proposed.
 
 mod refusal;
+#[cfg(test)]
+mod tests;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use dockseal_pki::printable;
 use serde_json::{Value, json};
 
 use crate::{
     daemon_json::{Document, INSTALL_DIRECTORY, TLS_PORT},
     daemon_settings::{DaemonFault, DaemonRequest, DaemonSettings},
-    env::host_url,
+    endpoint::Endpoint,
     exec_start::{Parted, Word, part, words},
-    flags::{Program, TlsFlags},
+    flags::{Program, TlsFlags, may_await_value},
     host::{FileKind, Flavour, HostFacts, HostFile, Init},
     host_record::Record,
     layout,
@@ -42,8 +45,8 @@ const UNIX_SOCKET: &str = "unix:///var/run/docker.sock";
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Aim {
-    /// The address on which dockerd is to listen; `0.0.0.0` for all, IPv6 included.
-    pub listen: IpAddr,
+    /// The address on which dockerd is to listen; `0.0.0.0` for all, IPv6 included. Without one it may be any.
+    pub listen: Option<IpAddr>,
     /// Whether TLS settings of others may be replaced.
     pub replace: bool,
     /// Whether containers are to run on while dockerd restarts, where something is to be said about that.
@@ -61,7 +64,7 @@ pub struct HostPlan {
     pub restart: RestartWay,
     /// The arguments with which dockerd will be started, `--config-file` included.
     pub arguments: Vec<String>,
-    /// Where dockerd will listen, as daemon.json has it.
+    /// Where dockerd will listen, as daemon.json or its flags have it.
     pub hosts: Vec<String>,
     /// What is worth knowing.
     pub notes: Vec<String>,
@@ -136,10 +139,28 @@ fn standing(facts: &HostFacts) -> Result<Standing, PlanRefusal> {
         }));
     };
     let all = words(line).ok_or_else(|| PlanRefusal::ExecStart("a quotation mark is not closed".to_owned()))?;
-    if !all.iter().any(|word| word.value.rsplit('/').next() == Some("dockerd") || word.value.contains("dockerd")) {
+    let Some(program) = program(&all).and_then(|at| all.get(at)).map(|word| word.value.clone()) else {
         return Err(PlanRefusal::ExecStart(format!("it does not start dockerd, but {line}")));
-    }
+    };
     let parted = part(all);
+    // Whether a program in dockerd's place hands its flags on, the dockerd that it started tells.
+    if program.rsplit('/').next() != Some("dockerd") {
+        let flags = |parted: &Parted| (parted.hosts.clone(), parted.tls.clone());
+        if running.as_ref().map(flags) != today(facts).as_ref().map(flags) {
+            return Err(PlanRefusal::ExecStart(format!(
+                "it starts {program}, and no dockerd runs with the same flags"
+            )));
+        }
+    }
+    let config_file = match &running {
+        Some(running) => running.config_file.as_ref(),
+        None => parted.config_file.as_ref(),
+    };
+    if let Some(path) = config_file
+        && (!path.starts_with('/') || running.is_none() && literal(path).as_ref() != Some(path))
+    {
+        return Err(PlanRefusal::ExecStart(format!("which file --config-file {path} is cannot be told")));
+    }
     // What runs may have more than the unit says: $DOCKER_OPTS of an environment file. Our own drop-in took nothing that
     // is not in the unit.
     if let Some(running) = &running {
@@ -171,9 +192,7 @@ pub fn present(facts: &HostFacts) -> Result<DaemonSettings, PlanRefusal> {
     let mut request = DaemonRequest { version: version(facts), ..DaemonRequest::default() };
     if let Some(daemon) = facts.daemons.first() {
         request.flags = TlsFlags::parse(Program::Dockerd, daemon.arguments()).unwrap_or_default();
-        request.environment = Environment::read(|name| {
-            daemon.environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.into())
-        });
+        request.environment = environment(facts);
     } else if let Some(unit) = &facts.unit
         && let Some(line) = unit.exec_start().0.first()
     {
@@ -182,6 +201,11 @@ pub fn present(facts: &HostFacts) -> Result<DaemonSettings, PlanRefusal> {
     }
     request.daemon_json.clone_from(&facts.daemon_json.contents);
     request.resolve().map_err(PlanRefusal::WouldNotStart)
+}
+
+fn environment(facts: &HostFacts) -> Environment {
+    let pairs = facts.daemons.first().map(|daemon| daemon.environment.as_slice()).unwrap_or_default();
+    Environment::read(|name| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.into()))
 }
 
 /// The generation of the dockerd there.
@@ -217,7 +241,8 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
     }
     refuse_taken_port(facts)?;
 
-    let hosts = hosts(&standing, &document, aim, &mut warnings);
+    let earlier = Record::read(facts.record.contents.as_ref());
+    let hosts = hosts(&standing, &document, earlier.as_ref(), aim, &mut warnings)?;
     let path = |file: &str| Value::from(format!("{INSTALL_DIRECTORY}/{file}"));
     let mut wanted = vec![
         ("hosts", json!(hosts)),
@@ -240,7 +265,6 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
         document.set(key, value);
     }
     let text = document.text();
-    let earlier = Record::read(facts.record.contents.as_ref());
     let record = Record::of(earlier, json.map(Vec::as_slice), &old, &text, &wanted);
     let mut files = vec![FileChange {
         path: facts.daemon_json.path.clone(),
@@ -250,14 +274,18 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
     }];
     let clashes = !standing.parted.hosts.is_empty() || !standing.parted.tls.is_empty();
     if standing.has_unit && clashes {
+        let (place, late) = (standing.drop_in, &facts.late_drop_in);
+        let there = if place == LATE_DROP_IN { late } else { &facts.drop_in };
         files.push(FileChange {
-            path: standing.drop_in.to_owned(),
-            before: Some(&facts.drop_in)
-                .filter(|file| file.path == standing.drop_in)
-                .and_then(|file| file.contents.clone()),
+            path: place.to_owned(),
+            before: there.contents.clone(),
             after: Some(drop_in(&standing.parted)),
             mode: layout::CONFIGURATION_MODE,
         });
+        // One that comes after it would have the last word; one that comes before has none.
+        if place == DROP_IN && late.kind.is_some() {
+            files.push(removal(late));
+        }
     }
     files.push(FileChange {
         path: RECORD.to_owned(),
@@ -266,6 +294,10 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
         mode: layout::CONFIGURATION_MODE,
     });
     files.retain(|file| file.before.as_deref() != file.after.as_ref().map(String::as_bytes));
+    // Where nothing changes there is nothing to take back out; what others changed is theirs.
+    if files.iter().all(|file| file.path == RECORD) {
+        files.clear();
+    }
 
     match facts.containers {
         Some(0) | None => {}
@@ -278,10 +310,9 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
         )),
     }
     if facts.in_swarm && aim.live_restore {
-        return Err(PlanRefusal::NotMutual("live-restore cannot be used by a node of a swarm".to_owned()));
+        return Err(PlanRefusal::LiveRestoreInSwarm);
     }
-    let plan =
-        HostPlan { files, restart: standing.restart, arguments: arguments(&standing.parted), hosts, notes, warnings };
+    let plan = HostPlan { files, restart: standing.restart, arguments: arguments(&standing), hosts, notes, warnings };
     check(facts, &plan, document.text().into_bytes())?;
     Ok(plan)
 }
@@ -293,7 +324,7 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
 pub fn restart_only(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
     let standing = standing(facts)?;
     let hosts = Vec::new();
-    let arguments = arguments(&standing.parted);
+    let arguments = arguments(&standing);
     Ok(HostPlan {
         files: Vec::new(),
         restart: standing.restart,
@@ -312,11 +343,12 @@ pub fn remove(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
     let standing = standing(facts)?;
     let record = facts.record.contents.as_ref().ok_or(PlanRefusal::NothingInstalled)?;
     let record = Record::read(Some(record)).ok_or(PlanRefusal::NothingInstalled)?;
-    let mut files = Vec::new();
+    let (mut files, mut restored) = (Vec::new(), None);
     if let Some(bytes) = plain_file(&facts.daemon_json)? {
         let document = Document::parse(bytes)
             .map_err(|error| PlanRefusal::Document { path: facts.daemon_json.path.clone(), error })?;
         let after = record.undo(bytes, document).map_err(|key| PlanRefusal::ChangedSince { key })?;
+        restored = after.clone().map(String::into_bytes);
         files.push(FileChange {
             path: facts.daemon_json.path.clone(),
             before: Some(bytes.clone()),
@@ -324,32 +356,29 @@ pub fn remove(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
             mode: mode_of(&facts.daemon_json),
         });
     }
-    if facts.drop_in.kind.is_some() {
-        files.push(FileChange {
-            path: facts.drop_in.path.clone(),
-            before: facts.drop_in.contents.clone(),
-            after: None,
-            mode: 0,
-        });
-    }
-    files.push(FileChange { path: RECORD.to_owned(), before: facts.record.contents.clone(), after: None, mode: 0 });
     files.retain(|file| file.before.as_deref() != file.after.as_ref().map(String::as_bytes));
-    let arguments = standing
-        .parted
-        .kept
-        .iter()
-        .skip(1)
-        .map(|word| word.value.clone())
-        .chain(standing.parted.hosts.iter().map(|host| format!("--host={host}")))
-        .collect();
-    Ok(HostPlan {
-        files,
-        restart: standing.restart,
-        arguments,
-        hosts: standing.parted.hosts,
-        notes: Vec::new(),
-        warnings: Vec::new(),
-    })
+    files.extend([&facts.drop_in, &facts.late_drop_in].into_iter().filter(|file| file.kind.is_some()).map(removal));
+    files.push(removal(&facts.record));
+    // What our drop-in took off the command line is there again.
+    let flags = standing.parted.hosts.iter().map(|host| format!("--host={host}")).chain(standing.parted.tls.clone());
+    let arguments: Vec<String> =
+        arguments(&standing).into_iter().chain(flags.filter_map(|flag| literal(&flag))).collect();
+    let request = DaemonRequest {
+        flags: TlsFlags::parse(Program::Dockerd, &arguments).unwrap_or_default(),
+        environment: environment(facts),
+        daemon_json: restored,
+        version: version(facts),
+    };
+    let hosts = match request.resolve() {
+        Ok(settings) => settings.listeners.iter().map(ToString::to_string).collect(),
+        // Whether it starts is for dockerd to say, as it was before.
+        Err(_) => standing.parted.hosts,
+    };
+    Ok(HostPlan { files, restart: standing.restart, arguments, hosts, notes: Vec::new(), warnings: Vec::new() })
+}
+
+fn removal(file: &HostFile) -> FileChange {
+    FileChange { path: file.path.clone(), before: file.contents.clone(), after: None, mode: 0 }
 }
 
 /// A file keeps the mode that it has.
@@ -366,21 +395,31 @@ fn plain_file(file: &HostFile) -> Result<Option<&Vec<u8>>, PlanRefusal> {
     }
 }
 
+/// The unit's command line as it is today, with what we did.
+fn today(facts: &HostFacts) -> Option<Parted> {
+    Some(part(words(facts.unit.as_ref()?.exec_start().0.first()?)?))
+}
+
 /// The flags about TLS that count today: those below our drop-in were taken over before.
 fn flags_about_tls(facts: &HostFacts, standing: &Standing) -> Vec<String> {
-    let today = || Some(part(words(facts.unit.as_ref()?.exec_start().0.first()?)?).tls);
-    if standing.has_unit { today().unwrap_or_default() } else { standing.parted.tls.clone() }
+    if standing.has_unit {
+        today(facts).map(|parted| parted.tls).unwrap_or_default()
+    } else {
+        standing.parted.tls.clone()
+    }
 }
 
 fn refuse_other_tls(flags: &[String], document: &Document) -> Result<(), PlanRefusal> {
     if !flags.is_empty() {
         return Err(PlanRefusal::OtherTls(format!("{} in {SERVICE}", flags.join(" "))));
     }
-    for key in ["tlscacert", "tlscert", "tlskey"] {
+    // Whose the files at these very places are, their issuer tells; others beside them are never ours.
+    let ours = [("tlscacert", layout::CA_FILE), ("tlscert", layout::CERT_FILE), ("tlskey", layout::KEY_FILE)];
+    for (key, file) in ours {
         let value = document.value(key);
         if let Some(path) = value.as_ref().and_then(Value::as_str)
             && !path.is_empty()
-            && !path.starts_with(&format!("{INSTALL_DIRECTORY}/"))
+            && path != format!("{INSTALL_DIRECTORY}/{file}")
         {
             return Err(PlanRefusal::OtherTls(format!("{key} is {path} in daemon.json")));
         }
@@ -402,13 +441,15 @@ fn refuse_taken_port(facts: &HostFacts) -> Result<(), PlanRefusal> {
 }
 
 /// Where dockerd is to listen: where it does, and with TLS.
-fn hosts(standing: &Standing, document: &Document, aim: &Aim, warnings: &mut Vec<String>) -> Vec<String> {
-    let of_file: Vec<String> = match document.value("hosts") {
-        Some(Value::Array(hosts)) => hosts.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        _ => Vec::new(),
-    };
+fn hosts(
+    standing: &Standing,
+    document: &Document,
+    record: Option<&Record>,
+    aim: &Aim,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<String>, PlanRefusal> {
     let mut hosts: Vec<String> = Vec::new();
-    for host in of_file.iter().chain(&standing.parted.hosts) {
+    for host in hosts_of(document).iter().chain(&standing.parted.hosts) {
         if !hosts.contains(host) {
             hosts.push(host.clone());
         }
@@ -417,19 +458,64 @@ fn hosts(standing: &Standing, document: &Document, aim: &Aim, warnings: &mut Vec
     if !hosts.iter().any(|host| host.starts_with("fd://") || host.starts_with("unix://")) {
         hosts.insert(0, UNIX_SOCKET.to_owned());
     }
-    let is_ours = |host: &String| {
-        host.strip_prefix("tcp://")
-            .and_then(|rest| rest.rsplit_once(':'))
-            .is_some_and(|(_, port)| port == TLS_PORT.to_string())
+    for host in &hosts {
+        if matches!(Endpoint::parse(host, true), Ok(Endpoint::Tcp { port, .. }) if port != Some(TLS_PORT)) {
+            warnings.push(format!(
+                "dockerd listens on {} too, which will ask for TLS and client certificates as well",
+                printable(host)
+            ));
+        }
+    }
+    let address = match aim.listen {
+        Some(address) => {
+            let is_ours = |host: &String| {
+                record.is_some_and(|record| record.added("hosts", host)) && !standing.parted.hosts.contains(host)
+            };
+            let clashes = |host: &String| secured(host).is_some_and(|other| clash(&other, address));
+            hosts.retain(|host| secured(host).is_none() || !is_ours(host) || is_at(host, address));
+            if aim.replace {
+                hosts.retain(|host| !clashes(host) || is_at(host, address));
+            }
+            if let Some(other) = hosts.iter().find(|host| clashes(host) && !is_at(host, address)) {
+                return Err(PlanRefusal::ListensElsewhere { address, host: other.clone() });
+            }
+            Some(address).filter(|address| !hosts.iter().any(|host| is_at(host, *address)))
+        }
+        None if hosts.iter().any(|host| secured(host).is_some()) => None,
+        None => Some(IpAddr::from([0, 0, 0, 0])),
     };
-    for other in hosts.iter().filter(|host| host.starts_with("tcp://") && !is_ours(host)) {
-        warnings
-            .push(format!("dockerd listens on {other} too, which will ask for TLS and client certificates as well"));
+    hosts.extend(address.map(|address| format!("tcp://{}", SocketAddr::new(address, TLS_PORT))));
+    Ok(hosts)
+}
+
+/// The `hosts` of a daemon.json.
+fn hosts_of(document: &Document) -> Vec<String> {
+    match document.value("hosts") {
+        Some(Value::Array(hosts)) => hosts.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
     }
-    if !hosts.iter().any(is_ours) {
-        hosts.push(host_url(&aim.listen.to_string()).unwrap_or_else(|_| format!("tcp://0.0.0.0:{TLS_PORT}")));
+}
+
+/// The name or address of a listener on the port for TLS.
+fn secured(host: &str) -> Option<String> {
+    match Endpoint::parse(host, true) {
+        Ok(Endpoint::Tcp { host, port: Some(TLS_PORT) }) => Some(host),
+        // An address with a zone is none to docker, and one to dockerd.
+        Err(_) => host.strip_prefix("tcp://")?.strip_suffix(&format!(":{TLS_PORT}")).map(str::to_owned),
+        _ => None,
     }
-    hosts
+}
+
+fn is_at(host: &str, address: IpAddr) -> bool {
+    secured(host).is_some_and(|host| host.parse() == Ok(address))
+}
+
+/// Whether both cannot be listened on at once: one is all addresses, or a name that may have this one.
+fn clash(host: &str, address: IpAddr) -> bool {
+    match if host == "localhost" { Ok(IpAddr::from([127, 0, 0, 1])) } else { host.parse() } {
+        Ok(other) => other == address || other.is_unspecified() || address.is_unspecified(),
+        Err(_) => true,
+    }
 }
 
 fn drop_in(parted: &Parted) -> String {
@@ -442,10 +528,45 @@ fn drop_in(parted: &Parted) -> String {
     )
 }
 
-/// The words after the program, variables left out: those that the unit sets held nothing that matters, or it was refused.
-fn arguments(parted: &Parted) -> Vec<String> {
-    let from = parted.kept.iter().position(|word| word.value.ends_with("dockerd")).map_or(0, |at| at + 1);
-    parted.kept.iter().skip(from).filter(|word| !word.raw.starts_with('$')).map(|word| word.value.clone()).collect()
+/// The words after the program, as far as they are known: what systemd is to put in the place of variables held nothing
+/// that matters, or it was refused. A flag goes with its value.
+fn arguments(standing: &Standing) -> Vec<String> {
+    let kept = &standing.parted.kept;
+    if !standing.has_unit {
+        return kept.iter().map(|word| word.value.clone()).collect();
+    }
+    let from = program(kept).map_or(0, |at| at + 1);
+    let mut known: Vec<String> = Vec::new();
+    for word in kept.iter().skip(from) {
+        match literal(&word.value) {
+            Some(value) => known.push(value),
+            None if word.value.starts_with('-') => {}
+            None => {
+                let _ = known.pop_if(|flag| may_await_value(Program::Dockerd, flag));
+            }
+        }
+    }
+    known
+}
+
+/// What systemd makes of a word that has no variable and no specifier in it (systemd.service(5), systemd.unit(5)).
+fn literal(value: &str) -> Option<String> {
+    let mut literal = String::with_capacity(value.len());
+    let mut letters = value.chars();
+    while let Some(c) = letters.next() {
+        if matches!(c, '$' | '%') && letters.next() != Some(c) {
+            return None;
+        }
+        literal.push(c);
+    }
+    Some(literal)
+}
+
+/// The word that is dockerd, or a program in its place, whose name has that in it.
+fn program(words: &[Word]) -> Option<usize> {
+    let name = |word: &Word| word.value.rsplit('/').next().map(str::to_owned).unwrap_or_default();
+    let exact = words.iter().position(|word| name(word) == "dockerd");
+    exact.or_else(|| words.iter().position(|word| !word.value.starts_with("--") && name(word).contains("dockerd")))
 }
 
 /// Asks what dockerd will do with it.

@@ -11,7 +11,7 @@ pub(crate) struct Record {
     schema: u32,
     /// The whole file as it was; `None` where there was none.
     before: Option<String>,
-    /// The whole file as it was left.
+    /// The whole file as it was left, before anybody else changed it.
     after: String,
     /// Each key that was set: what it was, `null` for nothing, and what it became.
     keys: Map<String, Value>,
@@ -24,6 +24,8 @@ impl Record {
     }
 
     /// What there is to record of a change from `before` to `after`; what an earlier change recorded stays.
+    ///
+    /// Where others changed the file since, the whole of it is theirs as well: only keys can be taken back out then.
     pub(crate) fn of(
         earlier: Option<Self>,
         before: Option<&[u8]>,
@@ -31,9 +33,13 @@ impl Record {
         after: &str,
         wanted: &[(&str, Value)],
     ) -> Self {
-        let before = before.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        let mut record = earlier.unwrap_or_else(|| Self { schema: 1, before, after: String::new(), keys: Map::new() });
-        after.clone_into(&mut record.after);
+        let mut record = earlier.unwrap_or_else(|| {
+            let before = before.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+            Self { schema: 1, after: before.clone().unwrap_or_default(), before, keys: Map::new() }
+        });
+        if before.unwrap_or_default() == record.after.as_bytes() {
+            after.clone_into(&mut record.after);
+        }
         for (key, after) in wanted {
             let before = match record.keys.get(*key).and_then(|change| change.get("before")) {
                 Some(before) => before.clone(),
@@ -42,6 +48,15 @@ impl Record {
             record.keys.insert((*key).to_owned(), json!({ "before": before, "after": after }));
         }
         record
+    }
+
+    /// Whether `element` of the list that is `key` is there since a change.
+    pub(crate) fn added(&self, key: &str, element: &str) -> bool {
+        let has = |when| match self.keys.get(key).and_then(|change| change.get(when)) {
+            Some(Value::Array(list)) => list.iter().any(|value| value == element),
+            _ => false,
+        };
+        has("after") && !has("before")
     }
 
     /// The file that keeps it.
@@ -111,10 +126,23 @@ mod tests {
     fn a_second_change_keeps_what_the_first_recorded() {
         let (first, document) = changed(Some("{\"mtu\":1500}"));
         let old = document.clone();
-        let second = Record::of(Some(first), Some(b"x"), &old, "y", &[("mtu", json!(1450)), ("debug", json!(true))]);
+        let wanted = [("mtu", json!(1450)), ("debug", json!(true))];
+        let second = Record::of(Some(first.clone()), Some(old.text().as_bytes()), &old, "y", &wanted);
         assert_eq!(second.before.as_deref(), Some("{\"mtu\":1500}"));
         assert_eq!(second.keys["mtu"], json!({ "before": 1500, "after": 1450 }));
         assert_eq!(second.keys["debug"], json!({ "before": null, "after": true }));
         assert_eq!(second.undo(b"y", document).unwrap().as_deref(), Some("{\"mtu\":1500}"));
+
+        // What somebody put in between is not taken out with the rest.
+        let mut edited = old.clone();
+        edited.set("bip", &json!("10.9.0.1/24"));
+        let mut now = edited.clone();
+        now.set("debug", &json!(true));
+        let second =
+            Record::of(Some(first), Some(edited.text().as_bytes()), &edited, &now.text(), &[("debug", json!(true))]);
+        assert_eq!(
+            second.undo(now.text().as_bytes(), now).unwrap().unwrap(),
+            "{\n  \"mtu\": 1500,\n  \"bip\": \"10.9.0.1/24\"\n}\n"
+        );
     }
 }

@@ -94,8 +94,6 @@ pub fn facts(printed: &[u8]) -> Result<HostFacts, ReachError> {
     };
     let node_name = line("node").unwrap_or_default();
     let machine = identity(line("machine-id"), line("host-keys"), &node_name);
-    let drop_in = seen.file("drop-in", DROP_IN);
-    let late = seen.file("late-drop-in", LATE_DROP_IN);
     let unfinished = seen.text("change").map(|who| Unfinished {
         who: who.trim().to_owned(),
         armed: seen.is("change-armed"),
@@ -127,8 +125,13 @@ pub fn facts(printed: &[u8]) -> Result<HostFacts, ReachError> {
         service_state: line("service").unwrap_or_default(),
         socket_unit_active: seen.is("socket-unit"),
         daemons: seen.daemons(),
-        daemon_json: seen.file("daemon-json", &line("daemon-json.path").unwrap_or_else(|| DAEMON_JSON.to_owned())),
-        drop_in: if late.kind.is_some() { late } else { drop_in },
+        // To the octet, for it is written to.
+        daemon_json: seen.file(
+            "daemon-json",
+            &seen.text("daemon-json.path").filter(|path| !path.is_empty()).unwrap_or_else(|| DAEMON_JSON.to_owned()),
+        ),
+        drop_in: seen.file("drop-in", DROP_IN),
+        late_drop_in: seen.file("late-drop-in", LATE_DROP_IN),
         ca: seen.file("ca", &format!("{INSTALL_DIRECTORY}/{}", layout::CA_FILE)),
         cert: seen.file("cert", &format!("{INSTALL_DIRECTORY}/{}", layout::CERT_FILE)),
         key: seen.file("key", &format!("{INSTALL_DIRECTORY}/{}", layout::KEY_FILE)),
@@ -287,6 +290,7 @@ fn octets(hex: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::Dial;
 
     fn hex(text: &str) -> String {
         text.bytes().map(|byte| format!("{byte:02x}")).collect()
@@ -297,6 +301,7 @@ mod tests {
         let printed = [
             ("node", "box"),
             ("machine-id", "0123456789abcdef0123456789abcdef\n"),
+            ("daemon-json.path", "/srv/a\nb \n"),
             ("daemon-json.state", "644 0 0 regular file"),
             ("daemon-json.contents", "{}\nnode 66"),
             ("tcp", "0100007F:0948 77\n00000000:0016 78\n"),
@@ -305,6 +310,9 @@ mod tests {
             ("dockerd.argv.12", "dockerd\0-H\0fd://\0"),
             ("dockerd.user.12", "0"),
             ("addresses", "eth0 10.0.0.5/24\neth0 fe80::1/64\nnonsense\n"),
+            ("drop-in.state", "644 0 0 regular file"),
+            ("drop-in.contents", "[Service]\n"),
+            ("late-drop-in.state", "644 0 0 regular file"),
             ("end", "yes"),
         ];
         let printed: String = printed.iter().map(|(name, text)| format!("{name} {}\n", hex(text))).collect();
@@ -312,13 +320,48 @@ mod tests {
         assert_eq!(facts.machine, "0123456789abcdef0123456789abcdef-box");
         assert_eq!(facts.node_name, "box");
         assert_eq!(facts.daemon_json.contents.as_deref(), Some(&b"{}\nnode 66"[..]));
+        assert_eq!(facts.daemon_json.path, "/srv/a\nb \n");
         assert_eq!(facts.daemon_json.kind, Some(FileKind::Regular));
-        assert_eq!(facts.drop_in.kind, None);
+        // Both are known where both are there: each has to go in the end.
+        let drop_ins = [&facts.drop_in, &facts.late_drop_in].map(|file| (file.path.as_str(), file.kind));
+        assert_eq!(drop_ins, [DROP_IN, LATE_DROP_IN].map(|path| (path, Some(FileKind::Regular))));
+        assert_eq!(facts.record.kind, None);
         let seen: Vec<_> = facts.listeners.iter().map(|one| (one.address.to_string(), one.port)).collect();
         assert_eq!(seen, [("127.0.0.1".to_owned(), 2376), ("0.0.0.0".to_owned(), 22), ("::1".to_owned(), 2376)]);
         assert_eq!(facts.listeners[1].program.as_deref(), Some("sshd"));
         assert_eq!(facts.daemons[0].argv, ["dockerd", "-H", "fd://"]);
         assert_eq!(facts.addresses.len(), 2);
+    }
+
+    fn shell() -> Session {
+        let dial = Dial { may_ask: false, patience: Duration::from_secs(10), nonce: "n0nce".to_owned() };
+        Session::local(&dial).unwrap()
+    }
+
+    /// What the script itself sees of this machine, whatever that is.
+    fn looked_at(shell: &mut Session, daemon_json: &str) -> HostFacts {
+        let done = shell.run(&script(daemon_json), &[], PATIENCE).unwrap();
+        assert_eq!(done.status, 0, "{}", done.stderr);
+        facts(&done.stdout).unwrap()
+    }
+
+    #[test]
+    fn paths_of_every_kind_are_looked_at() {
+        let mut shell = shell();
+        let made = shell.run("mktemp -d", &[], PATIENCE).unwrap().success("cannot make a directory").unwrap();
+        let directory = made.text().trim().to_owned();
+        let path = format!("{directory}/it's \n/d\t.json\n");
+        let place = path.rsplit_once('/').unwrap().0;
+        let _ = shell.run(&format!("mkdir {} && : >{}", quoted(place), quoted(&path)), &[], PATIENCE).unwrap();
+        let facts = looked_at(&mut shell, &path);
+        let found = std::fs::exists(&path).unwrap();
+        let _ = shell.run(&format!("rm -r {}", quoted(&directory)), &[], PATIENCE).unwrap();
+        assert!(found);
+        assert_eq!((facts.daemon_json.path, facts.daemon_json.kind), (path, Some(FileKind::Regular)));
+        // What is nowhere comes to an end.
+        for path in ["d.json", "/no/where/d.json"] {
+            assert_eq!(looked_at(&mut shell, path).daemon_json.kind, None, "{path:?}");
+        }
     }
 
     #[test]

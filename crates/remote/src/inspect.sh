@@ -117,6 +117,8 @@ fi
 writable=yes
 for directory in "${daemon_json%/*}" /etc/systemd/system; do
     [ "$directory" = /etc/systemd/system ] && [ -z "$systemd" ] && continue
+    # What has no / in it is never cut short.
+    case $directory in /*) ;; *) directory=/$directory ;; esac
     while [ ! -e "$directory" ]; do directory=${directory%/*}; directory=${directory:-/}; done
     [ -w "$directory" ] || writable=no
 done

@@ -16,5 +16,5 @@ mod target;
 pub use change::{Change, Item, Prepared, Replacement, Restart, Sighting, Switch, Terms, Undone, bring_back};
 pub use error::{ReachError, Refusal};
 pub use inspect::{facts, inspect};
-pub use session::{Dial, Done, Root, Session};
+pub use session::{Dial, Done, Root, Session, quoted};
 pub use target::{Target, TargetError};

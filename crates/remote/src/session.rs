@@ -13,7 +13,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dockseal_docker::env::{Shell, word_of_command};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -362,9 +361,14 @@ impl Drop for Session {
     }
 }
 
-/// Text as one word of a script.
-pub(crate) fn quoted(text: &str) -> String {
-    word_of_command(Shell::Sh, text)
+/// Text as one word of a script, line ends and all (POSIX XCU 2.2.2); no word can hold the octet 0.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\0', "").replace('\'', "'\\''"))
 }
 
 fn forward(mut stream: impl Read + Send + 'static, sender: Sender<Chunk>, kind: fn(Vec<u8>) -> Chunk) {
@@ -426,4 +430,26 @@ fn talk(err: &[u8], more: &str) -> String {
 
 fn printable(line: &str) -> String {
     line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(400).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell() -> Session {
+        let dial = Dial { may_ask: false, patience: Duration::from_secs(10), nonce: "n0nce".to_owned() };
+        Session::local(&dial).unwrap()
+    }
+
+    #[test]
+    fn every_text_is_one_word() {
+        let mut shell = shell();
+        for text in
+            ["", "/etc/a.json", "it's $HOME `id` \\", "-n", "a\nb\n", "\t\r\u{1b}[31m", "'\n'\"", "ü\u{1f40b}\u{7f}"]
+        {
+            let script = format!("set -- {}; printf '%s %s.' $# \"$1\"", quoted(text));
+            let done = shell.run(&script, &[], Duration::from_secs(10)).unwrap();
+            assert_eq!(done.stdout, format!("1 {text}.").as_bytes(), "{text:?}");
+        }
+    }
 }

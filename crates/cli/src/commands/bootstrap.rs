@@ -4,6 +4,7 @@ mod remote;
 
 use std::{
     collections::BTreeSet,
+    net::{AddrParseError, IpAddr, Ipv6Addr},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -87,9 +88,9 @@ struct SshArgs {
     /// Do not ask
     #[arg(long, short = 'y', requires = "targets")]
     yes: bool,
-    /// The address on which dockerd listens [default: all]
-    #[arg(long, value_name = "ADDRESS", requires = "targets")]
-    listen: Option<std::net::IpAddr>,
+    /// The address on which dockerd listens [default: as it does, or all]
+    #[arg(long, value_name = "ADDRESS", requires = "targets", value_parser = address)]
+    listen: Option<IpAddr>,
     /// Let containers run on while dockerd restarts
     #[arg(long, requires = "targets")]
     live_restore: bool,
@@ -107,10 +108,16 @@ struct SshArgs {
     confirm_within: Option<String>,
 }
 
+/// An address, an IPv6 one in brackets too, as it stands in a URL.
+fn address(text: &str) -> Result<IpAddr, AddrParseError> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    bare.map_or_else(|| text.parse(), |bare| bare.parse::<Ipv6Addr>().map(IpAddr::from))
+}
+
 impl SshArgs {
     fn aim(&self, replace: bool) -> Result<Aim, Failure> {
         Ok(Aim {
-            listen: self.listen.unwrap_or(std::net::IpAddr::from([0, 0, 0, 0])),
+            listen: self.listen,
             replace,
             live_restore: self.live_restore,
             userns_remap: self.userns_remap.clone(),
@@ -527,4 +534,19 @@ fn report(
         next: steps.commands,
     };
     output.result(&human, &wire);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_to_listen_on() {
+        for (text, parsed) in [("10.0.0.5", "10.0.0.5"), ("::", "::"), ("[fd00::5]", "fd00::5")] {
+            assert_eq!(address(text).unwrap().to_string(), parsed);
+        }
+        for text in ["", "[]", "[10.0.0.5]", "[::", "::]", "host", "0.0.0.0:2376", "fe80::1%eth0"] {
+            assert!(address(text).is_err(), "{text}");
+        }
+    }
 }

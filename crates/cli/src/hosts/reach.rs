@@ -149,9 +149,13 @@ pub(crate) fn plan_failure(target: &Target, refusal: &PlanRefusal) -> Failure {
             "its clients would be refused afterwards; if that is meant, run it with --replace".to_owned()
         }
         PlanRefusal::PortTaken { .. } => "see what that is, on the host: ss -ltnp".to_owned(),
+        PlanRefusal::ListensElsewhere { .. } => {
+            "take that out of hosts in daemon.json there, leave --listen out, or run it with --replace".to_owned()
+        }
         PlanRefusal::WouldNotStart(_) | PlanRefusal::NotMutual(_) => {
             "correct its daemon.json or its flags; nothing was changed".to_owned()
         }
+        PlanRefusal::LiveRestoreInSwarm => "leave --live-restore out; drain the node first, and its tasks move".to_owned(),
         PlanRefusal::NothingInstalled => "name a host that dockseal bootstrap --ssh set up".to_owned(),
         PlanRefusal::ChangedSince { .. } => {
             "take out by hand what stands there: hosts, tlsverify and the tls… paths in daemon.json, and the drop-in"

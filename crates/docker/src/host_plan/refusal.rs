@@ -1,6 +1,6 @@
 //! Why a host is left as it is.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use super::SERVICE;
 use crate::{daemon_json::DocumentError, daemon_settings::DaemonFault, host::Flavour};
@@ -41,10 +41,19 @@ pub enum PlanRefusal {
         /// Who.
         program: String,
     },
+    /// dockerd listens on the port at another address already, and cannot on both.
+    ListensElsewhere {
+        /// The address that is wanted.
+        address: IpAddr,
+        /// Where it listens, as it is written there.
+        host: String,
+    },
     /// dockerd would not start with this.
     WouldNotStart(DaemonFault),
     /// dockerd would start and not do what is wanted.
     NotMutual(String),
+    /// A node of a swarm cannot have its containers run on.
+    LiveRestoreInSwarm,
     /// Nothing of ours is there to be taken out.
     NothingInstalled,
     /// What we set was changed since.
@@ -80,8 +89,12 @@ impl fmt::Display for PlanRefusal {
             }
             Self::OtherTls(what) => write!(f, "TLS is set up there already, by somebody else: {what}"),
             Self::PortTaken { port, program } => write!(f, "port {port} is taken by {program}"),
+            Self::ListensElsewhere { address, host } => {
+                write!(f, "dockerd listens on {host} already, which leaves no room for {address} on the same port")
+            }
             Self::WouldNotStart(fault) => write!(f, "dockerd would not start: {fault}"),
             Self::NotMutual(why) => write!(f, "dockerd would not ask for client certificates: {why}"),
+            Self::LiveRestoreInSwarm => f.write_str("it is a node of a swarm, where live-restore cannot be used"),
             Self::NothingInstalled => f.write_str("nothing that dockseal installed is there"),
             Self::ChangedSince { key } => write!(f, "{key:?} in daemon.json was changed since"),
         }

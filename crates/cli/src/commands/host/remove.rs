@@ -6,6 +6,7 @@ use dockseal_docker::{
     daemon_json::INSTALL_DIRECTORY,
     host_plan::{HostPlan, remove},
 };
+use dockseal_pki::printable;
 use serde_json::json;
 
 use crate::{
@@ -78,13 +79,10 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     if let Some(destination) = known {
         ledger.recorder().forget(destination.id).map_err(failure)?;
     }
-    let human = format!("{target} is as it was before: dockerd listens on {} again\n", listens(&plan));
+    let hosts: Vec<String> = plan.hosts.iter().map(|host| printable(host)).collect();
+    let human = format!("{target} is as it was before: dockerd listens on {} again\n", hosts.join(", "));
     output.result(&human, &wire(&reached, &plan, true));
     Ok(ExitCode::SUCCESS)
-}
-
-fn listens(plan: &HostPlan) -> String {
-    if plan.hosts.is_empty() { "its unix socket".to_owned() } else { plan.hosts.join(" ") }
 }
 
 fn wire(reached: &Reached, plan: &HostPlan, changed: bool) -> serde_json::Value {

@@ -89,7 +89,7 @@ pub(super) fn finish_dry(
         let failed: Vec<Value> = ended.iter().filter_map(|(_, one)| failed_wire(one)).collect();
         output.result("", &json!({ "schema": SCHEMA, "dry_run": true, "hosts": hosts, "failed": failed }));
     }
-    failures(ended, output)
+    failures(ended, planned.len(), output)
 }
 
 fn failed_wire(one: &Ended) -> Option<Value> {
@@ -99,9 +99,9 @@ fn failed_wire(one: &Ended) -> Option<Value> {
     )
 }
 
-/// One host's failure is the run's; of several each is said.
-fn failures(ended: Vec<(usize, Ended)>, output: &mut Output) -> Result<ExitCode, Failure> {
-    let total = ended.len();
+/// One host's failure is the run's; of several each is said. `others` are hosts besides those that ended.
+fn failures(ended: Vec<(usize, Ended)>, others: usize, output: &mut Output) -> Result<ExitCode, Failure> {
+    let total = ended.len() + others;
     let mut failed: Vec<Failure> = ended.into_iter().filter_map(|(_, one)| one.result.err()).collect();
     match (failed.pop(), failed.len()) {
         (None, _) => Ok(ExitCode::SUCCESS),
@@ -126,7 +126,7 @@ pub(super) fn finish(
     output: &mut Output,
 ) -> Result<ExitCode, Failure> {
     ended.sort_by_key(|(at, _)| *at);
-    let Some(done) = done else { return failures(ended, output) };
+    let Some(done) = done else { return failures(ended, 0, output) };
     let (mut rows, mut bundles, clients_changed) = client_rows(done, wanted, invocation, output);
     let mut changed = clients_changed;
     let mut reached = None;
@@ -188,5 +188,5 @@ pub(super) fn finish(
         "next": commands,
     });
     output.result(&human, &wire);
-    failures(ended, output)
+    failures(ended, 0, output)
 }

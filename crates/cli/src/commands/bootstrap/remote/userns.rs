@@ -4,9 +4,9 @@ use std::{cell::RefCell, time::Duration};
 
 use dockseal_docker::{
     daemon_json::Document,
-    env::{Shell, word_of_command},
     userns::{Accounts, Database, Remapping, SubIdRules, judge},
 };
+use dockseal_remote::quoted;
 
 use crate::{
     failure::Failure,
@@ -38,7 +38,7 @@ pub(super) fn check(reached: &mut Reached, remap: &str) -> Result<Vec<String>, F
             Database::Passwd => "passwd",
             Database::Group => "group",
         };
-        read(&format!("getent {database} {}", word_of_command(Shell::Sh, key))).ok().flatten()
+        read(&format!("getent {database} {}", quoted(key))).ok().flatten()
     };
     let accounts = Accounts {
         passwd: &passwd,
