@@ -30,7 +30,7 @@ const RESET: &str = "systemctl stop dockseal-restore.timer dockseal-restore.serv
     [ -e /usr/bin/openssl.away ] && mv /usr/bin/openssl.away /usr/bin/openssl\n\
     [ -e /usr/sbin/dockerd.away ] && mv /usr/sbin/dockerd.away /usr/sbin/dockerd\n\
     rm -rf /var/lib/dockseal /etc/docker /etc/systemd/system /etc/default /usr/local /srv/* /root/copy\n\
-    tar -C / -xpf /root/fresh.tar || exit 1\n\
+    tar -C / -xpf /root/fresh.tar && hash -r || exit 1\n\
     systemctl daemon-reload; systemctl reset-failed; systemctl restart docker.socket docker.service";
 
 pub(crate) fn operator() -> &'static Operator {

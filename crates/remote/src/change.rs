@@ -70,7 +70,7 @@ pub enum Replacement {
     },
     /// A directory of files, in place of the whole one that is there.
     Directory {
-        /// Its mode; `None` for that of the one that is there.
+        /// Its mode; `None` for that of the one that is there, writable by its owner alone.
         mode: Option<u32>,
         /// Name, mode and contents of each.
         files: Vec<(String, u32, Contents)>,
@@ -249,9 +249,13 @@ impl<'s> Switch<'s> {
                     self.write(&new, *mode, contents.bytes(), &parent)?;
                 }
                 Replacement::Directory { mode, files, kept } => {
-                    let mode = mode.map_or_else(|| "$(stat -c %a \"$old\")".to_owned(), |mode| format!("{mode:o}"));
+                    // What others read there they are to read still; nobody but root writes there.
+                    let mode = mode.map_or_else(
+                        || "chmod \"$(stat -c %a \"$old\")\" \"$new\" && chmod go-w \"$new\"".to_owned(),
+                        |mode| format!("chmod {mode:o} \"$new\""),
+                    );
                     let mut script = format!(
-                        "new={}; old={}\nmkdir -p \"$new\" && chmod \"{mode}\" \"$new\" || exit 1\n",
+                        "new={}; old={}\nmkdir -p \"$new\" && {mode} || exit 1\n",
                         quoted(&new),
                         quoted(&item.path)
                     );

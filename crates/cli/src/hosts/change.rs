@@ -343,7 +343,8 @@ fn items(plan: &HostPlan, facts: &HostFacts, need: &Need, ready: Option<&Ready>)
             if matches!(need, Need::Trust { .. } | Need::Certificate { key: KeyWish::Same(_), .. }) {
                 kept.push(layout::KEY_FILE.to_owned());
             }
-            let replacement = Replacement::Directory { mode: Some(layout::DIRECTORY_MODE), files, kept };
+            let mode = facts.other_entries.is_empty().then_some(layout::DIRECTORY_MODE);
+            let replacement = Replacement::Directory { mode, files, kept };
             items.push(Item { path: INSTALL_DIRECTORY.to_owned(), replacement });
         }
         _ => {}

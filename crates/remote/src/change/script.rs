@@ -120,6 +120,10 @@ pub(super) fn restore_script(way: Restart, was_running: bool, paths: &[&str]) ->
     });
     let _ = writeln!(script, "fi\ncd / && rm -rf {DIRECTORY}");
     // Directories that were made for the change, the innermost first.
+    // A directory of drop-ins without any says nothing.
+    for directory in paths.iter().map(|path| parent(path)).filter(|directory| directory.ends_with(".d")) {
+        let _ = writeln!(script, "rmdir {} 2>/dev/null", quoted(directory));
+    }
     let _ = writeln!(
         script,
         "printf '%s\\n' \"$made\" | while IFS= read -r at; do [ -z \"$at\" ] || rmdir \"$at\" 2>/dev/null; done\n\
