@@ -103,7 +103,7 @@ fn the_power_fails(far: &Far, here: &Here, target: &str) {
         far.power_cycle();
     });
     // Its number is another's now, who lives on.
-    let _ = far.sh("echo $PPID >/var/lib/dockseal/change/waiter").success();
+    let _ = far.sh("pgrep -o sshd >/var/lib/dockseal/change/waiter").success();
     let planned = here.bootstrap(target, &["--dry-run"]).run().failure();
     assert!(planned.stderr.contains("another run is changing it"), "{planned}");
     let removed = here.dockseal(["host", "remove", target, "--yes"]).run().exits(1);

@@ -80,7 +80,8 @@ if [ -d "$change" ]; then
     if [ -e "$change/armed" ] || [ -e "$change/restoring" ]; then say change-armed yes; fi
     if [ "$systemd" ] && systemctl is-active --quiet dockseal-restore.timer dockseal-restore.service 2>/dev/null; then
         say change-awaited yes
-    elif [ -s "$change/waiter" ] && kill -0 "$(cat "$change/waiter")" 2>/dev/null; then say change-awaited yes
+    # Its number alone may be another's after a restart of the host.
+    elif [ -s "$change/waiter" ] && grep -q "$change" "/proc/$(cat "$change/waiter")/cmdline" 2>/dev/null; then say change-awaited yes
     fi
 fi
 
