@@ -121,6 +121,15 @@ fn what_is_seen_of_a_host() {
     assert_eq!(json["hosts"].as_array().unwrap().len(), 1);
     far.assert_untouched(&text);
 
+    // systemd 219, as on CentOS 7, has no --value.
+    let old = "#!/bin/sh\nfor word; do [ \"$word\" != --value ] || { echo \"systemctl: unrecognized option '--value'\" >&2; exit 1; }; done\n\
+        exec /usr/bin/systemctl \"$@\"\n";
+    far.put("/usr/local/bin/systemctl", old, 0o755);
+    let json = here.dockseal(["host", "inspect", &target, "--format", "json"]).run().success();
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["hosts"][0]["docker"]["service"], "active");
+    let _ = far.sh("rm /usr/local/bin/systemctl").success();
+
     let _ = here.bootstrap(&format!("root@{}", far.name()), &[]).run().success();
     let serial = far.sh("openssl x509 -in /etc/docker/tls/cert.pem -noout -issuer").success().stdout;
     let before = far.state();

@@ -30,7 +30,9 @@ elif has service && [ -e /etc/init.d/docker ]; then say init sysv
 fi
 if [ "$systemd" ]; then
     systemctl cat docker.service 2>/dev/null | put unit
-    say service "$(systemctl show -p ActiveState --value docker.service 2>/dev/null)"
+    # --value came with systemd 230.
+    state=$(systemctl show -p ActiveState docker.service 2>/dev/null)
+    say service "${state#ActiveState=}"
     if systemctl is-active --quiet docker.socket 2>/dev/null; then say socket-unit yes; fi
     if has systemd-run; then say systemd-run yes; fi
 fi
