@@ -216,7 +216,7 @@ impl Seen {
         file
     }
 
-    /// `PID.UID` and, below it, the octets of cmdline and environ.
+    /// Those of root: what others call dockerd, anybody can start. The octets of cmdline and environ are below its number.
     fn daemons(&self) -> Vec<DaemonProcess> {
         let mut daemons = Vec::new();
         for (name, argv) in &self.0 {
@@ -232,9 +232,10 @@ impl Seen {
             let environment = self.0.get(&format!("dockerd.environ.{pid}")).map(|octets| strings(octets));
             let environment = environment.unwrap_or_default();
             let user = self.text(&format!("dockerd.user.{pid}")).and_then(|text| text.trim().parse().ok());
+            let Some(user @ 0) = user else { continue };
             daemons.push(DaemonProcess {
                 pid,
-                user: user.unwrap_or_default(),
+                user,
                 argv: strings(argv),
                 environment: environment
                     .iter()
@@ -309,6 +310,10 @@ mod tests {
             ("sockets", "78 sshd\n"),
             ("dockerd.argv.12", "dockerd\0-H\0fd://\0"),
             ("dockerd.user.12", "0"),
+            ("dockerd.argv.11", "dockerd\0-H\0tcp://0.0.0.0:2375\0"),
+            ("dockerd.user.11", "1000"),
+            ("dockerd.argv.13", "dockerd\0"),
+            ("dockerd.user.13", ""),
             ("addresses", "eth0 10.0.0.5/24\neth0 fe80::1/64\nnonsense\n"),
             ("drop-in.state", "644 0 0 regular file"),
             ("drop-in.contents", "[Service]\n"),
@@ -329,6 +334,8 @@ mod tests {
         let seen: Vec<_> = facts.listeners.iter().map(|one| (one.address.to_string(), one.port)).collect();
         assert_eq!(seen, [("127.0.0.1".to_owned(), 2376), ("0.0.0.0".to_owned(), 22), ("::1".to_owned(), 2376)]);
         assert_eq!(facts.listeners[1].program.as_deref(), Some("sshd"));
+        // Root's alone.
+        assert_eq!(facts.daemons.iter().map(|daemon| daemon.pid).collect::<Vec<_>>(), [12]);
         assert_eq!(facts.daemons[0].argv, ["dockerd", "-H", "fd://"]);
         assert_eq!(facts.addresses.len(), 2);
     }

@@ -41,9 +41,11 @@ rootless=
 for proc in /proc/[0-9]*; do
     read -r name <"$proc/comm" 2>/dev/null || continue
     [ "$name" = dockerd ] || continue
+    # Not the directory's owner: that is root as well where a process hides itself (PR_SET_DUMPABLE).
+    user=$(sed -n 's/^Uid:[^0-9]*\([0-9]*\).*/\1/p' "$proc/status" 2>/dev/null)
     # Those of containers (docker in docker) are not this machine's.
     [ "$(readlink "$proc/ns/mnt" 2>/dev/null)" = "$(readlink /proc/1/ns/mnt 2>/dev/null)" ] || {
-        [ "$(stat -c %u "$proc" 2>/dev/null)" != 0 ] && rootless=yes
+        [ "$user" != 0 ] && rootless=yes
         continue
     }
     # What has ended has no arguments, another look asks for the version, and between fork and exec children look like it.
@@ -52,7 +54,7 @@ for proc in /proc/[0-9]*; do
     if [ -z "$parent" ] || [ "$(cat "/proc/$parent/comm" 2>/dev/null)" = dockerd ]; then continue; fi
     pid=${proc#/proc/}
     put "dockerd.argv.$pid" <"$proc/cmdline"
-    say "dockerd.user.$pid" "$(stat -c %u "$proc")"
+    say "dockerd.user.$pid" "$user"
     # Never the rest of it: an environment may hold secrets.
     tr '\000' '\n' <"$proc/environ" 2>/dev/null | grep -E '^(DOCKER_TLS_VERIFY|DOCKER_CERT_PATH|DOCKER_CONFIG|HOME)=' |
         tr '\n' '\000' | put "dockerd.environ.$pid"
