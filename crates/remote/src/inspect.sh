@@ -77,7 +77,12 @@ file late-drop-in "$late_drop_in" contents
 file ca "$tls/ca.pem" contents
 file cert "$tls/cert.pem" contents
 file key "$tls/key.pem"
-[ -d "$tls" ] && ls -A "$tls" | put entries
+# Names end with what none can have in it.
+if [ -d "$tls" ]; then
+    for entry in "$tls"/* "$tls"/.[!.]* "$tls"/..?*; do
+        if [ -e "$entry" ] || [ -L "$entry" ]; then printf '%s/' "${entry##*/}"; fi
+    done | put entries
+fi
 file record "$record" contents
 if [ -d "$change" ]; then
     { cat "$change/who" 2>/dev/null || echo somebody; } | put change

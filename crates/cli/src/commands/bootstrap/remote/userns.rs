@@ -6,6 +6,7 @@ use dockseal_docker::{
     daemon_json::Document,
     userns::{Accounts, Database, Remapping, SubIdRules, judge},
 };
+use dockseal_pki::printable;
 use dockseal_remote::quoted;
 
 use crate::{
@@ -50,7 +51,7 @@ pub(super) fn check(reached: &mut Reached, remap: &str) -> Result<Vec<String>, F
     };
     let remapping = judge(remap, &accounts, rules).map_err(|refusal| {
         Failure::no(format!("cannot set up {target}"))
-            .cause(format!("dockerd would not start with --userns-remap {remap}: {refusal}"))
+            .cause(printable(&format!("dockerd would not start with --userns-remap {remap}: {refusal}")))
             .hint("see /etc/subuid and /etc/subgid there, or give default, which makes what it needs")
     })?;
     let mut warnings: Vec<String> = remapping.cautions(&accounts).iter().map(ToString::to_string).collect();
@@ -66,5 +67,6 @@ pub(super) fn check(reached: &mut Reached, remap: &str) -> Result<Vec<String>, F
         )),
         (_, None) => {}
     }
-    Ok(warnings)
+    // Paths and accounts of the host are in them.
+    Ok(warnings.iter().map(|warning| printable(warning)).collect())
 }
