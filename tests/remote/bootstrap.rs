@@ -121,6 +121,25 @@ fn what_is_seen_of_a_host() {
     assert_eq!(json["hosts"].as_array().unwrap().len(), 1);
     far.assert_untouched(&text);
 
+    // systemd 219, as on CentOS 7, has no --value.
+    let old = "#!/bin/sh\nfor word; do [ \"$word\" != --value ] || { echo \"systemctl: unrecognized option '--value'\" >&2; exit 1; }; done\n\
+        exec /usr/bin/systemctl \"$@\"\n";
+    far.put("/usr/local/bin/systemctl", old, 0o755);
+    let json = here.dockseal(["host", "inspect", &target, "--format", "json"]).run().success();
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["hosts"][0]["docker"]["service"], "active");
+    let _ = far.sh("rm /usr/local/bin/systemctl").success();
+
+    // What somebody else calls dockerd is not the machine's.
+    let other = "cp /usr/bin/sleep /tmp/dockerd && chmod 755 /tmp/dockerd || exit 1; \
+        setsid setpriv --reuid=65534 --regid=65534 --clear-groups /tmp/dockerd 600 </dev/null >/dev/null 2>&1 & \
+        for i in $(seq 100); do pgrep -u 65534 -x dockerd >/run/other && exit 0; sleep 0.05; done; exit 1";
+    let _ = far.sh(other).success();
+    let text = here.dockseal(["host", "inspect", &target]).run().success();
+    assert!(text.stdout.contains("-H fd://") && !text.stdout.contains(" 600"), "{text}");
+    let _ = here.bootstrap(&target, &["--dry-run"]).run().success();
+    let _ = far.sh("kill $(cat /run/other); rm /run/other /tmp/dockerd").success();
+
     let _ = here.bootstrap(&format!("root@{}", far.name()), &[]).run().success();
     let serial = far.sh("openssl x509 -in /etc/docker/tls/cert.pem -noout -issuer").success().stdout;
     let before = far.state();

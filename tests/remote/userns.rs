@@ -30,6 +30,22 @@ fn refused_in_dockerds_words_or_done() {
         far.assert_untouched(remap);
     }
 
+    // A directory on the way that lets nobody through.
+    let daemon_json = far.file("/etc/docker/daemon.json");
+    let whole = std::fs::read_to_string(&daemon_json).unwrap();
+    std::fs::write(&daemon_json, whole.replacen('{', "{\"data-root\": \"/srv/shut/in/docker\",", 1)).unwrap();
+    let _ = far.sh("mkdir -p /srv/shut/in && chmod 755 /srv/shut/in && chmod 700 /srv/shut").success();
+    let ran = here.bootstrap(&target, &["--userns-remap", "default"]).run().exits(1);
+    assert!(ran.stderr.contains("chmod o+x /srv/shut\n"), "{}", ran.stderr);
+    let said = far.sh(
+        "dockerd --userns-remap default --exec-root /root/run -p /root/pid -H unix:///root/s 2>&1 | tail -n 1; \
+         rm -rf /root/run /root/s /srv/shut; userdel dockremap; groupdel dockremap; sed -i /^dockremap:/d /etc/subuid /etc/subgid",
+    );
+    let said = said.stdout.trim().trim_start_matches("failed to start daemon: ").to_owned();
+    assert!(said.contains("graphroot path") && ran.stderr.contains(&said), "dockerd says {said:?}: {}", ran.stderr);
+    std::fs::write(&daemon_json, &whole).unwrap();
+    far.assert_untouched(&ran);
+
     let ran = here.bootstrap(&target, &["--userns-remap", "default"]).run().success();
     assert!(ran.stderr.contains("images, containers and volumes move to /var/lib/docker/"), "{}", ran.stderr);
     let security = far.sh("docker info --format '{{.SecurityOptions}} {{.DockerRootDir}}'").success().stdout;

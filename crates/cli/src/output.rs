@@ -42,7 +42,7 @@ impl Output {
             Format::Human | Format::Prometheus => self.raw(human),
             Format::Json => {
                 let json = serde_json::to_string_pretty(wire).unwrap_or_default();
-                self.raw(format!("{json}\n"));
+                self.raw(format!("{}\n", without_controls(&json)));
             }
         }
     }
@@ -118,10 +118,19 @@ impl Output {
                 let wire = serde_json::json!({
                     "schema": 1, "error": failure.what, "cause": failure.cause, "hint": failure.hint,
                 });
-                self.stderr(&wire.to_string());
+                self.stderr(&without_controls(&wire.to_string()));
             }
         }
     }
+}
+
+/// JSON that says the same. Its rules leave some characters as they are that a terminal takes for commands (RFC 8259, 7).
+fn without_controls(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() && c != '\n' { shown.push_str(&format!("\\u{:04x}", u32::from(c))) } else { shown.push(c) }
+    }
+    shown
 }
 
 /// Label and value, a line each, the values below one another.
@@ -142,4 +151,17 @@ pub(crate) fn table<const N: usize>(headings: &[&str; N], rows: &[[String; N]]) 
         text.push_str(&format!("  {}\n", cells.join("  ").trim_end()));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_says_the_same_without_controls() {
+        let value = serde_json::json!({ "a\u{9b}": ["\u{1b}[31m \u{7f}\u{85}\n\t\"\\ ü"] });
+        let text = without_controls(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
 }

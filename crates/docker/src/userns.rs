@@ -109,6 +109,19 @@ impl Remapping {
         self.root().map(|(uid, gid)| format!("{uid}.{gid}"))
     }
 
+    /// Why dockerd refuses for a directory that does not let a container's root through, and which that is
+    /// (`setupDaemonRoot`, `canAccess`). `parents` are those above the data root that are there; dockerd sees to its own.
+    #[must_use]
+    pub fn blocked<'p>(&self, data_root: &str, parents: &'p [Parent]) -> Option<(Refusal, &'p Parent)> {
+        let (uid, gid) = self.root()?;
+        let blocking = parents.iter().find(|parent| {
+            let owner = i64::from(parent.uid) == uid && parent.mode & 0o100 != 0;
+            let group = i64::from(parent.gid) == gid && parent.mode & 0o010 != 0;
+            !(owner || group || parent.mode & 0o001 != 0)
+        })?;
+        Some((restricted(data_root, (uid, gid)), blocking))
+    }
+
     fn ranges(&self) -> Option<(&[IdRange], &[IdRange])> {
         match self {
             Self::Off | Self::OffForRoot => None,
@@ -252,14 +265,19 @@ fn created(accounts: &Accounts<'_>, rules: SubIdRules) -> Result<Remapping, Refu
 
 /// Ranges that hold no id make container root -1, whom no directory lets through.
 fn usable(remapping: Remapping, accounts: &Accounts<'_>) -> Result<Remapping, Refusal> {
-    if remapping.root() == Some((-1, -1)) {
-        let path = format!("{}/-1.-1", accounts.data_root.trim_end_matches('/'));
-        return refuse(format!(
-            "a subdirectory in your graphroot path ({path}) restricts access to the remapped root uid/gid; please fix by \
-             allowing 'o+x' permissions on existing directories"
-        ));
+    match remapping.root() {
+        Some(nobody @ (-1, -1)) => Err(restricted(accounts.data_root, nobody)),
+        _ => Ok(remapping),
     }
-    Ok(remapping)
+}
+
+fn restricted(data_root: &str, (uid, gid): (i64, i64)) -> Refusal {
+    let root = data_root.trim_end_matches('/');
+    let text = format!(
+        "a subdirectory in your graphroot path ({root}/{uid}.{gid}) restricts access to the remapped root uid/gid; please fix by \
+         allowing 'o+x' permissions on existing directories"
+    );
+    Refusal { text }
 }
 
 /// A directory on the way to the data root.
@@ -273,18 +291,6 @@ pub struct Parent {
     pub uid: u32,
     /// Its group.
     pub gid: u32,
-}
-
-/// The first directory that does not let a container's root through, for which dockerd refuses (`canAccess`).
-///
-/// The data root itself is not among them: dockerd gives it to the group.
-#[must_use]
-pub fn blocking_parent(parents: &[Parent], (uid, gid): (i64, i64)) -> Option<&Parent> {
-    parents.iter().find(|parent| {
-        let owner = i64::from(parent.uid) == uid && parent.mode & 0o100 != 0;
-        let group = i64::from(parent.gid) == gid && parent.mode & 0o010 != 0;
-        !(owner || group || parent.mode & 0o001 != 0)
-    })
 }
 
 /// A number as `strconv.ParseInt(…, 10, 32)` takes it; what it does not take is a name.

@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt, io, time::Duration};
 
+use crate::session::shown;
+
 /// Trouble between this machine and the shell on the host.
 #[derive(Debug)]
 pub enum ReachError {
@@ -95,18 +97,20 @@ impl Refusal {
 impl fmt::Display for ReachError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let or = |said: &str, instead: &str| if said.is_empty() { instead.to_owned() } else { said.to_owned() };
-        match self {
-            Self::NoSsh(_) => f.write_str("ssh cannot be started here"),
-            Self::Refused { said, .. } => f.write_str(&or(said, "ssh did not get through, and gave no reason")),
+        let text = match self {
+            Self::NoSsh(_) => "ssh cannot be started here".to_owned(),
+            Self::Refused { said, .. } => or(said, "ssh did not get through, and gave no reason"),
             Self::NotRoot { user, said } => {
-                write!(f, "{user} is not root there, and cannot become root: {}", or(said, "there is no sudo"))
+                format!("{user} is not root there, and cannot become root: {}", or(said, "there is no sudo"))
             }
-            Self::Cut { said } => f.write_str(&or(said, "the connection ended in the middle")),
-            Self::TimedOut { after } => write!(f, "no answer within {} seconds", after.as_secs()),
-            Self::Failed { what, said } => write!(f, "{what}: {}", or(said, "no reason was given")),
-            Self::Busy { who } => write!(f, "another run is changing it: {who}"),
-            Self::Garbled(what) => write!(f, "what it says about itself cannot be understood: {what}"),
-        }
+            Self::Cut { said } => or(said, "the connection ended in the middle"),
+            Self::TimedOut { after } => format!("no answer within {} seconds", after.as_secs()),
+            Self::Failed { what, said } => format!("{what}: {}", or(said, "no reason was given")),
+            Self::Busy { who } => format!("another run is changing it: {who}"),
+            Self::Garbled(what) => format!("what it says about itself cannot be understood: {what}"),
+        };
+        // The host's own words and paths are in it.
+        f.write_str(&shown(&text))
     }
 }
 

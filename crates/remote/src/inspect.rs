@@ -16,7 +16,7 @@ use dockseal_pki::Fingerprint;
 use crate::{
     change::DIRECTORY,
     error::ReachError,
-    session::{Session, quoted},
+    session::{Session, quoted, shown},
 };
 
 /// How long looking may take.
@@ -82,10 +82,10 @@ pub fn facts(printed: &[u8]) -> Result<HostFacts, ReachError> {
     if seen.text("end").is_none() {
         return Err(ReachError::Garbled("it ended too early".to_owned()));
     }
-    let line = |name: &str| seen.text(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    // What is said of a host, and never used as a path or a word of a command.
+    let line = |name: &str| seen.text(name).map(|text| shown(text.trim())).filter(|text| !text.is_empty());
     let lines = |name: &str| -> Vec<String> {
-        seen.text(name)
-            .unwrap_or_default()
+        shown(&seen.text(name).unwrap_or_default())
             .lines()
             .map(str::trim)
             .filter(|line| !line.is_empty())
@@ -95,7 +95,7 @@ pub fn facts(printed: &[u8]) -> Result<HostFacts, ReachError> {
     let node_name = line("node").unwrap_or_default();
     let machine = identity(line("machine-id"), line("host-keys"), &node_name);
     let unfinished = seen.text("change").map(|who| Unfinished {
-        who: who.trim().to_owned(),
+        who: shown(who.trim()),
         armed: seen.is("change-armed"),
         awaited: seen.is("change-awaited"),
     });
@@ -135,9 +135,13 @@ pub fn facts(printed: &[u8]) -> Result<HostFacts, ReachError> {
         ca: seen.file("ca", &format!("{INSTALL_DIRECTORY}/{}", layout::CA_FILE)),
         cert: seen.file("cert", &format!("{INSTALL_DIRECTORY}/{}", layout::CERT_FILE)),
         key: seen.file("key", &format!("{INSTALL_DIRECTORY}/{}", layout::KEY_FILE)),
-        other_entries: lines("entries")
-            .into_iter()
-            .filter(|name| ![layout::CA_FILE, layout::CERT_FILE, layout::KEY_FILE].contains(&name.as_str()))
+        // To the octet, for they come along.
+        other_entries: seen
+            .text("entries")
+            .unwrap_or_default()
+            .split_terminator('/')
+            .filter(|name| ![layout::CA_FILE, layout::CERT_FILE, layout::KEY_FILE].contains(name))
+            .map(str::to_owned)
             .collect(),
         record: seen.file("record", RECORD),
         listeners: seen.listeners(),
@@ -216,7 +220,7 @@ impl Seen {
         file
     }
 
-    /// `PID.UID` and, below it, the octets of cmdline and environ.
+    /// Those of root: what others call dockerd, anybody can start. The octets of cmdline and environ are below its number.
     fn daemons(&self) -> Vec<DaemonProcess> {
         let mut daemons = Vec::new();
         for (name, argv) in &self.0 {
@@ -232,9 +236,10 @@ impl Seen {
             let environment = self.0.get(&format!("dockerd.environ.{pid}")).map(|octets| strings(octets));
             let environment = environment.unwrap_or_default();
             let user = self.text(&format!("dockerd.user.{pid}")).and_then(|text| text.trim().parse().ok());
+            let Some(user @ 0) = user else { continue };
             daemons.push(DaemonProcess {
                 pid,
-                user: user.unwrap_or_default(),
+                user,
                 argv: strings(argv),
                 environment: environment
                     .iter()
@@ -251,7 +256,7 @@ impl Seen {
         let owners = self.text("sockets").unwrap_or_default();
         let owner = |inode: &str| {
             let mut lines = owners.lines().filter_map(|line| line.split_once(' '));
-            lines.find(|(socket, _)| *socket == inode).map(|(_, program)| program.to_owned())
+            lines.find(|(socket, _)| *socket == inode).map(|(_, program)| shown(program))
         };
         let mut listeners = Vec::new();
         for table in ["tcp", "tcp6"] {
@@ -309,6 +314,10 @@ mod tests {
             ("sockets", "78 sshd\n"),
             ("dockerd.argv.12", "dockerd\0-H\0fd://\0"),
             ("dockerd.user.12", "0"),
+            ("dockerd.argv.11", "dockerd\0-H\0tcp://0.0.0.0:2375\0"),
+            ("dockerd.user.11", "1000"),
+            ("dockerd.argv.13", "dockerd\0"),
+            ("dockerd.user.13", ""),
             ("addresses", "eth0 10.0.0.5/24\neth0 fe80::1/64\nnonsense\n"),
             ("drop-in.state", "644 0 0 regular file"),
             ("drop-in.contents", "[Service]\n"),
@@ -329,6 +338,8 @@ mod tests {
         let seen: Vec<_> = facts.listeners.iter().map(|one| (one.address.to_string(), one.port)).collect();
         assert_eq!(seen, [("127.0.0.1".to_owned(), 2376), ("0.0.0.0".to_owned(), 22), ("::1".to_owned(), 2376)]);
         assert_eq!(facts.listeners[1].program.as_deref(), Some("sshd"));
+        // Root's alone.
+        assert_eq!(facts.daemons.iter().map(|daemon| daemon.pid).collect::<Vec<_>>(), [12]);
         assert_eq!(facts.daemons[0].argv, ["dockerd", "-H", "fd://"]);
         assert_eq!(facts.addresses.len(), 2);
     }
@@ -361,6 +372,38 @@ mod tests {
         // What is nowhere comes to an end.
         for path in ["d.json", "/no/where/d.json"] {
             assert_eq!(looked_at(&mut shell, path).daemon_json.kind, None, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_host_says_is_fit_to_be_shown_and_paths_are_exact() {
+        let escape = "\u{1b}[2J\u{9b}1m\u{202e}x";
+        let names =
+            ["node", "os", "kernel", "version", "service", "openssl", "dockseal", "firewall", "names", "change"];
+        let mut printed: String = names.iter().map(|name| format!("{name} {}\n", hex(escape))).collect();
+        for (name, text) in [
+            ("tcp", "0100007F:0948 77\n"),
+            ("sockets", &format!("77 {escape}\n")),
+            ("addresses", &format!("{escape} 10.0.0.5/24\n")),
+            ("daemon-json.path", &format!("/{escape}\n")),
+            ("entries", &format!("ca.pem/ a\n b /{escape}/")),
+            ("end", "yes"),
+        ] {
+            printed.push_str(&format!("{name} {}\n", hex(text)));
+        }
+        let facts = facts(printed.as_bytes()).unwrap();
+        assert_eq!(facts.daemon_json.path, format!("/{escape}\n"));
+        assert_eq!(facts.other_entries, [" a\n b ", escape]);
+
+        let said = r"\u{1b}[2J\u{9b}1m\u{202e}x";
+        assert_eq!(facts.os, said);
+        assert_eq!(facts.listeners[0].program.as_deref(), Some(said));
+        assert_eq!(facts.addresses[0].0, said);
+        assert_eq!(facts.unfinished.unwrap().who, said);
+        let others = [&facts.node_name, &facts.kernel, &facts.service_state, &facts.firewall[0]];
+        let more = [&facts.docker_version, &facts.openssl, &facts.dockseal].map(|text| text.as_ref().unwrap());
+        for text in others.into_iter().chain(more) {
+            assert_eq!(text, said);
         }
     }
 

@@ -30,7 +30,9 @@ elif has service && [ -e /etc/init.d/docker ]; then say init sysv
 fi
 if [ "$systemd" ]; then
     systemctl cat docker.service 2>/dev/null | put unit
-    say service "$(systemctl show -p ActiveState --value docker.service 2>/dev/null)"
+    # --value came with systemd 230.
+    state=$(systemctl show -p ActiveState docker.service 2>/dev/null)
+    say service "${state#ActiveState=}"
     if systemctl is-active --quiet docker.socket 2>/dev/null; then say socket-unit yes; fi
     if has systemd-run; then say systemd-run yes; fi
 fi
@@ -39,9 +41,11 @@ rootless=
 for proc in /proc/[0-9]*; do
     read -r name <"$proc/comm" 2>/dev/null || continue
     [ "$name" = dockerd ] || continue
+    # Not the directory's owner: that is root as well where a process hides itself (PR_SET_DUMPABLE).
+    user=$(sed -n 's/^Uid:[^0-9]*\([0-9]*\).*/\1/p' "$proc/status" 2>/dev/null)
     # Those of containers (docker in docker) are not this machine's.
     [ "$(readlink "$proc/ns/mnt" 2>/dev/null)" = "$(readlink /proc/1/ns/mnt 2>/dev/null)" ] || {
-        [ "$(stat -c %u "$proc" 2>/dev/null)" != 0 ] && rootless=yes
+        [ "$user" != 0 ] && rootless=yes
         continue
     }
     # What has ended has no arguments, another look asks for the version, and between fork and exec children look like it.
@@ -50,7 +54,7 @@ for proc in /proc/[0-9]*; do
     if [ -z "$parent" ] || [ "$(cat "/proc/$parent/comm" 2>/dev/null)" = dockerd ]; then continue; fi
     pid=${proc#/proc/}
     put "dockerd.argv.$pid" <"$proc/cmdline"
-    say "dockerd.user.$pid" "$(stat -c %u "$proc")"
+    say "dockerd.user.$pid" "$user"
     # Never the rest of it: an environment may hold secrets.
     tr '\000' '\n' <"$proc/environ" 2>/dev/null | grep -E '^(DOCKER_TLS_VERIFY|DOCKER_CERT_PATH|DOCKER_CONFIG|HOME)=' |
         tr '\n' '\000' | put "dockerd.environ.$pid"
@@ -73,7 +77,12 @@ file late-drop-in "$late_drop_in" contents
 file ca "$tls/ca.pem" contents
 file cert "$tls/cert.pem" contents
 file key "$tls/key.pem"
-[ -d "$tls" ] && ls -A "$tls" | put entries
+# Names end with what none can have in it.
+if [ -d "$tls" ]; then
+    for entry in "$tls"/* "$tls"/.[!.]* "$tls"/..?*; do
+        if [ -e "$entry" ] || [ -L "$entry" ]; then printf '%s/' "${entry##*/}"; fi
+    done | put entries
+fi
 file record "$record" contents
 if [ -d "$change" ]; then
     { cat "$change/who" 2>/dev/null || echo somebody; } | put change

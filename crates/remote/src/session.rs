@@ -74,10 +74,10 @@ pub struct Done {
 }
 
 impl Done {
-    /// Standard output as text.
+    /// Standard output as text that can be shown.
     #[must_use]
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.stdout).into_owned()
+        shown(&String::from_utf8_lossy(&self.stdout))
     }
 
     /// Itself, if it succeeded.
@@ -429,7 +429,17 @@ fn talk(err: &[u8], more: &str) -> String {
 }
 
 fn printable(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(400).collect()
+    shown(line).chars().take(400).collect()
+}
+
+/// A host's text as it may reach a terminal, which takes some characters for commands: line ends and tabs stay what they
+/// are. What is used again, a path above all, is never put through this.
+pub(crate) fn shown(text: &str) -> String {
+    let parts = text.split_inclusive(['\n', '\t']).map(|part| match part.strip_suffix(['\n', '\t']) {
+        Some(before) => format!("{}{}", dockseal_pki::printable(before), &part[before.len()..]),
+        None => dockseal_pki::printable(part),
+    });
+    parts.collect()
 }
 
 #[cfg(test)]
@@ -439,6 +449,17 @@ mod tests {
     fn shell() -> Session {
         let dial = Dial { may_ask: false, patience: Duration::from_secs(10), nonce: "n0nce".to_owned() };
         Session::local(&dial).unwrap()
+    }
+
+    #[test]
+    fn no_host_writes_to_a_terminal() {
+        let mut shell = shell();
+        let script = r"printf 'a\tb\n\033]0;x\007\r\302\233c'; printf '\033[31mno' >&2; exit 3";
+        let done = shell.run(script, &[], Duration::from_secs(10)).unwrap();
+        assert_eq!(done.text(), "a\tb\n\\u{1b}]0;x\\u{7}\\r\\u{9b}c");
+        assert_eq!(done.success("cannot try").unwrap_err().to_string(), "cannot try: \\u{1b}[31mno");
+        let done = shell.run("printf '\\033[31mno'; exit 3", &[], Duration::from_secs(10)).unwrap();
+        assert_eq!(done.success("cannot write \u{1b}").unwrap_err().to_string(), "cannot write \\u{1b}: \\u{1b}[31mno");
     }
 
     #[test]

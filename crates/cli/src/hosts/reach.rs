@@ -54,9 +54,14 @@ pub(crate) fn reach(target: &Target, dial: &Dial, now: impl Fn() -> i64) -> Resu
     let before = now();
     let facts = inspect(&mut session).map_err(failure)?;
     // The clock is the first that is looked at.
-    let skew = facts.clock.map_or(0, |clock| clock - before);
-    let skew = if skew.abs() <= 2 { 0 } else { skew };
+    let skew = facts.clock.map_or(0, |clock| ahead(clock, before));
     Ok(Reached { target: target.clone(), session, facts, skew })
+}
+
+/// How far a clock is ahead of this machine's; any number may stand there, and a moment passes on the way.
+fn ahead(clock: i64, here: i64) -> i64 {
+    let ahead = clock.saturating_sub(here);
+    if ahead.unsigned_abs() <= 2 { 0 } else { ahead }
 }
 
 /// The name that ssh dials for it, which an alias of its configuration may stand for.
@@ -163,4 +168,26 @@ pub(crate) fn plan_failure(target: &Target, refusal: &PlanRefusal) -> Failure {
         }
     };
     failure.hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_of_every_kind() {
+        let now = 1_800_000_000;
+        for (clock, skew) in [
+            (now, 0),
+            (now + 2, 0),
+            (now - 2, 0),
+            (now + 3, 3),
+            (now - 7200, -7200),
+            (i64::MAX, i64::MAX - now),
+            (i64::MIN, i64::MIN),
+        ] {
+            assert_eq!(ahead(clock, now), skew);
+        }
+        assert_eq!(ahead(i64::MAX, -1), i64::MAX);
+    }
 }

@@ -77,7 +77,7 @@ fn skew(seconds: i64) -> String {
     match seconds {
         0 => "agrees with this machine's".to_owned(),
         ahead @ 1.. => format!("{ahead} seconds ahead of this machine's"),
-        behind => format!("{} seconds behind this machine's", -behind),
+        behind => format!("{} seconds behind this machine's", behind.unsigned_abs()),
     }
 }
 
@@ -254,6 +254,13 @@ pub(crate) fn commands(plan: &HostPlan) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clocks_that_are_off() {
+        assert_eq!(skew(0), "agrees with this machine's");
+        assert_eq!(skew(3), "3 seconds ahead of this machine's");
+        assert_eq!(skew(i64::MIN), "9223372036854775808 seconds behind this machine's");
+    }
 
     #[test]
     fn passwords_are_not_shown() {

@@ -2,6 +2,8 @@
 
 use std::{fmt, net::IpAddr};
 
+use dockseal_pki::printable;
+
 use super::SERVICE;
 use crate::{daemon_json::DocumentError, daemon_settings::DaemonFault, host::Flavour};
 
@@ -65,38 +67,46 @@ pub enum PlanRefusal {
 
 impl fmt::Display for PlanRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Flags, paths and names of the host are in it.
+        f.write_str(&printable(&self.text()))
+    }
+}
+
+impl PlanRefusal {
+    fn text(&self) -> String {
         match self {
             Self::Flavour(Flavour::Snap) => {
-                f.write_str("Docker is the snap there, which reads its configuration from a place of its own")
+                "Docker is the snap there, which reads its configuration from a place of its own".to_owned()
             }
             Self::Flavour(Flavour::Rootless) => {
-                f.write_str("dockerd is a user's own there (rootless), behind rootlesskit's port forwarding")
+                "dockerd is a user's own there (rootless), behind rootlesskit's port forwarding".to_owned()
             }
-            Self::Flavour(Flavour::Desktop) => f.write_str(
-                "it is Docker Desktop, whose daemon runs in a machine of its own and does not listen for others",
-            ),
-            Self::Flavour(_) => f.write_str("there is no dockerd"),
+            Self::Flavour(Flavour::Desktop) => {
+                "it is Docker Desktop, whose daemon runs in a machine of its own and does not listen for others"
+                    .to_owned()
+            }
+            Self::Flavour(_) => "there is no dockerd".to_owned(),
             Self::NoService => {
-                f.write_str("nothing is known there that restarts dockerd: neither systemd nor an init script")
+                "nothing is known there that restarts dockerd: neither systemd nor an init script".to_owned()
             }
-            Self::SeveralDaemons(count) => write!(f, "{count} dockerds run there"),
-            Self::ReadOnly => f.write_str("/etc/docker or /etc/systemd cannot be written there"),
-            Self::NotAFile { path } => write!(f, "{path} is no plain file there: something else looks after it"),
-            Self::Document { path, error } => write!(f, "{path}: {error}"),
-            Self::ExecStart(why) => write!(f, "the command line of {SERVICE} cannot be changed: {why}"),
+            Self::SeveralDaemons(count) => format!("{count} dockerds run there"),
+            Self::ReadOnly => "/etc/docker or /etc/systemd cannot be written there".to_owned(),
+            Self::NotAFile { path } => format!("{path} is no plain file there: something else looks after it"),
+            Self::Document { path, error } => format!("{path}: {error}"),
+            Self::ExecStart(why) => format!("the command line of {SERVICE} cannot be changed: {why}"),
             Self::FlagsFromElsewhere(flags) => {
-                write!(f, "dockerd is started with {}, and that does not stand in {SERVICE}", flags.join(" "))
+                format!("dockerd is started with {}, and that does not stand in {SERVICE}", flags.join(" "))
             }
-            Self::OtherTls(what) => write!(f, "TLS is set up there already, by somebody else: {what}"),
-            Self::PortTaken { port, program } => write!(f, "port {port} is taken by {program}"),
+            Self::OtherTls(what) => format!("TLS is set up there already, by somebody else: {what}"),
+            Self::PortTaken { port, program } => format!("port {port} is taken by {program}"),
             Self::ListensElsewhere { address, host } => {
-                write!(f, "dockerd listens on {host} already, which leaves no room for {address} on the same port")
+                format!("dockerd listens on {host} already, which leaves no room for {address} on the same port")
             }
-            Self::WouldNotStart(fault) => write!(f, "dockerd would not start: {fault}"),
-            Self::NotMutual(why) => write!(f, "dockerd would not ask for client certificates: {why}"),
-            Self::LiveRestoreInSwarm => f.write_str("it is a node of a swarm, where live-restore cannot be used"),
-            Self::NothingInstalled => f.write_str("nothing that dockseal installed is there"),
-            Self::ChangedSince { key } => write!(f, "{key:?} in daemon.json was changed since"),
+            Self::WouldNotStart(fault) => format!("dockerd would not start: {fault}"),
+            Self::NotMutual(why) => format!("dockerd would not ask for client certificates: {why}"),
+            Self::LiveRestoreInSwarm => "it is a node of a swarm, where live-restore cannot be used".to_owned(),
+            Self::NothingInstalled => "nothing that dockseal installed is there".to_owned(),
+            Self::ChangedSince { key } => format!("{key:?} in daemon.json was changed since"),
         }
     }
 }

@@ -317,3 +317,16 @@ fn a_configuration_of_which_nobody_knows_where_it_is() {
         HostFacts { daemons: vec![running("dockerd --config-file=/d.json")], ..host("/bin/dockerd --config-file=$C") };
     assert!(!refused(&runs));
 }
+
+#[test]
+fn refusals_are_fit_to_be_shown() {
+    for facts in [
+        with_json(PACKAGED, "{\"tlscert\": \"/srv/\\u001b[31m.pem\"}"),
+        with_json(PACKAGED, "{\"a\\u001b\": 1, \"a\\u001b\": 2}"),
+        host("/usr/bin/run \u{1b}[31m"),
+        host("/usr/bin/dockerd --tlscert=\u{1b}[31m"),
+    ] {
+        let text = install(&facts, &aim()).unwrap_err().to_string();
+        assert!(!text.contains(char::is_control) && text.contains("u{1b}"), "{text:?}");
+    }
+}

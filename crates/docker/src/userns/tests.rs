@@ -85,14 +85,20 @@ fn cautions() {
 #[test]
 fn directories_on_the_way() {
     let parent = |mode, uid, gid| Parent { path: "/x".to_owned(), mode, uid, gid };
-    let root = (100_000, 100_001);
+    let range = |start| vec![IdRange { start, count: 65_536 }];
+    let remapping = Remapping::Created { uids: range(100_000), gids: range(100_001) };
     assert_eq!(
-        blocking_parent(&[parent(0o711, 0, 0), parent(0o700, 100_000, 0), parent(0o710, 0, 100_001)], root),
+        remapping.blocked("/x/d", &[parent(0o711, 0, 0), parent(0o700, 100_000, 0), parent(0o710, 0, 100_001)]),
         None
     );
     for closed in [parent(0o710, 0, 0), parent(0o606, 100_000, 0), parent(0o701 & !1, 0, 100_001)] {
-        assert_eq!(blocking_parent(std::slice::from_ref(&closed), root), Some(&closed));
+        let (refusal, blocking) = remapping.blocked("/x/d/", std::slice::from_ref(&closed)).unwrap();
+        assert_eq!(blocking, &closed);
+        assert!(
+            refusal.text.starts_with("a subdirectory in your graphroot path (/x/d/100000.100001) restricts access")
+        );
     }
+    assert_eq!(Remapping::Off.blocked("/x/d", &[parent(0o700, 0, 0)]), None);
 }
 
 /// Accounts that only a directory service knows.

@@ -241,7 +241,7 @@ fn prepare(
     if reached.skew < -backdate {
         return Err(no(format!(
             "its clock is {} seconds behind this machine's: it would take every new certificate for not yet valid",
-            -reached.skew
+            reached.skew.unsigned_abs()
         ))
         .hint("set its clock: timedatectl set-ntp true"));
     }
