@@ -70,10 +70,18 @@ fn asked_without_validate() {
         far.assert_as(&before, &ran);
         assert_eq!(pid(&far), running, "{ran}");
     }
+    // What is wrong only once it starts nobody can know before.
+    far.put("/etc/docker/daemon.json", &good.replacen('{', r#"{"storage-opts": ["nonsense"], "#, 1), 0o644);
+    let ran = here.bootstrap(&target, &[]).run().exits(1).says("was written after dockerd started");
+    assert!(ran.stderr.contains("dockerd did not come up: failed to start daemon: "), "{ran}");
+    assert!(ran.stderr.contains("what was there before is back, and dockerd does not answer all the same"), "{ran}");
     // One that it accepts.
     far.put("/etc/docker/daemon.json", &good.replacen('{', r#"{"log-level": "warn", "#, 1), 0o644);
-    let _ = here.bootstrap(&target, &[]).run().success();
+    let _ = far.sh("systemctl reset-failed docker; systemctl restart docker").success();
+    let done = here.bootstrap(&target, &[]).run().success();
+    assert!(!done.holds("was written after dockerd started"), "{done}");
     here.assert_reaches(&far);
+    assert!(!here.bootstrap(&target, &["--dry-run"]).run().success().holds("was written after dockerd started"));
 }
 
 /// Of the dockerd that runs.

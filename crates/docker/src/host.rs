@@ -65,6 +65,8 @@ pub struct HostFacts {
     pub firewall: Vec<String>,
     /// How many containers run.
     pub containers: Option<u32>,
+    /// Whether daemon.json was written after dockerd started: nobody knows then whether it starts with it.
+    pub is_untried: bool,
     /// Whether it is part of a swarm.
     pub in_swarm: bool,
     /// Whether its configuration can be written.

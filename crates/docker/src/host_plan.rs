@@ -236,6 +236,13 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
         None => Document::empty(),
     };
     let (mut notes, mut warnings) = (Vec::new(), Vec::new());
+    if facts.is_untried && !facts.daemons.is_empty() {
+        warnings.push(format!(
+            "{} was written after dockerd started: nobody has seen it start with that; if it cannot, taking this change back does \
+             not bring it back",
+            facts.daemon_json.path
+        ));
+    }
     if !aim.replace {
         refuse_other_tls(&flags_about_tls(facts, &standing), &document)?;
     }

@@ -469,7 +469,9 @@ fn restart(switch: &mut Switch<'_>) -> Result<(), ReachError> {
              [ \"$state\" = running ] && [ \"$(show MainPID)\" != \"$before\" ] && exit 0\n\
              sleep 1; left=$((left - 1))\n\
              done\n\
-             journalctl -q -o cat -u {SERVICE} --since \"@$began\" 2>/dev/null | grep -v '^\\(Start\\|Stopp\\|{SERVICE}: \\(Sched\\|Start\\|Main\\|Consumed\\)\\|Failed to start\\)\\| level=\\(debug\\|info\\|warning\\) ' | tail -n 8 >&2\n\
+             log=$(journalctl -q -o cat -u {SERVICE} --since \"@$began\" 2>/dev/null)\n\
+             why=$(printf '%s\\n' \"$log\" | grep -v '^\\(Start\\|Stopp\\|{SERVICE}: \\|Failed to start\\)\\| level=\\(debug\\|info\\|warning\\) ' | awk '!seen[$0]++' | tail -n 8)\n\
+             printf '%s\\n' \"${{why:-$(printf '%s\\n' \"$log\" | tail -n 8)}}\" >&2\n\
              exit 1"
         ),
         Restart::OpenRc => "rc-service docker restart >&2".to_owned(),

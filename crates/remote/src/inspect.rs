@@ -151,6 +151,7 @@ pub fn facts(printed: &[u8]) -> Result<HostFacts, ReachError> {
         has_transient_timers: seen.is("systemd-run"),
         firewall: lines("firewall"),
         containers: line("containers").and_then(|text| text.parse().ok()),
+        is_untried: seen.is("untried"),
         in_swarm: seen.is("swarm"),
         writable: seen.is("writable"),
         unfinished,

@@ -72,6 +72,7 @@ fi
 
 say daemon-json.path "$daemon_json"
 file daemon-json "$daemon_json" contents
+if [ "$daemon_json" -nt /var/run/docker.pid ] && [ -e /var/run/docker.pid ]; then say untried yes; fi
 file drop-in "$drop_in" contents
 file late-drop-in "$late_drop_in" contents
 file ca "$tls/ca.pem" contents

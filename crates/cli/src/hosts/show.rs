@@ -176,6 +176,7 @@ pub(crate) fn wire(reached: &Reached) -> Value {
             "fault": settings.as_ref().err().map(ToString::to_string),
             "daemon_json": facts.daemon_json.contents.as_ref().map(|bytes| masked(&String::from_utf8_lossy(bytes))),
             "daemon_json_path": facts.daemon_json.path,
+            "daemon_json_is_untried": facts.is_untried,
             "containers": facts.containers,
             "swarm": facts.in_swarm,
         },

@@ -51,7 +51,7 @@ pub(super) fn ping(way: Restart, socket: Option<&str>, after: After) -> String {
     };
     let last = match after {
         After::Change => "",
-        After::TakingBack => "[ -S \"$socket\" ] || { {runs}; } && exit 0\n",
+        After::TakingBack => "if [ ! -S \"$socket\" ] && { {runs}; }; then exit 0; fi\n",
     };
     let last = last.replace("{runs}", &runs);
     format!(
