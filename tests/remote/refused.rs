@@ -106,6 +106,17 @@ fn tls_of_somebody_else() {
     let _ = here.bootstrap(&target, &["--replace"]).run().success();
     here.assert_reaches(&far);
     assert!(far.file("/etc/docker/theirs/k.pem").exists());
+    far.reset();
+
+    // A key alone where ours would be.
+    let _ = far.sh("mkdir /etc/docker/tls && echo theirs >/etc/docker/tls/key.pem").success();
+    let _ = refused(&far, &[], 1, &["/etc/docker/tls/key.pem is there already", "--replace"]);
+    let here = Here::new();
+    let _ = here.bootstrap(&target, &["--replace"]).run().success();
+    // One that is ours by our own record, after its certificate was lost.
+    let _ = far.sh("rm /etc/docker/tls/cert.pem").success();
+    let _ = here.bootstrap(&target, &[]).run().success();
+    here.assert_reaches(&far);
 }
 
 #[test]

@@ -270,12 +270,21 @@ fn prepare(
             format!("{INSTALL_DIRECTORY}: {why} for {}; its key ({}) is {key}", names.join(", "), args.leaf.key.word());
         (Some(need), None, vec![what])
     };
-    let chain = show::certificates(reached.facts.cert.contents.as_ref());
+    let differs = |cause: String| no(cause).hint("run it with --replace to issue it anew");
+    let facts = &reached.facts;
+    let chain = show::certificates(facts.cert.contents.as_ref());
     let Some(leaf) = chain.first().cloned().filter(|_| !args.replace) else {
+        // Without a certificate only our record tells whose they are.
+        let there = [&facts.key, &facts.cert, &facts.ca].into_iter().find(|file| file.kind.is_some());
+        if let Some(file) = there.filter(|_| !args.replace && facts.record.kind.is_none()) {
+            return Err(differs(format!(
+                "{} is there already, and there is no certificate that tells whose",
+                file.path
+            )));
+        }
         let (need, present, what) = new("a new certificate".to_owned());
         return Ok((plan, need, present, what));
     };
-    let differs = |cause: String| no(cause).hint("run it with --replace to issue it anew");
     let anchors = show::certificates(reached.facts.ca.contents.as_ref());
     let issued_by = |chain: &Vec<Certificate>| match (chain.first(), chain.last()) {
         (Some(issuer), Some(anchor)) => {
