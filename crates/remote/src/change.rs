@@ -34,6 +34,10 @@ const BOOT_SWITCH: &str = "dockseal-restore-at-boot.service";
 const STEP: Duration = Duration::from_secs(60);
 /// The exit status of a step that found another change going on.
 const BUSY: i32 = 17;
+/// Says what is worth it of `$log`: each line once, without what dockerd says when all is well, and what systemd adds.
+const TELL_WHY: &str = "why=$(printf '%s\\n' \"$log\" | \
+    grep -v '^\\(Start\\|Stopp\\|docker.service: \\|Failed to start\\)\\| level=\\(debug\\|info\\|warning\\) ' | \
+    awk '!seen[$0]++' | tail -n 8)\nprintf '%s\\n' \"${why:-$(printf '%s\\n' \"$log\" | tail -n 8)}\" >&2";
 /// What a step says that came too late, as a word of a script.
 const WENT_OFF: &str = "'the dead-man switch went off meanwhile'";
 
@@ -470,17 +474,19 @@ fn restart(switch: &mut Switch<'_>) -> Result<(), ReachError> {
              sleep 1; left=$((left - 1))\n\
              done\n\
              log=$(journalctl -q -o cat -u {SERVICE} --since \"@$began\" 2>/dev/null)\n\
-             why=$(printf '%s\\n' \"$log\" | grep -v '^\\(Start\\|Stopp\\|{SERVICE}: \\|Failed to start\\)\\| level=\\(debug\\|info\\|warning\\) ' | awk '!seen[$0]++' | tail -n 8)\n\
-             printf '%s\\n' \"${{why:-$(printf '%s\\n' \"$log\" | tail -n 8)}}\" >&2\n\
+             {TELL_WHY}\n\
              exit 1"
         ),
         Restart::OpenRc => "rc-service docker restart >&2".to_owned(),
         Restart::SysV => "service docker restart >&2".to_owned(),
     };
     session.run(&script, &[], patience + Duration::from_secs(30))?.success("dockerd did not come up")?;
-    session
-        .run(&ping(*way, socket.as_deref(), After::Change), &[], patience)?
-        .success("dockerd does not answer on its socket")?;
+    let mut ping = ping(*way, socket.as_deref(), After::Change);
+    if *way != Restart::Systemd {
+        // Their scripts do not wait for dockerd; this is where they have it log (moby contrib/init/sysvinit-debian).
+        ping = format!("(\n{ping}\n) && exit 0\nlog=$(tail -n 60 /var/log/docker.log 2>/dev/null)\n{TELL_WHY}\nexit 1");
+    }
+    session.run(&ping, &[], patience)?.success("dockerd does not answer on its socket")?;
     Ok(())
 }
 
