@@ -1,13 +1,13 @@
 #!/bin/sh
-# What dockerd makes of --userns-remap=SPEC on a machine with the account files in FILES.
+# What DOCKERD makes of --userns-remap=SPEC on a machine with the account files in FILES.
 # Runs in namespaces of its own (unshare --mount --pid --net), where /etc is an overlay:
 # the machine's own files are neither read nor written. Prints the sub-directory of the
 # data root, `off`, or `refused`; then what dockerd warns of or fails
 # of, and the two files of subordinate ids as they are afterwards.
 #
-# Usage: userns-daemon.sh FILES SPEC
+# Usage: userns-daemon.sh FILES SPEC DOCKERD
 set -eu
-files=$1 spec=$2
+files=$1 spec=$2 dockerd=$3
 mount -t tmpfs tmpfs /srv
 mkdir -m 0711 /srv/upper /srv/work /srv/run
 mount -t overlay overlay -o lowerdir=/etc,upperdir=/srv/upper,workdir=/srv/work /etc
@@ -19,7 +19,7 @@ rm -f /etc/shadow /etc/gshadow /etc/docker/daemon.json
 # useradd needs them, and they have no part in the verdict.
 (umask 077 && : >/etc/shadow && : >/etc/gshadow)
 cd /srv/run
-dockerd --userns-remap="$spec" -H unix:///srv/run/sock --iptables=false --bridge=none --storage-driver=vfs \
+"$dockerd" --userns-remap="$spec" -H unix:///srv/run/sock --iptables=false --bridge=none --storage-driver=vfs \
     --data-root /srv/run/d --exec-root /srv/run/e -p /srv/run/pid >log 2>&1 &
 daemon=$!
 verdict=
