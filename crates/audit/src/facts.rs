@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use dockseal_docker::{
@@ -105,7 +105,8 @@ impl Facts {
     pub fn read(output: &[u8]) -> Result<Self, FactsError> {
         let mut facts = Self::default();
         for line in read::lines(output)? {
-            let path = || line.text(0).unwrap_or_default();
+            let word = || line.text(0).unwrap_or_default();
+            let path = || one_name(&word());
             match line.word {
                 "uid" => facts.uid = line.number(0),
                 "release" => facts.release = line.text(0).filter(|text| !text.is_empty()),
@@ -115,8 +116,8 @@ impl Facts {
                     let described = line.text(1).and_then(|text| described(&text));
                     facts.directories.extend(described.map(|described| (path(), described)));
                 }
-                "absent" => drop(facts.files.insert(path(), Presence::Absent)),
-                "hidden" => drop(facts.files.insert(path(), Presence::Hidden)),
+                "absent" => facts.saw(path(), Presence::Absent),
+                "hidden" => facts.saw(path(), Presence::Hidden),
                 "file" => {
                     let there = match line.text(1).and_then(|text| described(&text)) {
                         Some(known) => {
@@ -124,12 +125,12 @@ impl Facts {
                         }
                         None => Presence::Hidden,
                     };
-                    facts.files.insert(path(), there);
+                    facts.saw(path(), there);
                 }
-                "unit" => facts.units.extend(line.text(0).zip(line.text(1))),
-                "getent" => drop(facts.groups.insert(path(), line.bytes(1).unwrap_or_default().to_vec())),
+                "unit" => facts.units.extend(line.text(0).zip(line.text(1).map(|path| one_name(&path)))),
+                "getent" => drop(facts.groups.insert(word(), line.bytes(1).unwrap_or_default().to_vec())),
                 "plain" | "tls" => {
-                    let Ok(address) = path().parse() else { continue };
+                    let Ok(address) = word().parse() else { continue };
                     let listener = facts.listeners.entry(address).or_default();
                     let said = line.bytes(1).map(<[u8]>::to_vec);
                     if line.word == "tls" { listener.tls = said } else { listener.plain = said }
@@ -143,15 +144,22 @@ impl Facts {
     /// Adds what a second run saw.
     pub fn add(&mut self, more: Self) {
         for (path, presence) in more.files {
-            // What the first run read is not forgotten for a second look that tells less.
-            let known = self.content(&path).is_some();
-            if !known {
-                self.files.insert(path, presence);
-            }
+            self.saw(path, presence);
         }
         self.directories.extend(more.directories);
         self.groups.extend(more.groups);
         self.listeners.extend(more.listeners);
+    }
+
+    /// Remembers a look at a path. What an earlier one read is not forgotten for one that tells less.
+    fn saw(&mut self, path: String, presence: Presence) {
+        let is_less = match self.files.get(&path) {
+            Some(Presence::There(known)) => known.content.is_some() || !matches!(presence, Presence::There(_)),
+            _ => false,
+        };
+        if !is_less {
+            self.files.insert(path, presence);
+        }
     }
 
     /// What to ask in a second run.
@@ -161,8 +169,8 @@ impl Facts {
         for daemon in &self.daemons {
             asked.insert(Question::File(daemon.daemon_json_path()));
             asked.extend(daemon.tcp.iter().flatten().copied().map(Question::Dial));
-            asked.extend(daemon.unix.iter().flatten().cloned().map(Question::File));
-            asked.extend(self.data_root(daemon).map(Question::File));
+            asked.extend(daemon.unix.iter().flatten().map(|path| Question::File(one_name(path))));
+            asked.extend(self.data_root(daemon).map(|root| Question::File(daemon.absolute(Path::new(&root)))));
             asked.extend(daemon.given("group").map(|group| Question::Group(group.to_owned())));
             let Ok(settings) = self.settings(daemon) else { continue };
             if let Some(files) = &settings.files {
@@ -173,7 +181,9 @@ impl Facts {
             }
             for listener in &settings.listeners {
                 match listener {
-                    Endpoint::Local { path } => drop(asked.insert(Question::File(path.clone()))),
+                    Endpoint::Local { path } => {
+                        asked.insert(Question::File(daemon.absolute(Path::new(path))));
+                    }
                     // Without a look at the sockets, what the settings name is dialled.
                     Endpoint::Tcp { .. } if daemon.tcp.is_none() => {
                         asked.extend(listening_at(listener).map(Question::Dial));
@@ -292,16 +302,25 @@ impl Daemon {
         match self.flags().config_file {
             Some(path) => self.absolute(Path::new(&path)),
             None => match (self.uid, &self.environment.home) {
-                (Some(1..), Some(home)) => home.join(".config/docker/daemon.json").to_string_lossy().into_owned(),
+                (Some(1..), Some(home)) => self.absolute(&home.join(".config/docker/daemon.json")),
                 _ => DAEMON_JSON.to_owned(),
             },
         }
     }
 
+    /// A path of its settings, by its one name.
     pub(crate) fn absolute(&self, path: &Path) -> String {
         let directory = Path::new(self.directory.as_deref().unwrap_or("/"));
-        directory.join(path).to_string_lossy().into_owned()
+        one_name(&directory.join(path).to_string_lossy())
     }
+}
+
+/// The name by which a path is asked for and looked up: without `.` and doubled slashes, and below /run for /var/run, which
+/// is a link to it (Filesystem Hierarchy Standard 3.0, 5.13).
+pub(crate) fn one_name(path: &str) -> String {
+    let path: PathBuf = Path::new(path).components().collect();
+    let below = path.strip_prefix("/var/run").map(|rest| Path::new("/run").join(rest).components().collect::<PathBuf>());
+    below.unwrap_or(path).to_string_lossy().into_owned()
 }
 
 /// Where a stranger on the host reaches a listener of the settings; a name is not resolved.

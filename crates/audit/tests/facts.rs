@@ -100,6 +100,44 @@ fn keys_are_not_read() {
     assert!(!questions.iter().any(|asked| matches!(asked, Question::File(path) if path.contains("key"))));
 }
 
+/// A host as root sees it, whose dockerd was started so and has these unix sockets; `files` are lines more.
+fn with_sockets(words: &str, unix: &[&str], files: &str) -> String {
+    let table = unix.iter().fold("head\n".to_owned(), |table, path| table + &format!("f: 2 0 10000 1 1 77 {path}\n"));
+    let mut text = "dockseal-audit 1\n".to_owned() + &line("uid", &[Some(b"0")]);
+    let (words, table) = (words.replace(' ', "\0"), table.as_bytes());
+    let daemon =
+        [Some(&b"17"[..]), Some(b"0"), Some(words.as_bytes()), None, Some(b"/srv"), Some(b"77"), None, None, Some(table)];
+    text += &line("daemon", &daemon);
+    text += &line("file", &[Some(b"/etc/group"), Some(b"644 0 0 regular file"), Some(b"root:x:0:\ndocker:x:7:\n")]);
+    text + files + "end\n"
+}
+
+fn there(path: &str, described: &str) -> String {
+    line("file", &[Some(path.as_bytes()), Some(described.as_bytes()), None])
+}
+
+/// The kernel names a socket as it was bound, and one under /var/run is the same as one under /run.
+#[test]
+fn a_socket_is_judged_by_whatever_name() {
+    let words = "dockerd -H unix:///var/run//build.sock -H unix://near.sock";
+    let unix = ["/var/run//build.sock", "/var/run/docker/metrics.sock"];
+    let questions = Facts::read(with_sockets(words, &unix, "").as_bytes()).unwrap().questions();
+    for path in ["/run/build.sock", "/srv/near.sock"] {
+        assert!(questions.contains(&Question::File(path.to_owned())), "{path}: {questions:?}");
+    }
+    let open = ["/run/build.sock", "/var/run/build.sock"].map(|path| there(path, "666 0 7 socket"));
+    for open in open {
+        let found = findings(&with_sockets(words, &unix, &open));
+        assert!(found.iter().any(|found| found.0 == "socket-open" && found.1 == Severity::Critical), "{found:?}");
+    }
+    // Nobody looked at the other: that is no look that found nothing.
+    let facts = Facts::read(with_sockets(words, &unix, "").as_bytes()).unwrap();
+    let found = judge(&facts, datetime!(2026-11-24 12:00 UTC));
+    let unseen: Vec<&str> =
+        found.iter().filter(|found| found.id == "unseen").map(|found| found.subject.as_str()).collect();
+    assert_eq!(unseen, ["/run/build.sock", "/srv/near.sock"]);
+}
+
 #[test]
 fn other_output() {
     for text in ["", "hello\n", "dockseal-audit 2\nend\n"] {

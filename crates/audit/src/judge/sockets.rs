@@ -1,14 +1,17 @@
 //! Unix sockets: whoever may write to one is root on the host (docs.docker.com "Docker daemon attack surface").
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use dockseal_docker::{daemon_settings::DaemonSettings, endpoint::Endpoint};
 
 use crate::{
     accounts,
-    facts::{Daemon, Facts, Presence},
+    facts::{Daemon, Facts, Presence, one_name},
     finding::{Finding, Severity},
 };
+
+/// Where the API is when nobody says otherwise.
+const API_SOCKET: &str = "/run/docker.sock";
 
 pub(super) fn judge(facts: &Facts, daemon: &Daemon, settings: Option<&DaemonSettings>, found: &mut Vec<Finding>) {
     for path in paths(facts, daemon, settings) {
@@ -18,7 +21,11 @@ pub(super) fn judge(facts: &Facts, daemon: &Daemon, settings: Option<&DaemonSett
                 found.push(Finding::new("unseen", Severity::Warning, path, "closed to this user").fix("look as root"));
                 continue;
             }
-            Some(Presence::Absent) | None => continue,
+            Some(Presence::Absent) => continue,
+            None => {
+                found.push(Finding::new("unseen", Severity::Warning, path, "not looked at").fix("look again"));
+                continue;
+            }
         };
         let (owner, group) = (accounts::user(facts, socket.uid), accounts::group(facts, socket.gid));
         let seen = format!("{owner}:{group}, mode {:04o}", socket.mode);
@@ -61,16 +68,13 @@ fn members(facts: &Facts, gid: u32, group: &str, path: &str) -> Finding {
     Finding::new("socket-group", Severity::Warning, path, seen).fix(fix)
 }
 
-/// The sockets of the API, each once: /var/run is /run.
+/// The sockets of the API, each once.
 fn paths(facts: &Facts, daemon: &Daemon, settings: Option<&DaemonSettings>) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
-    let mut add = |path: &str| {
-        paths.insert(path.strip_prefix("/var/run/").map_or_else(|| path.to_owned(), |rest| format!("/run/{rest}")));
-    };
     let listeners = settings.map(|settings| settings.listeners.as_slice()).unwrap_or_default();
     for listener in listeners {
         if let Endpoint::Local { path } = listener {
-            add(path);
+            paths.insert(daemon.absolute(Path::new(path)));
         }
     }
     match &daemon.unix {
@@ -78,12 +82,11 @@ fn paths(facts: &Facts, daemon: &Daemon, settings: Option<&DaemonSettings>) -> B
             let exec_root = daemon.given("exec-root").unwrap_or_else(|| "/run/docker".to_owned());
             let data_root = daemon.given("data-root").unwrap_or_else(|| "/var/lib/docker".to_owned());
             // Sockets for its own use, swarm's and libnetwork's, lie below these.
-            let own = [exec_root.as_str(), data_root.as_str(), "/var/run/docker", "/run/docker"];
-            let is_own =
-                |path: &str| own.iter().any(|top| path.strip_prefix(top).is_some_and(|rest| rest.starts_with('/')));
-            unix.iter().filter(|path| !is_own(path)).for_each(|path| add(path));
+            let own = [exec_root.as_str(), data_root.as_str(), "/run/docker"].map(|top| daemon.absolute(Path::new(top)));
+            let is_own = |path: &String| own.iter().any(|top| Path::new(path).starts_with(top) && path != top);
+            paths.extend(unix.iter().map(|path| one_name(path)).filter(|path| !is_own(path)));
         }
-        None if facts.file("/run/docker.sock").is_some() => add("/run/docker.sock"),
+        None if facts.file(API_SOCKET).is_some() => drop(paths.insert(API_SOCKET.to_owned())),
         None => {}
     }
     paths
