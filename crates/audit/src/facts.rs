@@ -319,7 +319,8 @@ impl Daemon {
 /// is a link to it (Filesystem Hierarchy Standard 3.0, 5.13).
 pub(crate) fn one_name(path: &str) -> String {
     let path: PathBuf = Path::new(path).components().collect();
-    let below = path.strip_prefix("/var/run").map(|rest| Path::new("/run").join(rest).components().collect::<PathBuf>());
+    let below =
+        path.strip_prefix("/var/run").map(|rest| Path::new("/run").join(rest).components().collect::<PathBuf>());
     below.unwrap_or(path).to_string_lossy().into_owned()
 }
 

@@ -105,8 +105,17 @@ fn with_sockets(words: &str, unix: &[&str], files: &str) -> String {
     let table = unix.iter().fold("head\n".to_owned(), |table, path| table + &format!("f: 2 0 10000 1 1 77 {path}\n"));
     let mut text = "dockseal-audit 1\n".to_owned() + &line("uid", &[Some(b"0")]);
     let (words, table) = (words.replace(' ', "\0"), table.as_bytes());
-    let daemon =
-        [Some(&b"17"[..]), Some(b"0"), Some(words.as_bytes()), None, Some(b"/srv"), Some(b"77"), None, None, Some(table)];
+    let daemon = [
+        Some(&b"17"[..]),
+        Some(b"0"),
+        Some(words.as_bytes()),
+        None,
+        Some(b"/srv"),
+        Some(b"77"),
+        None,
+        None,
+        Some(table),
+    ];
     text += &line("daemon", &daemon);
     text += &line("file", &[Some(b"/etc/group"), Some(b"644 0 0 regular file"), Some(b"root:x:0:\ndocker:x:7:\n")]);
     text + files + "end\n"
@@ -136,6 +145,26 @@ fn a_socket_is_judged_by_whatever_name() {
     let unseen: Vec<&str> =
         found.iter().filter(|found| found.id == "unseen").map(|found| found.subject.as_str()).collect();
     assert_eq!(unseen, ["/run/build.sock", "/srv/near.sock"]);
+}
+
+/// What lies below dockerd's own directories is its own; what lies elsewhere is a way in, however these are said.
+#[test]
+fn only_what_is_below_the_roots_is_dockerds_own() {
+    let unix = ["/e/docker/metrics.sock", "/srv/api.sock"];
+    for roots in ["--exec-root /e/docker", "--exec-root=/e/docker", "--exec-root /e/docker --data-root="] {
+        let files = there("/srv/api.sock", "666 0 7 socket") + &there("/e/docker/metrics.sock", "666 0 7 socket");
+        let facts = Facts::read(with_sockets(&format!("dockerd {roots}"), &unix, &files).as_bytes()).unwrap();
+        let found = judge(&facts, datetime!(2026-11-24 12:00 UTC));
+        let open: Vec<&str> =
+            found.iter().filter(|found| found.id == "socket-open").map(|found| found.subject.as_str()).collect();
+        assert_eq!(open, ["/srv/api.sock"], "{roots}");
+    }
+    // daemon.json says it as well.
+    let json =
+        [Some(&b"/etc/docker/daemon.json"[..]), Some(b"644 0 0 regular file"), Some(br#"{"exec-root": "/e/docker"}"#)];
+    let files = line("file", &json) + &there("/e/docker/metrics.sock", "666 0 7 socket");
+    let found = findings(&with_sockets("dockerd", &unix[..1], &files));
+    assert!(!found.iter().any(|found| found.0 == "socket-open"), "{found:?}");
 }
 
 #[test]

@@ -79,10 +79,14 @@ fn paths(facts: &Facts, daemon: &Daemon, settings: Option<&DaemonSettings>) -> B
     }
     match &daemon.unix {
         Some(unix) => {
-            let exec_root = daemon.given("exec-root").unwrap_or_else(|| "/run/docker".to_owned());
-            let data_root = daemon.given("data-root").unwrap_or_else(|| "/var/lib/docker".to_owned());
+            let root = |option, default: &str| {
+                let configured = facts.configured(daemon, option, option).pop();
+                configured.filter(|root| !root.is_empty()).unwrap_or_else(|| default.to_owned())
+            };
+            let (exec_root, data_root) = (root("exec-root", "/run/docker"), root("data-root", "/var/lib/docker"));
             // Sockets for its own use, swarm's and libnetwork's, lie below these.
-            let own = [exec_root.as_str(), data_root.as_str(), "/run/docker"].map(|top| daemon.absolute(Path::new(top)));
+            let own =
+                [exec_root.as_str(), data_root.as_str(), "/run/docker"].map(|top| daemon.absolute(Path::new(top)));
             let is_own = |path: &String| own.iter().any(|top| Path::new(path).starts_with(top) && path != top);
             paths.extend(unix.iter().map(|path| one_name(path)).filter(|path| !is_own(path)));
         }
