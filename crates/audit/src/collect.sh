@@ -99,7 +99,7 @@ daemon() {
     field "$(stat -c %u "/proc/$pid" 2>/dev/null)"
     content "/proc/$pid/cmdline"
     if [ -r "/proc/$pid/environ" ]; then
-        field "$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -E '^(HOME|DOCKER_[A-Z_]*)=')"
+        field "$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -E '^(HOME|XDG_CONFIG_HOME|DOCKER_[A-Z_]*)=')"
     else
         printf ' -'
     fi

@@ -54,6 +54,8 @@ pub struct Daemon {
     pub words: Vec<String>,
     /// What its environment says; empty where it could not be seen.
     pub environment: Environment,
+    /// Its XDG_CONFIG_HOME.
+    pub config_home: Option<PathBuf>,
     /// Its working directory, from which relative paths count.
     pub directory: Option<String>,
     /// Where it listens on TCP; `None` where its sockets could not be seen.
@@ -141,7 +143,7 @@ impl Facts {
         Ok(facts)
     }
 
-    /// Adds what a second run saw.
+    /// Adds what a further run saw.
     pub fn add(&mut self, more: Self) {
         for (path, presence) in more.files {
             self.saw(path, presence);
@@ -162,7 +164,7 @@ impl Facts {
         }
     }
 
-    /// What to ask in a second run.
+    /// What to ask next. The answers may lead to more: a daemon.json names files.
     #[must_use]
     pub fn questions(&self) -> Vec<Question> {
         let mut asked = BTreeSet::new();
@@ -261,12 +263,10 @@ impl Daemon {
         let words = line.bytes(2).unwrap_or_default();
         let words = words.strip_suffix(b"\0").unwrap_or(words).split(|&byte| byte == 0);
         let variables = line.text(3).unwrap_or_default();
-        let environment = Environment::read(|name| {
-            variables
-                .lines()
-                .find_map(|line| line.split_once('=').filter(|(set, _)| *set == name).map(|(_, v)| v))
-                .map(OsString::from)
-        });
+        let variable = |name: &str| {
+            let set = variables.lines().filter_map(|line| line.split_once('='));
+            set.into_iter().find(|(set, _)| *set == name).map(|(_, value)| OsString::from(value))
+        };
         let inodes: Option<BTreeSet<u64>> =
             line.text(5).map(|text| text.lines().filter_map(|inode| inode.parse().ok()).collect());
         let listening = |inodes: &BTreeSet<u64>| -> Vec<SocketAddr> {
@@ -281,7 +281,8 @@ impl Daemon {
             pid: line.number(0)?,
             uid: line.number(1),
             words: words.map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
-            environment,
+            environment: Environment::read(variable),
+            config_home: variable("XDG_CONFIG_HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
             directory: line.text(4),
             tcp: inodes.as_ref().map(listening),
             unix: inodes.as_ref().map(|inodes| sockets::unix_paths(line.bytes(8).unwrap_or_default(), inodes)),
@@ -297,14 +298,18 @@ impl Daemon {
         self.flags().given.iter().rev().find(|(name, _)| name == flag).map(|(_, value)| value.clone())
     }
 
-    /// Where its daemon.json is; a rootless one's is in its user's HOME.
+    /// Where its daemon.json is; a rootless one's is in its user's configuration (moby cmd/dockerd/config_unix.go
+    /// `getDefaultDaemonConfigDir`, pkg/homedir `GetConfigHome`).
     pub(crate) fn daemon_json_path(&self) -> String {
         match self.flags().config_file {
             Some(path) => self.absolute(Path::new(&path)),
-            None => match (self.uid, &self.environment.home) {
-                (Some(1..), Some(home)) => self.absolute(&home.join(".config/docker/daemon.json")),
-                _ => DAEMON_JSON.to_owned(),
-            },
+            None => {
+                let of_home = || self.environment.home.as_ref().map(|home| home.join(".config"));
+                match self.uid.filter(|uid| *uid != 0).and_then(|_| self.config_home.clone().or_else(of_home)) {
+                    Some(own) => self.absolute(&own.join("docker/daemon.json")),
+                    None => DAEMON_JSON.to_owned(),
+                }
+            }
         }
     }
 

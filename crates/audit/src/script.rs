@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-/// Something to look at in a second run, which the first has shown to matter.
+/// Something to look at in a further run, which an earlier one has shown to matter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Question {
     /// A file: mode, owner and content.

@@ -167,6 +167,28 @@ fn only_what_is_below_the_roots_is_dockerds_own() {
     assert!(!found.iter().any(|found| found.0 == "socket-open"), "{found:?}");
 }
 
+/// What a daemon.json that was read names is asked for next.
+#[test]
+fn answers_lead_to_questions() {
+    for (uid, words, variables, json) in [
+        ("0", "dockerd\0--config-file\0far.json", "HOME=/root\nXDG_CONFIG_HOME=/c", "/srv/far.json"),
+        ("1000", "dockerd", "HOME=/h", "/h/.config/docker/daemon.json"),
+        ("1000", "dockerd", "HOME=/h\nXDG_CONFIG_HOME=/c", "/c/docker/daemon.json"),
+        ("0", "dockerd", "HOME=/h\nXDG_CONFIG_HOME=/c", "/etc/docker/daemon.json"),
+    ] {
+        let [uid, words, variables] = [uid, words, variables].map(|text| Some(text.as_bytes()));
+        let daemon = [Some(&b"17"[..]), uid, words, variables, Some(b"/srv"), Some(b"77"), None, None, None];
+        let text = "dockseal-audit 1\n".to_owned() + &line("daemon", &daemon) + "end\n";
+        let mut facts = Facts::read(text.as_bytes()).unwrap();
+        assert!(facts.questions().contains(&Question::File(json.to_owned())), "{json}: {:?}", facts.questions());
+        let settings =
+            br#"{"tlsverify": true, "tlscacert": "/t/ca.pem", "tlscert": "/t/cert.pem", "tlskey": "/t/key.pem"}"#;
+        let file = line("file", &[Some(json.as_bytes()), Some(b"644 0 0 regular file"), Some(settings)]);
+        facts.add(Facts::read(format!("dockseal-audit 1\n{file}end\n").as_bytes()).unwrap());
+        assert!(facts.questions().contains(&Question::Key("/t/key.pem".to_owned())), "{json}");
+    }
+}
+
 #[test]
 fn other_output() {
     for text in ["", "hello\n", "dockseal-audit 2\nend\n"] {

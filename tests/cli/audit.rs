@@ -1,0 +1,62 @@
+//! `dockseal audit` on this machine, with a process that passes for dockerd. Real hosts are in tests/remote.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Stdio};
+
+use dockseal_tests::{Sandbox, require};
+use serde_json::{Value, json};
+
+/// A process that is called dockerd, waits, and ends when this is dropped.
+struct Passing(Child);
+
+impl Passing {
+    fn start(sandbox: &Sandbox, words: &[&str]) -> Self {
+        let program = sandbox.write("bin/dockerd", "#!/bin/sh\nread -r line\n");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let child =
+            Command::new(program).args(words).current_dir(sandbox.work()).stdin(Stdio::piped()).spawn().unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+/// The findings about what is below the sandbox: id, severity, subject and fix.
+fn findings(sandbox: &Sandbox) -> Vec<[String; 4]> {
+    let ran = sandbox.dockseal(["--format", "json", "audit"]).run();
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran}"));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let root = sandbox.root().to_string_lossy().into_owned();
+    let found = report["findings"].as_array().unwrap().iter();
+    found
+        .map(|found| ["id", "severity", "subject", "fix"].map(|field| text(&found[field])))
+        .filter(|[_, _, subject, _]| subject.contains(&root))
+        .collect()
+}
+
+/// The files that another daemon.json than /etc/docker/daemon.json names are looked at too.
+#[test]
+fn the_files_of_any_daemon_json() {
+    require!("openssl");
+    let sandbox = Sandbox::new();
+    sandbox.openssl(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out cert.pem -days 5 -subj /CN=x"
+            .split(' '),
+    );
+    let named = |name: &str| sandbox.path(name).to_string_lossy().into_owned();
+    let settings = json!({
+        "tlsverify": true, "tlscacert": named("cert.pem"), "tlscert": named("cert.pem"), "tlskey": named("key.pem")
+    });
+    sandbox.write("far.json", settings.to_string());
+    let _dockerd = Passing::start(&sandbox, &["--config-file", "far.json"]);
+    let found = findings(&sandbox);
+    let about = |id: &str, file: &str| found.iter().any(|found| found[0] == id && found[2] == named(file));
+    assert!(about("certificate-expires", "cert.pem") && about("file-mode", "key.pem"), "{found:?}");
+    assert!(!about("unseen", "key.pem"), "{found:?}");
+}
