@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
-use dockseal_tests::{Sandbox, require};
+use dockseal_audit::{Facts, Presence, Question, script};
+use dockseal_tests::{Sandbox, require, tool};
 use serde_json::{Value, json};
 
 /// A process that is called dockerd, waits, and ends when this is dropped.
@@ -59,4 +60,27 @@ fn the_files_of_any_daemon_json() {
     let about = |id: &str, file: &str| found.iter().any(|found| found[0] == id && found[2] == named(file));
     assert!(about("certificate-expires", "cert.pem") && about("file-mode", "key.pem"), "{found:?}");
     assert!(!about("unseen", "key.pem"), "{found:?}");
+}
+
+/// A path that is none from the root is not looked for, least of all for ever.
+#[test]
+fn the_script_ends_whatever_it_is_asked() {
+    let sandbox = Sandbox::new();
+    sandbox.write("near.sock", "");
+    let paths = ["near.sock", "near", "a/b", "./a", "", "-x", "/", "//", "/no/such", "/etc/passwd/x"];
+    let text = script(&paths.map(|path| Question::File(path.to_owned())));
+    for shell in ["sh -s", "bash -s", "busybox sh -s"] {
+        let words: Vec<&str> = shell.split(' ').collect();
+        if tool(words[0]).is_none() {
+            continue;
+        }
+        let ran = sandbox.program("timeout").arg("20").args(words).input(text.clone()).run().success();
+        let facts = Facts::read(ran.stdout.as_bytes()).unwrap();
+        for path in ["near.sock", "near", "a/b", "-x"] {
+            assert_eq!(facts.files.get(path), Some(&Presence::Hidden), "{shell}: {path}");
+        }
+        for path in ["/no/such", "/etc/passwd/x"] {
+            assert_eq!(facts.files.get(path), Some(&Presence::Absent), "{shell}: {path}");
+        }
+    }
 }

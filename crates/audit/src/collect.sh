@@ -12,7 +12,6 @@ main() {
     told='|'
     echo 'dockseal-audit 1'
     line uid "$(id -u)"
-    line clock "$(date +%s)"
     if [ "$#" = 0 ]; then
         whole_host
     fi
@@ -54,20 +53,24 @@ described() { stat -L -c '%a %u %g %F' "$1" 2>/dev/null; }
 file() {
     path=$1 wanted=${2:-}
     case $path in
-        /*)
-            above=${path%/*}
-            while [ -n "$above" ]; do
-                case "$told" in
-                    *"|$above|"*) ;;
-                    *)
-                        line dir "$above" "$(described "$above")"
-                        told="$told$above|"
-                        ;;
-                esac
-                above=${above%/*}
-            done
+        /*) ;;
+        *)
+            # From where it counts is not known here.
+            line hidden "$path"
+            return
             ;;
     esac
+    above=${path%/*}
+    while [ -n "$above" ]; do
+        case "$told" in
+            *"|$above|"*) ;;
+            *)
+                line dir "$above" "$(described "$above")"
+                told="$told$above|"
+                ;;
+        esac
+        above=${above%/*}
+    done
     if [ ! -e "$path" ]; then
         # In a directory that is closed to us it may still be there.
         above=${path%/*}
