@@ -143,6 +143,32 @@ fn a_client_of_its_own() {
     assert!(fs::read_to_string(meta(&sandbox, "prod")).unwrap().contains(r#""Description":"C","GODEBUG":"x""#));
 }
 
+/// `docker --config DIR seal context …` works on the store that this docker has.
+#[test]
+fn behind_a_docker_of_another_configuration() {
+    let sandbox = with_alice();
+    let seal = |config: &str, line: &str| {
+        let words = ["--config", config, "seal", "--at", BORN, "context"];
+        crate::plugin::called(&sandbox).args(words).args(line.split(' ')).run()
+    };
+    let _ = seal("o t", "create prod --host h --from alice").success().says("docker --config 'o t' --context prod");
+    let other = sandbox.path("o t/contexts");
+    assert!(other.join("meta").join(id(&sandbox, "prod")).join("meta.json").is_file());
+    assert!(!store(&sandbox).exists());
+    assert!(seal("o t", "list").success().stdout.contains("prod"));
+    assert!(!run(&sandbox, "context list").success().stdout.contains("prod"));
+    let _ = seal("o t", "update prod --host g").success().says("tcp://g:2376");
+    // Which one is in use is for that docker's config.json to say, and for its flags.
+    let _ = sandbox.write("o t/config.json", r#"{"currentContext":"prod"}"#);
+    refused_with_hint(&seal("o t", "remove prod"), &[1]);
+    let words = ["--config", "o t", "--context", "default", "seal", "--at", BORN, "context", "remove", "prod"];
+    let _ = crate::plugin::called(&sandbox).args(words).run().success();
+    assert!(!other.join("meta").join(id(&sandbox, "prod")).exists());
+    // Neither variable is needed then.
+    let bare = crate::plugin::called(&sandbox).env_remove("HOME").env_remove("DOCKER_CONFIG");
+    let _ = bare.args(["--config", "o t", "seal", "context", "list"]).run().success();
+}
+
 #[test]
 fn a_directory_and_a_context_follow() {
     require!("openssl");

@@ -26,7 +26,7 @@ fn install(sandbox: &Sandbox, args: &[&str]) -> Ran {
 }
 
 /// The program as docker runs it.
-fn called(sandbox: &Sandbox) -> Program {
+pub(crate) fn called(sandbox: &Sandbox) -> Program {
     let path = sandbox.path("docker-seal");
     if !path.exists() {
         symlink(dockseal_binary(), &path).unwrap();

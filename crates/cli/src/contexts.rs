@@ -11,6 +11,7 @@ use dockseal_docker::{
     client_settings::{Choice, ClientRequest},
     context::{self, ContextFiles, Meta, copy, is_valid_name},
     env::host_url,
+    flags::TlsFlags,
     layout,
     settings::Environment,
 };
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     authority::{read_hint, write_failure},
+    connection,
     endpoint::Issued,
     failure::Failure,
     invocation::Invocation,
@@ -137,7 +139,7 @@ pub(crate) fn unknown(name: &str, what: &str) -> Failure {
         .hint("dockseal context list shows which there are")
 }
 
-/// The store of the docker CLI of who runs this: DOCKER_CONFIG, else `~/.docker`.
+/// The store of the docker CLI of who runs this: docker's `--config`, DOCKER_CONFIG, else `~/.docker`.
 pub(crate) fn store(invocation: &Invocation) -> Result<ContextStore, Failure> {
     configuration(invocation).map(|directory| ContextStore::new(&directory))
 }
@@ -145,12 +147,25 @@ pub(crate) fn store(invocation: &Invocation) -> Result<ContextStore, Failure> {
 /// Where docker keeps its configuration.
 pub(crate) fn configuration(invocation: &Invocation) -> Result<PathBuf, Failure> {
     let environment = Environment::read(|name| invocation.variable(name));
-    if environment.docker_config.is_none() && environment.home.is_none() {
+    let is_named = config_flag(invocation).is_some_and(|directory| !directory.is_empty());
+    if !is_named && environment.docker_config.is_none() && environment.home.is_none() {
         return Err(Failure::trouble("cannot tell where docker keeps its contexts")
             .cause("neither DOCKER_CONFIG nor HOME is set")
             .hint("set DOCKER_CONFIG as docker has it"));
     }
-    invocation.absolute(&environment.config_directory())
+    invocation.absolute(&connection::config_directory(invocation))
+}
+
+/// `docker --context NAME REST`, for a shell, with the configuration of this run.
+pub(crate) fn docker_line(name: &str, rest: &str, invocation: &Invocation) -> String {
+    let config = config_flag(invocation).map(|directory| ("config".to_owned(), directory.to_owned()));
+    let flags = TlsFlags { given: config.into_iter().collect(), ..TlsFlags::default() };
+    connection::docker_line(&flags, &format!("--context {name} {rest}"))
+}
+
+/// The `--config` of the docker that called this.
+fn config_flag(invocation: &Invocation) -> Option<&str> {
+    invocation.docker.as_ref()?.config.as_deref()
 }
 
 /// Refuses what docker refuses as a name.
@@ -192,12 +207,14 @@ pub(crate) fn all(invocation: &Invocation, what: &str) -> Result<Vec<Stored>, Fa
     Ok(found)
 }
 
-/// The context that docker uses when nothing else is said, by its environment and its config.json.
+/// The context that docker uses when nothing else is said, by the flags it was called with, its environment and its
+/// config.json.
 pub(crate) fn current(invocation: &Invocation) -> Option<String> {
     let environment = Environment::read(|name| invocation.variable(name));
     let config = configuration(invocation).ok()?.join("config.json");
     let said = dockseal_store::read(&config).ok().and_then(|file| context::current_context(&file.bytes).ok().flatten());
-    let request = ClientRequest { environment, ..ClientRequest::default() };
+    let flags = invocation.docker.clone().unwrap_or_default();
+    let request = ClientRequest { flags, environment, ..ClientRequest::default() };
     match request.choose(said.as_deref()).ok()?.0 {
         Choice::Named { name, .. } => Some(name),
         Choice::Default => None,

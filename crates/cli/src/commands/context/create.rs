@@ -24,8 +24,8 @@ use crate::{
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "The context is written where docker looks: below DOCKER_CONFIG, else ~/.docker (for docker --config DIR, set\n\
-    DOCKER_CONFIG=DIR). docker itself is not needed. Renewals and roll-overs go there too. A context that is there already\n\
+    after_help = "The context is written where docker looks: below DOCKER_CONFIG, else ~/.docker; docker --config DIR seal\n\
+    context create … writes below DIR. docker itself is not needed. Renewals and roll-overs go there too. A context that is there already\n\
     stays, unless --replace is given.\n\n\
     Examples:\n  \
     dockseal context create prod --host tcp://build.example.com:2376 --client alice\n  \
@@ -196,7 +196,7 @@ fn report(wanted: &Wanted<'_>, outcome: &Outcome, invocation: &Invocation, outpu
             if *recorded { "by this authority" } else { "elsewhere; dockseal context update brings it" }.to_owned(),
         ),
     ];
-    let next = format!("docker --context {} version", wanted.name);
+    let next = contexts::docker_line(wanted.name, "version", invocation);
     output.result(
         &format!("{first}\n{}\nNext:\n  {next}\n", fields(&rows)),
         &json!({
