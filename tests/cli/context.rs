@@ -394,6 +394,14 @@ fn removed_and_forgotten() {
     assert_eq!(tree(&store(&sandbox)).paths(), ["./meta", "./tls"]);
     let _ = run(&sandbox, "renew alice").success();
 
+    // A run that was killed in the middle leaves the former key, where nobody looks but the next removal.
+    let kept = meta(&sandbox, "half").with_file_name(".docker.dockseal.previous");
+    fs::create_dir_all(&kept).unwrap();
+    fs::write(kept.join("key.pem"), "a key").unwrap();
+    let _ = run(&sandbox, "context remove half").success();
+    assert_eq!(tree(&store(&sandbox)).paths(), ["./meta", "./tls"]);
+    refused_with_hint(&run(&sandbox, "context remove half"), &[2]);
+
     // One that docker removed.
     let _ = run(&sandbox, "context create gone --host h --client bob").success();
     fs::remove_dir_all(meta(&sandbox, "gone").parent().unwrap()).unwrap();

@@ -51,8 +51,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         Some(inventory) => inventory.destination_at(&place).map_err(failed)?,
     };
     let is_known = known.is_some_and(|known| known.certificate.is_some() || known.pending.is_some());
-    let is_there = files.meta.symlink_metadata().is_ok() || files.tls.symlink_metadata().is_ok();
-    if !is_known && !is_there {
+    if !is_known && !store.has_any(&files) {
         return Err(contexts::unknown(name, &what));
     }
     let mut ledger = None;
