@@ -411,6 +411,43 @@ fn removed_and_forgotten() {
     let _ = run(&sandbox, "renew bob").success();
 }
 
+/// Renewals do not look for a certificate where another was put.
+#[test]
+fn anothers_certificate_is_no_destination() {
+    require!("openssl");
+    let (sandbox, other) = (with_alice(), with_alice());
+    fs::rename(other.path("alice"), sandbox.path("theirs")).unwrap();
+    for (context, user) in [("prod", "bob"), ("hand", "carol"), ("mine", "dan")] {
+        let _ = run(&sandbox, &format!("context create {context} --host h --client {user}")).success();
+    }
+    let recorded = || {
+        sandbox.inventory(
+            "SELECT c.name FROM destination d JOIN certificate c ON c.id = d.certificate WHERE d.kind = 'context' ORDER BY 1",
+        )
+    };
+    assert_eq!(recorded(), ["bob", "carol", "dan"]);
+    let _ = run(&sandbox, "context create prod --host h --from theirs --replace").success().says("elsewhere");
+    assert_eq!(recorded(), ["carol", "dan"]);
+
+    // As docker does it: a stranger's files, and a user's whose certificate was recorded elsewhere.
+    by_hand(&sandbox, "hand", "tcp://h:2376", Some("theirs"));
+    by_hand(&sandbox, "mine", "tcp://h:2376", Some("alice"));
+    for name in ["hand", "mine"] {
+        let list = listed_at(&sandbox, BORN);
+        let row = list["contexts"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap();
+        assert_eq!(row["recorded"], false, "{row:#}");
+    }
+    let _ = run(&sandbox, "inventory check").exits(1);
+    let updated = run(&sandbox, "context update --all").success();
+    let updated = updated.says("context hand holds another certificate").says("recorded context mine");
+    assert!(!updated.holds("prod"), "{updated}");
+    assert_eq!(recorded(), ["alice"]);
+    let _ = run(&sandbox, "inventory check").success();
+    assert_eq!(run(&sandbox, "context update --all").success().stdout, "");
+    let _ = run(&sandbox, "renew alice").success();
+    assert_eq!(serial(&sandbox, &tls(&sandbox, "mine")), serial(&sandbox, &sandbox.path("alice")));
+}
+
 #[test]
 fn an_archive_is_nobody_elses() {
     let sandbox = with_alice();

@@ -48,8 +48,8 @@ pub(crate) enum Books<'b> {
     New(&'b mut Ledger, &'b Issued),
     /// The certificate was delivered somewhere before.
     Known(&'b mut Ledger, CertificateId),
-    /// No inventory here knows of it.
-    None,
+    /// No inventory here knows of it: the place is no destination of the one that is here any more.
+    Unknown(Option<&'b mut Ledger>),
 }
 
 /// What was done about a context.
@@ -111,8 +111,10 @@ pub(crate) fn put(
     let delivered = match books {
         Books::New(ledger, issued) => ledger.deliver_to(issued, &plan, place, Layout::Docker, Existing::Replace),
         Books::Known(ledger, id) => ledger.install(id, Some(&plan).filter(|_| !has_files), &place, Displaced::Remove),
-        Books::None if has_files => Ok(()),
-        Books::None => dockseal_store::deliver(&plan, &files.tls, Existing::Replace).map_err(Undelivered::Place),
+        Books::Unknown(ledger) => {
+            let there = if has_files { Ok(()) } else { dockseal_store::deliver(&plan, &files.tls, Existing::Replace) };
+            there.map_err(Undelivered::Place).and_then(|()| ledger.map_or(Ok(()), |ledger| ledger.forget_place(&place)))
+        }
     };
     delivered.map_err(|error| {
         store.tidy(&files, &lock);

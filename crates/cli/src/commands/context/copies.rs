@@ -30,10 +30,19 @@ pub(super) struct Copy {
     /// What the inventory knows of it.
     pub(super) entry: Option<Entry>,
     /// Whether renewals go there.
-    pub(super) is_recorded: bool,
+    pub(super) recorded: Recorded,
     pub(super) standing: Standing,
     /// What is to take its place.
     pub(super) newer: Option<Newer>,
+}
+
+/// What the inventory has for a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recorded {
+    Not,
+    AsItIs,
+    /// Another certificate than the one that is there, so that no renewal goes there.
+    AsAnother,
 }
 
 /// How a copy stands.
@@ -133,9 +142,15 @@ impl<'l> Looker<'l> {
             Some(inventory) => inventory.destination_at(place).map_err(self.failed())?,
             None => None,
         };
-        let is_recorded = destination.is_some_and(|destination| destination.certificate.is_some());
-        let copy =
-            |leaf, entry, standing, newer| Copy { place: place.clone(), leaf, entry, is_recorded, standing, newer };
+        let recorded = destination.and_then(|destination| destination.certificate);
+        let copy = |leaf, entry: Option<Entry>, standing, newer| {
+            let recorded = match (recorded, entry.as_ref().map(|entry| entry.id)) {
+                (None, _) => Recorded::Not,
+                (Some(recorded), Some(there)) if recorded == there => Recorded::AsItIs,
+                (Some(_), _) => Recorded::AsAnother,
+            };
+            Copy { place: place.clone(), leaf, entry, recorded, standing, newer }
+        };
         let leaf = match leaf_of(&place.path) {
             Ok(Some(leaf)) => leaf,
             Ok(None) => return Ok(copy(None, None, Standing::NoCertificate, None)),
@@ -246,6 +261,11 @@ impl Copy {
 
     /// Renewals would go there if it were recorded.
     pub(super) fn can_be_recorded(&self) -> bool {
-        !self.is_recorded && self.entry.as_ref().is_some_and(|entry| entry.state == State::Issued)
+        self.recorded != Recorded::AsItIs && self.entry.as_ref().is_some_and(|entry| entry.state == State::Issued)
+    }
+
+    /// The inventory has the place as a destination, and a certificate that it does not know is there now.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.recorded == Recorded::AsAnother && self.leaf.is_some() && self.entry.is_none()
     }
 }

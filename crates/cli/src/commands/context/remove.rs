@@ -12,7 +12,7 @@ use crate::{
     contexts,
     failure::Failure,
     invocation::Invocation,
-    ledger::{Ledger, inventory_failure},
+    ledger::{Ledger, inventory_failure, is_used},
     output::Output,
     report::SCHEMA,
 };
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         None => None,
         Some(inventory) => inventory.destination_at(&place).map_err(failed)?,
     };
-    let is_known = known.is_some_and(|known| known.certificate.is_some() || known.pending.is_some());
+    let is_known = known.is_some_and(|known| is_used(&known));
     if !is_known && !store.has_any(&files) {
         return Err(contexts::unknown(name, &what));
     }

@@ -81,6 +81,9 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         if host.is_some() || args.description.is_some() {
             describe(stored, host.as_deref(), args.description.as_deref(), invocation, &mut rows, output)?;
         }
+        if copy.is_foreign() {
+            forget(copy, ledger.as_mut(), &mut rows, output);
+        }
         mend(copy, ledger.as_mut(), invocation, &mut rows, output);
     }
     for copy in &directories {
@@ -116,7 +119,7 @@ fn has_work(inventory: &Inventory, chosen: &[Stored], all: bool, invocation: &In
     let looker = Looker::new(Some(inventory), invocation, WHAT);
     for stored in chosen {
         let copy = looker.context(stored)?;
-        if copy.newer.is_some() || copy.can_be_recorded() {
+        if copy.newer.is_some() || copy.can_be_recorded() || copy.is_foreign() {
             return Ok(true);
         }
     }
@@ -247,6 +250,18 @@ fn judged(from: &Path, to: &Path, is_known: bool, what: &str, invocation: &Invoc
 fn record(copy: &Copy, ledger: Option<&mut Ledger>) -> Result<(), Failure> {
     let (Some(ledger), Some(entry)) = (ledger, &copy.entry) else { return Ok(()) };
     ledger.install(entry.id, None, &copy.place, Displaced::Remove).map_err(|error| error.failure(WHAT))
+}
+
+/// What somebody else put into a context is no destination: renewals would look there for what was, and fail.
+fn forget(copy: &Copy, ledger: Option<&mut Ledger>, rows: &mut Rows, output: &mut Output) {
+    let Some(ledger) = ledger else { return };
+    let place = shown(&copy.place);
+    let place = printable(&place);
+    let wire = json!({ "directory": copy.place.path.to_string_lossy(), "who": copy.who(), "state": "forgotten" });
+    match ledger.forget_place(&copy.place) {
+        Ok(()) => rows.row(&format!("{place} holds another certificate: renewals no longer go there"), &wire, output),
+        Err(error) => rows.trouble(&place, &error.failure(WHAT), wire, output),
+    }
 }
 
 /// The inventory knows from now on where newer files are.
