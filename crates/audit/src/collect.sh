@@ -2,7 +2,7 @@
 # nothing, as root or without. Every line of output is a word and fields in hexadecimal, `-` for
 # what could not be seen, so that no file name and no content can pass for another line.
 # Arguments: f:PATH, a file to read; k:PATH, a key, of which only mode and owner are told;
-# d:HOST:PORT, a listener of this host to dial; g:GROUP, a group to look up.
+# d:HOST:PORT, a listener of this host to dial; g:GROUP and u:USER, accounts to look up.
 main() {
     PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
     LC_ALL=C
@@ -19,7 +19,8 @@ main() {
         case $question in
             f:*) file "${question#f:}" content ;;
             k:*) file "${question#k:}" ;;
-            g:*) group "${question#g:}" ;;
+            g:*) account group "${question#g:}" ;;
+            u:*) account passwd "${question#u:}" ;;
             d:*) dial "${question#d:}" ;;
         esac
     done
@@ -117,8 +118,9 @@ daemon() {
     echo
 }
 
-group() {
-    if have getent; then line getent "$1" "$(limited getent group "$1" </dev/null)"; fi
+# account DATABASE KEY: getent's line, which is empty where nobody knows of it.
+account() {
+    if have getent; then line "$1" "$2" "$(limited getent "$1" "$2" </dev/null)"; fi
 }
 
 whole_host() {
@@ -136,7 +138,7 @@ whole_host() {
     for path in /etc/docker/certs.d/*/*; do
         if [ -e "$path" ]; then file "$path"; fi
     done
-    group docker
+    account group docker
     if have systemctl; then
         for unit in docker.service docker.socket; do
             limited systemctl show -p FragmentPath -p DropInPaths "$unit" </dev/null |

@@ -12,6 +12,7 @@ use dockseal_docker::{
     endpoint::Endpoint,
     flags::{Program, TlsFlags},
     settings::{Environment, FileSetting},
+    userns::DEFAULT_ACCOUNT,
     version::Version,
 };
 
@@ -37,8 +38,10 @@ pub struct Facts {
     pub directories: BTreeMap<String, Described>,
     /// systemd's files: the unit's name and the path.
     pub units: Vec<(String, String)>,
-    /// What `getent group` says, by name.
+    /// What `getent group` says, by what was asked: a name or a number.
     pub groups: BTreeMap<String, Vec<u8>>,
+    /// What `getent passwd` says, by what was asked.
+    pub users: BTreeMap<String, Vec<u8>>,
     /// What dialled listeners answered.
     pub listeners: BTreeMap<SocketAddr, Listener>,
 }
@@ -130,7 +133,8 @@ impl Facts {
                     facts.saw(path(), there);
                 }
                 "unit" => facts.units.extend(line.text(0).zip(line.text(1).map(|path| one_name(&path)))),
-                "getent" => drop(facts.groups.insert(word(), line.bytes(1).unwrap_or_default().to_vec())),
+                "group" => drop(facts.groups.insert(word(), line.bytes(1).unwrap_or_default().to_vec())),
+                "passwd" => drop(facts.users.insert(word(), line.bytes(1).unwrap_or_default().to_vec())),
                 "plain" | "tls" => {
                     let Ok(address) = word().parse() else { continue };
                     let listener = facts.listeners.entry(address).or_default();
@@ -150,6 +154,7 @@ impl Facts {
         }
         self.directories.extend(more.directories);
         self.groups.extend(more.groups);
+        self.users.extend(more.users);
         self.listeners.extend(more.listeners);
     }
 
@@ -173,7 +178,12 @@ impl Facts {
             asked.extend(daemon.tcp.iter().flatten().copied().map(Question::Dial));
             asked.extend(daemon.unix.iter().flatten().map(|path| Question::File(one_name(path))));
             asked.extend(self.data_root(daemon).map(|root| Question::File(daemon.absolute(Path::new(&root)))));
-            asked.extend(daemon.given("group").map(|group| Question::Group(group.to_owned())));
+            asked.extend(self.configured(daemon, "group", "group").into_iter().map(Question::Group));
+            if let Some(spec) = self.configured(daemon, "userns-remap", "userns-remap").pop() {
+                let (user, group) = spec.split_once(':').unwrap_or((&spec, &spec));
+                let account = |name: &str| if name == "default" { DEFAULT_ACCOUNT } else { name }.to_owned();
+                asked.extend([Question::User(account(user)), Question::Group(account(group))]);
+            }
             let Ok(settings) = self.settings(daemon) else { continue };
             if let Some(files) = &settings.files {
                 let named = |file: &FileSetting| file.path().map(|path| daemon.absolute(path));
@@ -194,6 +204,13 @@ impl Facts {
                 }
             }
         }
+        // The groups of sockets, which need be none of those that were named.
+        let sockets = self.files.values().filter_map(|presence| match presence {
+            Presence::There(file) if file.kind == "socket" => Some(file.gid),
+            _ => None,
+        });
+        asked.extend(sockets.filter(|gid| *gid != 0).map(|gid| Question::Group(gid.to_string())));
+        asked.retain(|question| !matches!(question, Question::Group(key) | Question::User(key) if key.is_empty()));
         asked.into_iter().collect()
     }
 
@@ -292,10 +309,6 @@ impl Daemon {
     /// Its flags; what is no command line has none, and then it would not run.
     pub(crate) fn flags(&self) -> TlsFlags {
         TlsFlags::parse(Program::Dockerd, self.words.get(1..).unwrap_or_default()).unwrap_or_default()
-    }
-
-    pub(crate) fn given(&self, flag: &str) -> Option<String> {
-        self.flags().given.iter().rev().find(|(name, _)| name == flag).map(|(_, value)| value.clone())
     }
 
     /// Where its daemon.json is; a rootless one's is in its user's configuration (moby cmd/dockerd/config_unix.go

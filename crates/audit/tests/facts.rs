@@ -189,6 +189,45 @@ fn answers_lead_to_questions() {
     }
 }
 
+/// A group that is in no file of the host is looked up; one that nobody knows is not one that nobody is in.
+#[test]
+fn groups_kept_elsewhere() {
+    let json = [Some(&b"/etc/docker/daemon.json"[..]), Some(b"644 0 0 regular file"), Some(br#"{"group": "ops"}"#)];
+    let socket = there("/run/docker.sock", "660 0 900 socket") + &line("file", &json);
+    let facts = Facts::read(with_sockets("dockerd", &["/run/docker.sock"], &socket).as_bytes()).unwrap();
+    for key in ["ops", "900"] {
+        assert!(facts.questions().contains(&Question::Group(key.to_owned())), "{key}: {:?}", facts.questions());
+    }
+    let group = |said: &str| {
+        let files = socket.clone() + &line("group", &[Some(b"900"), Some(said.as_bytes())]);
+        let found = findings(&with_sockets("dockerd", &["/run/docker.sock"], &files));
+        let (_, severity, seen) = found.into_iter().find(|found| found.0 == "socket-group").unwrap();
+        (severity, seen)
+    };
+    assert_eq!(
+        group(""),
+        (Severity::Warning, "the host knows no group 900, and so not who is in it: each of them is root here".into())
+    );
+    assert_eq!(group("ops:*:900:eve"), (Severity::Warning, "in the group ops, and so root here: eve".into()));
+    assert_eq!(group("ops:*:900:"), (Severity::Ok, "nobody is in the group ops".into()));
+}
+
+/// The same for the user whose ids containers get.
+#[test]
+fn users_kept_elsewhere() {
+    let facts = Facts::read(with_sockets("dockerd --userns-remap far:crowd", &[], "").as_bytes()).unwrap();
+    assert!(facts.questions().contains(&Question::User("far".to_owned())), "{:?}", facts.questions());
+    let range =
+        |path: &str| line("file", &[Some(path.as_bytes()), Some(b"644 0 0 regular file"), Some(b"far:100000:65536\n")]);
+    let known = line("passwd", &[Some(b"far"), Some(b"far:*:900:900::/:/bin/sh\n")])
+        + &line("group", &[Some(b"crowd"), Some(b"crowd:*:900:\n")])
+        + &range("/etc/subuid")
+        + &range("/etc/subgid");
+    let found = findings(&with_sockets("dockerd --userns-remap far:crowd", &[], &known));
+    let userns = found.iter().find(|found| found.0.starts_with("userns")).unwrap();
+    assert_eq!((userns.0, userns.1), ("userns", Severity::Ok), "{userns:?}");
+}
+
 #[test]
 fn other_output() {
     for text in ["", "hello\n", "dockseal-audit 2\nend\n"] {

@@ -57,7 +57,12 @@ pub(super) fn judge(facts: &Facts, daemon: &Daemon, settings: Option<&DaemonSett
 }
 
 fn members(facts: &Facts, gid: u32, group: &str, path: &str) -> Finding {
-    let members: Vec<String> = accounts::members(facts, gid).into_iter().collect();
+    let Some(members) = accounts::members(facts, gid) else {
+        let seen = format!("the host knows no group {gid}, and so not who is in it: each of them is root here");
+        return Finding::new("socket-group", Severity::Warning, path, seen)
+            .fix("have the group looked up again, or give the socket to a group that is in /etc/group");
+    };
+    let members: Vec<String> = members.into_iter().collect();
     if members.is_empty() {
         return Finding::new("socket-group", Severity::Ok, path, format!("nobody is in the group {group}"));
     }
