@@ -1,12 +1,14 @@
 //! `dockseal audit` on this machine, with a process that passes for dockerd. Real hosts are in tests/remote.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
-use dockseal_audit::{Facts, Presence, Question, script};
+use dockseal_audit::{Facts, Presence, Question, Severity, judge, script};
 use dockseal_tests::{Sandbox, require, tool};
 use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
 
 /// A process that is called dockerd, waits, and ends when this is dropped.
 struct Passing(Child);
@@ -82,5 +84,58 @@ fn the_script_ends_whatever_it_is_asked() {
         for path in ["/no/such", "/etc/passwd/x"] {
             assert_eq!(facts.files.get(path), Some(&Presence::Absent), "{shell}: {path}");
         }
+    }
+}
+
+/// A line as the script prints it.
+fn line(word: &str, fields: &[&str]) -> String {
+    let mut line = word.to_owned();
+    for field in fields {
+        line.push(' ');
+        for byte in field.bytes() {
+            let _ = write!(line, "{byte:02x}");
+        }
+    }
+    line + "\n"
+}
+
+/// A certificate of thirty days with a weak key, by openssl.
+fn weak(sandbox: &Sandbox) -> String {
+    sandbox.openssl("req -x509 -newkey rsa:1024 -nodes -days 30 -subj /CN=box -keyout weak-key.pem".split(' '))
+}
+
+/// What root sees of a dockerd on 127.0.0.1:2376 that shows this certificate, judged in sixty days.
+fn showing(certificate: &str, json: &str, files: &str) -> Vec<(&'static str, Severity, String)> {
+    let table = "head\n0: 0100007F:0948 00000000:0000 0A 0:0 0:0 0 0 0 4242 1 0\n";
+    let daemon = ["17", "0", "dockerd\0-H\0tcp://127.0.0.1:2376", "", "/", "4242", table, "", ""];
+    let lines = [
+        line("uid", &["0"]),
+        line("daemon", &daemon),
+        line("file", &["/etc/docker/daemon.json", "644 0 0 regular file", json]),
+        line(
+            "plain",
+            &["127.0.0.1:2376", "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server."],
+        ),
+        line("tls", &["127.0.0.1:2376", certificate]),
+    ];
+    let text = format!("dockseal-audit 1\n{}{files}end\n", lines.concat());
+    let facts = Facts::read(text.as_bytes()).unwrap();
+    let found = judge(&facts, OffsetDateTime::now_utc() + Duration::days(60)).into_iter();
+    found.map(|found| (found.id, found.severity, found.subject)).collect()
+}
+
+/// A daemon.json that cannot be read says nothing of the listener, and what that shows is judged all the same.
+#[test]
+fn damaged_settings_hide_no_certificate() {
+    require!("openssl");
+    let found = showing(&weak(&Sandbox::new()), "{", "");
+    assert!(found.iter().any(|found| found.0 == "settings-broken"), "{found:?}");
+    assert!(!found.iter().any(|found| found.0 == "listener-differs"), "{found:?}");
+    for (id, severity) in [
+        ("listener-unknown", Severity::Warning),
+        ("certificate-expired", Severity::Critical),
+        ("key-strength", Severity::Warning),
+    ] {
+        assert!(found.contains(&(id, severity, "127.0.0.1:2376".to_owned())), "{id}: {found:?}");
     }
 }

@@ -54,10 +54,11 @@ fn one(facts: &Facts, daemon: &Daemon, now: OffsetDateTime, found: &mut Vec<Find
     let settings = settings.as_ref();
     sockets::judge(facts, daemon, settings, found);
     let strangers = listeners::judge(facts, daemon, settings, found);
-    if let Some(tls) = settings.and_then(|settings| settings.files.as_ref()) {
+    let tls = settings.and_then(|settings| settings.files.as_ref());
+    if let Some(tls) = tls {
         files::of_tls(facts, daemon, tls, found);
-        certificates::judge(facts, daemon, tls, now, found);
     }
+    certificates::judge(facts, daemon, tls, now, found);
     listeners::authorization(facts, daemon, strangers, found);
     userns::judge(facts, daemon, found);
 }
