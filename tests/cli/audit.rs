@@ -139,3 +139,30 @@ fn damaged_settings_hide_no_certificate() {
         assert!(found.contains(&(id, severity, "127.0.0.1:2376".to_owned())), "{id}: {found:?}");
     }
 }
+
+/// A certificate and its key in one file, as dockerd takes them: the key stays where it is, and what is served is judged.
+#[test]
+fn one_file_for_both() {
+    require!("openssl");
+    let sandbox = Sandbox::new();
+    let certificate = weak(&sandbox);
+    let key = fs::read_to_string(sandbox.path("weak-key.pem")).unwrap();
+    let both = sandbox.write("both.pem", certificate.clone() + &key).to_string_lossy().into_owned();
+    let asked = script(&[Question::File(both.clone()), Question::Key(both.clone())]);
+    let told = sandbox.program("sh").arg("-s").input(asked).run().success().stdout;
+    let Some(Presence::There(file)) = Facts::read(told.as_bytes()).unwrap().files.remove(&both) else {
+        panic!("{told}")
+    };
+    assert_eq!(file.content, None);
+
+    let json = json!({ "tlsverify": true, "tlscacert": "/t/ca.pem", "tlscert": both, "tlskey": both }).to_string();
+    let lines: Vec<&str> = told.lines().filter(|line| line.starts_with("file ")).collect();
+    let files = lines.join("\n") + "\n" + &line("absent", &["/t/ca.pem"]);
+    let found = showing(&certificate, &json, &files);
+    let listener = "127.0.0.1:2376".to_owned();
+    assert!(found.contains(&("certificate-expired", Severity::Critical, listener.clone())), "{found:?}");
+    assert!(found.contains(&("key-strength", Severity::Warning, listener)), "{found:?}");
+    // Where nothing shows it, that is said.
+    let found = showing("", &json, &files);
+    assert!(found.contains(&("certificate-unread", Severity::Warning, both)), "{found:?}");
+}

@@ -52,6 +52,7 @@ pub(super) fn judge(
             key(&subject, certificate, found);
         }
     }
+    let mut is_shown = false;
     let leaf = on_disk.as_ref().and_then(|(path, chain)| Some((path, chain.first()?)));
     for (address, listener) in &facts.listeners {
         if !daemon.tcp.as_ref().is_none_or(|addresses| addresses.contains(address)) {
@@ -61,6 +62,7 @@ pub(super) fn judge(
         if served.issuer.common_name().as_deref() == Some("swarm-ca") {
             continue;
         }
+        is_shown = true;
         let address = address.to_string();
         if let Some((path, leaf)) = leaf {
             if served.fingerprint() == leaf.fingerprint() {
@@ -74,6 +76,24 @@ pub(super) fn judge(
         }
         dates(&address, &served, now, Severity::Critical, found);
         key(&address, &served, found);
+    }
+    let Some(tls) = tls else { return };
+    let paths = [Some(&tls.cert).filter(|_| !is_shown), Some(&tls.ca)].into_iter().flatten();
+    for path in paths.filter_map(|setting| Some(daemon.absolute(setting.path()?))) {
+        if facts.file(&path).is_some_and(|file| file.content.is_none()) {
+            found.push(unread(facts, &path));
+        }
+    }
+}
+
+/// What is there and could not be judged: a file with a key in it is never told, whoever looks.
+fn unread(facts: &Facts, path: &str) -> Finding {
+    if facts.uid == Some(0) {
+        let seen = "its certificate was not looked at: there is a private key in the file";
+        Finding::new("certificate-unread", Severity::Warning, path, seen).fix("keep the key in a file of its own")
+    } else {
+        let seen = "its certificate could not be looked at";
+        Finding::new("unseen", Severity::Warning, path, seen).fix("look as root")
     }
 }
 
