@@ -9,6 +9,12 @@ pub(crate) fn user(facts: &Facts, uid: u32) -> String {
     named(facts.content("/etc/passwd").unwrap_or_default(), uid).unwrap_or_else(|| uid.to_string())
 }
 
+/// A user's home.
+pub(crate) fn home(facts: &Facts, uid: u32) -> Option<String> {
+    let passwd = facts.content("/etc/passwd").unwrap_or_default();
+    lines(passwd).find(|fields| id(fields) == Some(uid)).and_then(|fields| fields.get(5).map(|&home| home.to_owned()))
+}
+
 /// A group's name, or its number.
 pub(crate) fn group(facts: &Facts, gid: u32) -> String {
     let known = || facts.groups.values().find_map(|line| named(line, gid));

@@ -228,6 +228,35 @@ fn users_kept_elsewhere() {
     assert_eq!((userns.0, userns.1), ("userns", Severity::Ok), "{userns:?}");
 }
 
+/// What is to be typed into a shell is one word of it; whoever owns a home is not told to give it to root.
+#[test]
+fn fixes_can_be_typed() {
+    let passwd = b"root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/data/ann:/bin/sh\nsvc:x:33:33::/:/bin/false\n";
+    let directory = |path: &str, described: &str| line("dir", &[Some(path.as_bytes()), Some(described.as_bytes())]);
+    let files = line("file", &[Some(b"/etc/passwd"), Some(b"644 0 0 regular file"), Some(passwd)])
+        + &there("/etc/docker/certs.d/a b/x.key", "644 0 0 regular file")
+        + &there("/run/a b.sock", "666 0 7 socket")
+        + &directory("/srv/a b", "777 0 0 directory")
+        + &directory("/srv/svc", "755 33 33 directory")
+        + &directory("/data/ann/tls", "755 1000 1000 directory")
+        + &directory("/home/far/tls", "755 5000 5000 directory");
+    let facts = Facts::read(with_sockets("dockerd", &["/run/a b.sock"], &files).as_bytes()).unwrap();
+    let found = judge(&facts, datetime!(2026-11-24 12:00 UTC));
+    let move_out = |home: &str| format!("move the files that dockerd reads out of {home}, to below /etc/docker, say");
+    for (id, subject, fix) in [
+        ("key-readable", "/etc/docker/certs.d/a b/x.key", "chmod 0400 '/etc/docker/certs.d/a b/x.key', and".to_owned()),
+        ("socket-open", "/run/a b.sock", "chmod 0660 '/run/a b.sock', and".to_owned()),
+        ("directory-open", "/srv/a b", "chown root '/srv/a b' && chmod go-w '/srv/a b'".to_owned()),
+        ("directory-open", "/srv/svc", "chown root /srv/svc && chmod go-w /srv/svc".to_owned()),
+        ("directory-open", "/data/ann/tls", move_out("/data/ann")),
+        ("directory-open", "/home/far/tls", move_out("/home/far")),
+    ] {
+        let said = found.iter().find(|found| found.id == id && found.subject == subject);
+        let said = said.unwrap_or_else(|| panic!("{id} of {subject}: {found:?}")).fix.as_deref().unwrap();
+        assert!(said.starts_with(&fix), "{said}");
+    }
+}
+
 #[test]
 fn other_output() {
     for text in ["", "hello\n", "dockseal-audit 2\nend\n"] {

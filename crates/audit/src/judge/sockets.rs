@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use dockseal_docker::{daemon_settings::DaemonSettings, endpoint::Endpoint};
+use dockseal_docker::{
+    daemon_settings::DaemonSettings,
+    endpoint::Endpoint,
+    env::{Shell, word_of_command},
+};
 
 use crate::{
     accounts,
@@ -29,20 +33,21 @@ pub(super) fn judge(facts: &Facts, daemon: &Daemon, settings: Option<&DaemonSett
         };
         let (owner, group) = (accounts::user(facts, socket.uid), accounts::group(facts, socket.gid));
         let seen = format!("{owner}:{group}, mode {:04o}", socket.mode);
+        let word = word_of_command(Shell::Sh, &path);
         if socket.mode & 0o002 != 0 {
             let open =
                 Finding::new("socket-open", Severity::Critical, &path, format!("{seen}: every user here is root"));
-            found.push(open.fix(format!("chmod 0660 {path}, and SocketMode=0660 in docker.socket")).bench(&["3.16"]));
+            found.push(open.fix(format!("chmod 0660 {word}, and SocketMode=0660 in docker.socket")).bench(&["3.16"]));
         } else if socket.mode & !0o660 != 0 {
             let loose = Finding::new("socket-mode", Severity::Warning, &path, &seen);
-            found.push(loose.fix(format!("chmod 0660 {path}")).bench(&["3.16"]));
+            found.push(loose.fix(format!("chmod 0660 {word}")).bench(&["3.16"]));
         } else {
             found.push(Finding::new("socket-mode", Severity::Ok, &path, &seen).bench(&["3.16"]));
         }
         if socket.uid != 0 && Some(socket.uid) != daemon.uid {
             let owner =
                 Finding::new("socket-owner", Severity::Critical, &path, format!("{owner} owns it and so is root"));
-            found.push(owner.fix(format!("chown root {path}")).bench(&["3.15"]));
+            found.push(owner.fix(format!("chown root {word}")).bench(&["3.15"]));
         } else if !matches!(group.as_str(), "docker" | "root") && socket.uid == 0 {
             let other =
                 Finding::new("socket-owner", Severity::Advice, &path, format!("its group is {group}, not docker"));
@@ -66,9 +71,10 @@ fn members(facts: &Facts, gid: u32, group: &str, path: &str) -> Finding {
     if members.is_empty() {
         return Finding::new("socket-group", Severity::Ok, path, format!("nobody is in the group {group}"));
     }
+    let word = word_of_command(Shell::Sh, group);
     let seen = format!("in the group {group}, and so root here: {}", members.join(", "));
     let fix = format!(
-        "take out who needs no Docker: gpasswd -d USER {group}; a client certificate can be taken back, a login cannot"
+        "take out who needs no Docker: gpasswd -d USER {word}; a client certificate can be taken back, a login cannot"
     );
     Finding::new("socket-group", Severity::Warning, path, seen).fix(fix)
 }
