@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
 use dockseal_audit::{Facts, Presence, Question, Severity, judge, script};
-use dockseal_tests::{Sandbox, require, tool};
+use dockseal_tests::{Sandbox, dockseal_binary, require, require_root, tool};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
@@ -165,4 +165,28 @@ fn one_file_for_both() {
     // Where nothing shows it, that is said.
     let found = showing("", &json, &files);
     assert!(found.contains(&("certificate-unread", Severity::Warning, both)), "{found:?}");
+}
+
+/// Where /proc hides other people's processes, not to see dockerd is not to know that there is none.
+#[test]
+fn hidden_processes() {
+    require_root!();
+    require!("unshare", "setpriv");
+    let sandbox = Sandbox::new();
+    let binary = sandbox.root().join("dockseal");
+    fs::copy(dockseal_binary(), &binary).unwrap();
+    fs::set_permissions(sandbox.root(), fs::Permissions::from_mode(0o755)).unwrap();
+    let audit = |hidepid: u32| {
+        let script = format!(
+            "mount -t proc -o hidepid={hidepid} proc /proc && cd / && exec setpriv --reuid 65534 --regid 65534 --clear-groups \
+             {} --format json audit",
+            binary.display()
+        );
+        sandbox.program("unshare").args(["-m", "sh", "-c", &script]).run()
+    };
+    for hidepid in [1, 2] {
+        let ran = audit(hidepid).exits(2).says("processes of others are hidden").says("look as root");
+        assert!(!ran.holds("daemon-none"), "{ran}");
+    }
+    assert!(!audit(0).holds("are hidden"));
 }

@@ -125,6 +125,8 @@ account() {
 
 whole_host() {
     line release "$(limited dockerd --version </dev/null)"
+    # Where /proc shows nobody's processes but one's own (proc(5), hidepid), dockerd may run unseen.
+    if ! cat /proc/1/comm >/dev/null; then line processes hidden; fi
     for process in /proc/[0-9]*; do
         if [ "$(cat "$process/comm" 2>/dev/null)" = dockerd ]; then daemon "${process#/proc/}"; fi
     done

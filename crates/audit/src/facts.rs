@@ -28,6 +28,8 @@ pub struct Facts {
     pub uid: Option<u32>,
     /// What `dockerd --version` prints.
     pub release: Option<String>,
+    /// Whether processes of others show at all.
+    pub processes: Processes,
     /// The dockerd processes.
     pub daemons: Vec<Daemon>,
     /// The dockerd processes in a process namespace of their own, at which nobody looked: those in containers.
@@ -44,6 +46,16 @@ pub struct Facts {
     pub users: BTreeMap<String, Vec<u8>>,
     /// What dialled listeners answered.
     pub listeners: BTreeMap<SocketAddr, Listener>,
+}
+
+/// What /proc shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Processes {
+    /// Everybody's.
+    #[default]
+    Shown,
+    /// Nobody's but one's own.
+    Hidden,
 }
 
 /// A dockerd process.
@@ -115,6 +127,7 @@ impl Facts {
             match line.word {
                 "uid" => facts.uid = line.number(0),
                 "release" => facts.release = line.text(0).filter(|text| !text.is_empty()),
+                "processes" => facts.processes = Processes::Hidden,
                 "daemon" => facts.daemons.extend(Daemon::read(&line)),
                 "elsewhere" => facts.elsewhere.extend(line.number(0)),
                 "dir" => {

@@ -22,7 +22,7 @@ mod read;
 mod script;
 mod sockets;
 
-pub use facts::{Daemon, Described, Facts, Listener, Presence};
+pub use facts::{Daemon, Described, Facts, Listener, Presence, Processes};
 pub use finding::{Finding, Severity};
 pub use judge::judge;
 pub use read::FactsError;

@@ -257,6 +257,18 @@ fn fixes_can_be_typed() {
     }
 }
 
+/// The socket of the API matters where no dockerd runs, too: systemd holds it, and starts one.
+#[test]
+fn a_socket_without_a_daemon() {
+    let text = "dockseal-audit 1\n".to_owned() + &there("/run/docker.sock", "666 0 7 socket") + "end\n";
+    let found = findings(&text);
+    for id in ["socket-open", "daemon-none", "socket-group"] {
+        assert_eq!(found.iter().filter(|found| found.0 == id).count(), 1, "{id}: {found:?}");
+    }
+    let absent = "dockseal-audit 1\n".to_owned() + &line("absent", &[Some(b"/run/docker.sock")]) + "end\n";
+    assert!(!findings(&absent).iter().any(|found| found.0.starts_with("socket") || found.0 == "unseen"));
+}
+
 #[test]
 fn other_output() {
     for text in ["", "hello\n", "dockseal-audit 2\nend\n"] {

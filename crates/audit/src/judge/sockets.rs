@@ -19,45 +19,53 @@ const API_SOCKET: &str = "/run/docker.sock";
 
 pub(super) fn judge(facts: &Facts, daemon: &Daemon, settings: Option<&DaemonSettings>, found: &mut Vec<Finding>) {
     for path in paths(facts, daemon, settings) {
-        let socket = match facts.files.get(&path) {
-            Some(Presence::There(socket)) => socket,
-            Some(Presence::Hidden) => {
-                found.push(Finding::new("unseen", Severity::Warning, path, "closed to this user").fix("look as root"));
-                continue;
-            }
-            Some(Presence::Absent) => continue,
-            None => {
-                found.push(Finding::new("unseen", Severity::Warning, path, "not looked at").fix("look again"));
-                continue;
-            }
-        };
-        let (owner, group) = (accounts::user(facts, socket.uid), accounts::group(facts, socket.gid));
-        let seen = format!("{owner}:{group}, mode {:04o}", socket.mode);
-        let word = word_of_command(Shell::Sh, &path);
-        if socket.mode & 0o002 != 0 {
-            let open =
-                Finding::new("socket-open", Severity::Critical, &path, format!("{seen}: every user here is root"));
-            found.push(open.fix(format!("chmod 0660 {word}, and SocketMode=0660 in docker.socket")).bench(&["3.16"]));
-        } else if socket.mode & !0o660 != 0 {
-            let loose = Finding::new("socket-mode", Severity::Warning, &path, &seen);
-            found.push(loose.fix(format!("chmod 0660 {word}")).bench(&["3.16"]));
-        } else {
-            found.push(Finding::new("socket-mode", Severity::Ok, &path, &seen).bench(&["3.16"]));
+        one(facts, &path, daemon.uid, found);
+    }
+}
+
+/// Where no dockerd was seen: systemd may hold the socket and start one for whoever comes.
+pub(super) fn of_the_host(facts: &Facts, found: &mut Vec<Finding>) {
+    if facts.files.contains_key(API_SOCKET) {
+        one(facts, API_SOCKET, None, found);
+    }
+}
+
+fn one(facts: &Facts, path: &str, daemon: Option<u32>, found: &mut Vec<Finding>) {
+    let socket = match facts.files.get(path) {
+        Some(Presence::There(socket)) => socket,
+        Some(Presence::Hidden) => {
+            found.push(Finding::new("unseen", Severity::Warning, path, "closed to this user").fix("look as root"));
+            return;
         }
-        if socket.uid != 0 && Some(socket.uid) != daemon.uid {
-            let owner =
-                Finding::new("socket-owner", Severity::Critical, &path, format!("{owner} owns it and so is root"));
-            found.push(owner.fix(format!("chown root {word}")).bench(&["3.15"]));
-        } else if !matches!(group.as_str(), "docker" | "root") && socket.uid == 0 {
-            let other =
-                Finding::new("socket-owner", Severity::Advice, &path, format!("its group is {group}, not docker"));
-            found.push(other.bench(&["3.15"]));
-        } else {
-            found.push(Finding::new("socket-owner", Severity::Ok, &path, format!("{owner}:{group}")).bench(&["3.15"]));
+        Some(Presence::Absent) => return,
+        None => {
+            found.push(Finding::new("unseen", Severity::Warning, path, "not looked at").fix("look again"));
+            return;
         }
-        if socket.mode & 0o020 != 0 {
-            found.push(members(facts, socket.gid, &group, &path));
-        }
+    };
+    let (owner, group) = (accounts::user(facts, socket.uid), accounts::group(facts, socket.gid));
+    let seen = format!("{owner}:{group}, mode {:04o}", socket.mode);
+    let word = word_of_command(Shell::Sh, path);
+    if socket.mode & 0o002 != 0 {
+        let open = Finding::new("socket-open", Severity::Critical, path, format!("{seen}: every user here is root"));
+        found.push(open.fix(format!("chmod 0660 {word}, and SocketMode=0660 in docker.socket")).bench(&["3.16"]));
+    } else if socket.mode & !0o660 != 0 {
+        let loose = Finding::new("socket-mode", Severity::Warning, path, &seen);
+        found.push(loose.fix(format!("chmod 0660 {word}")).bench(&["3.16"]));
+    } else {
+        found.push(Finding::new("socket-mode", Severity::Ok, path, &seen).bench(&["3.16"]));
+    }
+    if socket.uid != 0 && Some(socket.uid) != daemon {
+        let owner = Finding::new("socket-owner", Severity::Critical, path, format!("{owner} owns it and so is root"));
+        found.push(owner.fix(format!("chown root {word}")).bench(&["3.15"]));
+    } else if !matches!(group.as_str(), "docker" | "root") && socket.uid == 0 {
+        let other = Finding::new("socket-owner", Severity::Advice, path, format!("its group is {group}, not docker"));
+        found.push(other.bench(&["3.15"]));
+    } else {
+        found.push(Finding::new("socket-owner", Severity::Ok, path, format!("{owner}:{group}")).bench(&["3.15"]));
+    }
+    if socket.mode & 0o020 != 0 {
+        found.push(members(facts, socket.gid, &group, path));
     }
 }
 
