@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::thread;
@@ -384,12 +384,17 @@ fn removed_and_forgotten() {
     let theirs = "{\n\t\"auths\": {},\n\t\"currentContext\": \"prod\",\n\t\"x\": 1.0\n}";
     fs::write(&config, theirs).unwrap();
     fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
+    if dockseal_tests::is_root() {
+        std::os::unix::fs::chown(&config, Some(4321), Some(4321)).unwrap();
+    }
+    let owner = fs::metadata(&config).unwrap().uid();
     let before = picture(&sandbox);
     refused_with_hint(&run(&sandbox, "context remove prod"), &[1]);
     before.assert_same(&picture(&sandbox), "refused");
     let _ = run(&sandbox, "context remove prod --force").success().says("counts until");
     assert_eq!(fs::read_to_string(&config).unwrap(), theirs.replace("\"prod\"", "\"\""));
-    assert_eq!(fs::metadata(&config).unwrap().permissions().mode() & 0o777, 0o600);
+    let after = fs::metadata(&config).unwrap();
+    assert_eq!((after.uid(), after.permissions().mode() & 0o777), (owner, 0o600));
     let _ = run(&sandbox, "context remove spare").success();
     assert_eq!(tree(&store(&sandbox)).paths(), ["./meta", "./tls"]);
     let _ = run(&sandbox, "renew alice").success();
