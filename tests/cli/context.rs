@@ -373,6 +373,26 @@ fn stale_directories_are_mended() {
     let _ = run(&sandbox, "rollback alice").success();
 }
 
+/// One that cannot be changed is said in its place, and keeps nobody from the others.
+#[test]
+fn one_that_cannot_be_changed() {
+    require!("openssl");
+    let sandbox = with_alice();
+    by_hand(&sandbox, "damaged", "tcp://h:2376", Some("alice"));
+    by_hand(&sandbox, "zz", "tcp://h:2376", Some("alice"));
+    fs::write(meta(&sandbox, "damaged"), "{").unwrap();
+    let damaged = id(&sandbox, "damaged");
+    let ran = run(&sandbox, &format!("context update --host g --format json zz {damaged}")).exits(1);
+    let results: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran}"));
+    let state = |name: &str| {
+        let results = results["results"].as_array().unwrap();
+        let row = results.iter().find(|row| row["context"] == name).unwrap_or_else(|| panic!("{results:?}"));
+        row["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((state(&damaged).as_str(), state("zz").as_str()), ("left", "changed"));
+    assert!(fs::read_to_string(meta(&sandbox, "zz")).unwrap().contains("tcp://g:2376"));
+}
+
 #[test]
 fn removed_and_forgotten() {
     require!("openssl");

@@ -79,7 +79,12 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
     for (stored, copy) in &copies {
         if host.is_some() || args.description.is_some() {
-            describe(stored, host.as_deref(), args.description.as_deref(), invocation, &mut rows, output)?;
+            let described =
+                describe(stored, host.as_deref(), args.description.as_deref(), invocation, &mut rows, output);
+            if let Err(failure) = described {
+                let who = printable(&format!("context {}", stored.name));
+                rows.trouble(&who, &failure, json!({ "context": stored.name }), output);
+            }
         }
         if copy.is_foreign() {
             forget(copy, ledger.as_mut(), &mut rows, output);
@@ -205,6 +210,11 @@ fn no(copy: &Copy, cause: impl std::fmt::Display, hint: &str) -> Failure {
     Failure::no(format!("{} was left as it is", shown(&copy.place))).cause(cause).hint(hint)
 }
 
+/// There was nothing to record when this run began, so it has no right to.
+fn meanwhile(copy: &Copy) -> Failure {
+    no(copy, "another run has changed the inventory meanwhile", "run it again")
+}
+
 /// Judges the newer files and swaps them in.
 fn bring(
     copy: &Copy,
@@ -227,7 +237,8 @@ fn bring(
             ledger.install(id, Some(&plan), &copy.place, Displaced::Keep).map_err(|error| error.failure(&what))?;
             forget_source(copy, invocation)?;
         }
-        _ => stage(&plan, &copy.place.path, Existing::Replace, Displaced::Keep)
+        (Some(_), None) => return Err(meanwhile(copy)),
+        (None, _) => stage(&plan, &copy.place.path, Existing::Replace, Displaced::Keep)
             .and_then(dockseal_store::Staged::put_in_place)
             .map_err(|error| write_failure(&what, &error))?,
     }
@@ -248,7 +259,7 @@ fn judged(from: &Path, to: &Path, is_known: bool, what: &str, invocation: &Invoc
 
 /// What is there already becomes a destination.
 fn record(copy: &Copy, ledger: Option<&mut Ledger>) -> Result<(), Failure> {
-    let (Some(ledger), Some(entry)) = (ledger, &copy.entry) else { return Ok(()) };
+    let (Some(ledger), Some(entry)) = (ledger, &copy.entry) else { return Err(meanwhile(copy)) };
     ledger.install(entry.id, None, &copy.place, Displaced::Remove).map_err(|error| error.failure(WHAT))
 }
 
