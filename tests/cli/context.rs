@@ -473,6 +473,23 @@ fn anothers_certificate_is_no_destination() {
     assert_eq!(serial(&sandbox, &tls(&sandbox, "mine")), serial(&sandbox, &sandbox.path("alice")));
 }
 
+/// Names are whole in an archive, or there is none.
+#[test]
+fn an_archive_of_long_names() {
+    require!("openssl", "tar");
+    let sandbox = with_alice();
+    let _ = run(&sandbox, "context create prod --host h --from alice").success();
+    let (long, longer) = ("l".repeat(100), "m".repeat(101));
+    fs::write(tls(&sandbox, "prod").join(&long), "x").unwrap();
+    let _ = run(&sandbox, "context export prod a.tar").success();
+    // docker's archives have no end, which tar says.
+    let listed = sandbox.program("tar").args(["-tf", "a.tar"]).run();
+    assert!(listed.stdout.lines().any(|line| line == format!("tls/docker/{long}")), "{listed}");
+    fs::write(tls(&sandbox, "prod").join(&longer), "x").unwrap();
+    refused_with_hint(&run(&sandbox, "context export prod b.tar"), &[2]);
+    assert!(!sandbox.path("b.tar").exists());
+}
+
 #[test]
 fn an_archive_is_nobody_elses() {
     let sandbox = with_alice();

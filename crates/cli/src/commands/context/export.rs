@@ -54,7 +54,11 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
     let meta = read_meta(&files.meta).map_err(|trouble| damaged(&what, &trouble))?;
     let endpoints = endpoints(files.tls.parent().unwrap_or(Path::new("")), &what)?;
-    let bytes = archive(&meta, &endpoints);
+    let bytes = archive(&meta, &endpoints).map_err(|error| {
+        Failure::trouble(&what)
+            .cause(error)
+            .hint("give the files shorter names; docker reads ca.pem, cert.pem and key.pem")
+    })?;
     if to_stdout {
         output.raw(bytes.as_slice());
         return Ok(ExitCode::SUCCESS);
