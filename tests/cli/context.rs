@@ -490,6 +490,49 @@ fn an_archive_of_long_names() {
     assert!(!sandbox.path("b.tar").exists());
 }
 
+/// A renewal in the middle of it: the certificate and the key in an archive are of one bundle.
+#[test]
+fn an_archive_is_of_one_bundle() {
+    require!("openssl");
+    let sandbox = with_alice();
+    let _ = run(&sandbox, "context create prod --host h --from alice").success();
+    let (there, other) = (tls(&sandbox, "prod"), sandbox.path("other"));
+    for (directory, letter) in [(&there, "a"), (&other, "b")] {
+        fs::create_dir_all(directory).unwrap();
+        // A file that takes a while between the two that are to be of one kind.
+        for (file, size) in [("a.pem", 1), ("k.pem", 6 << 20), ("z.pem", 1)] {
+            fs::write(directory.join(file), letter.repeat(size)).unwrap();
+        }
+    }
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let kinds = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(15));
+                let exchange = rustix::fs::RenameFlags::EXCHANGE;
+                rustix::fs::renameat_with(rustix::fs::CWD, &there, rustix::fs::CWD, &other, exchange).unwrap();
+            }
+        });
+        let mut kinds = Vec::new();
+        for _ in 0..15 {
+            let name = format!("{}.tar", kinds.len());
+            let ran = run(&sandbox, &format!("context export prod {name}"));
+            let archive = fs::read(sandbox.path(&name)).unwrap_or_default();
+            let after = |file: &str| {
+                let path = format!("tls/docker/{file}\0");
+                let header = archive.windows(path.len()).position(|window| window == path.as_bytes());
+                header.map(|header| char::from(archive[header + 512]))
+            };
+            kinds.push((ran.code, after("a.pem"), after("z.pem")));
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        kinds
+    });
+    let _ = run(&sandbox, "context export prod quiet.tar").success();
+    let made: Vec<_> = kinds.iter().filter(|(code, ..)| *code == Some(0)).collect();
+    assert!(made.iter().all(|(_, first, last)| first.is_some() && first == last), "{kinds:?}");
+}
+
 #[test]
 fn an_archive_is_nobody_elses() {
     let sandbox = with_alice();
