@@ -2,8 +2,11 @@
 //! place.
 
 use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use dockseal_docker::{Role, layout};
@@ -89,6 +92,8 @@ pub(super) struct Newer {
 /// Who looks at copies, and what is known here.
 pub(super) struct Looker<'l> {
     inventory: Option<&'l Inventory>,
+    /// The certificates of a name, the oldest first: many contexts may be one user's.
+    known: RefCell<BTreeMap<String, Rc<Vec<Entry>>>>,
     invocation: &'l Invocation,
     what: &'l str,
 }
@@ -101,7 +106,7 @@ pub(super) fn inventory_here(invocation: &Invocation) -> Result<Option<Inventory
 
 impl<'l> Looker<'l> {
     pub(super) fn new(inventory: Option<&'l Inventory>, invocation: &'l Invocation, what: &'l str) -> Self {
-        Self { inventory, invocation, what }
+        Self { inventory, known: RefCell::default(), invocation, what }
     }
 
     fn failed(&self) -> impl Fn(InventoryError) -> Failure {
@@ -183,30 +188,34 @@ impl<'l> Looker<'l> {
         Ok(generations.iter().any(|generation| leaf.is_signed_by(&generation.certificate)))
     }
 
+    fn known_as(&self, inventory: &Inventory, named: String) -> Result<Rc<Vec<Entry>>, Failure> {
+        if let Some(known) = self.known.borrow().get(&named) {
+            return Ok(Rc::clone(known));
+        }
+        let known = Rc::new(inventory.known_as(&named, None).map_err(self.failed())?);
+        self.known.borrow_mut().insert(named, Rc::clone(&known));
+        Ok(known)
+    }
+
     /// The certificate that counts in the place of another: made from it, of its key, or, where that one counts no longer,
     /// another of its name. Two that were issued side by side for one name leave each other alone.
     fn newer(&self, entry: &Entry) -> Result<Option<Newer>, Failure> {
         let Some(inventory) = self.inventory else { return Ok(None) };
         let named = format!("{}/{}", entry.role.word(), entry.name);
-        let known = inventory.known_as(&named, None).map_err(self.failed())?;
-        let descends = |other: &Entry| {
-            let mut at = other.predecessor;
-            // Each is older than what it was made for, so this ends.
-            while let Some(id) = at.filter(|id| *id >= entry.id) {
-                if id == entry.id {
-                    return true;
-                }
-                at =
-                    known.iter().find(|known| known.id == id).and_then(|known| known.predecessor).filter(|at| *at < id);
+        let known = self.known_as(inventory, named)?;
+        // Each is younger than what it takes the place of.
+        let mut line = BTreeSet::from([entry.id]);
+        for other in known.iter() {
+            if other.predecessor.is_some_and(|id| id < other.id && line.contains(&id)) {
+                line.insert(other.id);
             }
-            false
-        };
+        }
         let rank = |other: &Entry| {
             let counts = other.state == State::Issued && other.certificate.validity.not_after >= self.invocation.now;
             let has_its_key = other.certificate.public_key.spki() == entry.certificate.public_key.spki();
             match () {
                 () if !counts || other.id == entry.id || other.name != entry.name => None,
-                () if other.id > entry.id && (descends(other) || has_its_key) => Some(1),
+                () if other.id > entry.id && (line.contains(&other.id) || has_its_key) => Some(1),
                 () if entry.state == State::Superseded => Some(0),
                 () => None,
             }
