@@ -160,7 +160,7 @@ fn behind_a_docker_of_another_configuration() {
     let _ = seal("o t", "update prod --host g").success().says("tcp://g:2376");
     // Which one is in use is for that docker's config.json to say, and for its flags.
     let _ = sandbox.write("o t/config.json", r#"{"currentContext":"prod"}"#);
-    refused_with_hint(&seal("o t", "remove prod"), &[1]);
+    refused_with_hint(&seal("o t", "remove prod").says("docker --config 'o t' context use default"), &[1]);
     let words = ["--config", "o t", "--context", "default", "seal", "--at", BORN, "context", "remove", "prod"];
     let _ = crate::plugin::called(&sandbox).args(words).run().success();
     assert!(!other.join("meta").join(id(&sandbox, "prod")).exists());

@@ -158,11 +158,11 @@ pub(crate) fn configuration(invocation: &Invocation) -> Result<PathBuf, Failure>
     invocation.absolute(&connection::config_directory(invocation))
 }
 
-/// `docker --context NAME REST`, for a shell, with the configuration of this run.
-pub(crate) fn docker_line(name: &str, rest: &str, invocation: &Invocation) -> String {
+/// `docker REST`, for a shell, with the configuration of this run.
+pub(crate) fn docker_line(rest: &str, invocation: &Invocation) -> String {
     let config = config_flag(invocation).map(|directory| ("config".to_owned(), directory.to_owned()));
     let flags = TlsFlags { given: config.into_iter().collect(), ..TlsFlags::default() };
-    connection::docker_line(&flags, &format!("--context {name} {rest}"))
+    connection::docker_line(&flags, rest)
 }
 
 /// The `--config` of the docker that called this.

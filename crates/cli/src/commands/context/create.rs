@@ -215,7 +215,7 @@ fn report(wanted: &Wanted<'_>, outcome: &Outcome, invocation: &Invocation, outpu
             if *recorded { "by this authority" } else { "elsewhere; dockseal context update brings it" }.to_owned(),
         ),
     ];
-    let next = contexts::docker_line(wanted.name, "version", invocation);
+    let next = contexts::docker_line(&format!("--context {} version", wanted.name), invocation);
     output.result(
         &format!("{first}\n{}\nNext:\n  {next}\n", fields(&rows)),
         &json!({

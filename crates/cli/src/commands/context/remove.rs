@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     if in_use && !args.force {
         return Err(Failure::no(what)
             .cause("docker uses it when nothing else is said")
-            .hint("docker context use default, or remove it anyway with --force"));
+            .hint(format!("{}, or remove it anyway with --force", use_default(invocation))));
     }
     let store = contexts::store(invocation)?;
     let files = store.files(name);
@@ -80,6 +80,10 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     Ok(ExitCode::SUCCESS)
 }
 
+fn use_default(invocation: &Invocation) -> String {
+    contexts::docker_line("context use default", invocation)
+}
+
 /// As docker does it: config.json names no context any more. Every other byte of it stays.
 fn no_longer_current(name: &str, invocation: &Invocation, what: &str, output: &mut Output) -> Result<(), Failure> {
     let path = contexts::configuration(invocation)?.join("config.json");
@@ -90,7 +94,7 @@ fn no_longer_current(name: &str, invocation: &Invocation, what: &str, output: &m
         let text = std::str::from_utf8(bytes).ok().and_then(without_current_context).ok_or_else(|| {
             Failure::trouble(what)
                 .cause(format!("{} cannot be changed safely", path.display()))
-                .hint("docker context use default, and remove it then")
+                .hint(format!("{}, and remove it then", use_default(invocation)))
         })?;
         Ok(Some(text.into_bytes()))
     });
