@@ -454,14 +454,23 @@ fn anothers_certificate_is_no_destination() {
     let _ = run(&sandbox, "context create prod --host h --from theirs --replace").success().says("elsewhere");
     assert_eq!(recorded(), ["carol", "dan"]);
 
+    let is_recorded = |name: &str| {
+        let list = listed_at(&sandbox, BORN);
+        let row = list["contexts"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap();
+        row["recorded"] == true
+    };
+    assert!(!is_recorded("prod") && is_recorded("hand") && is_recorded("mine"));
+    // What cannot be read is still expected there.
+    let certificate = tls(&sandbox, "hand").join("cert.pem");
+    let whole = fs::read(&certificate).unwrap();
+    fs::write(&certificate, "x").unwrap();
+    assert!(is_recorded("hand"));
+    fs::write(&certificate, whole).unwrap();
+
     // As docker does it: a stranger's files, and a user's whose certificate was recorded elsewhere.
     by_hand(&sandbox, "hand", "tcp://h:2376", Some("theirs"));
     by_hand(&sandbox, "mine", "tcp://h:2376", Some("alice"));
-    for name in ["hand", "mine"] {
-        let list = listed_at(&sandbox, BORN);
-        let row = list["contexts"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap();
-        assert_eq!(row["recorded"], false, "{row:#}");
-    }
+    assert!(!is_recorded("hand") && !is_recorded("mine"));
     let _ = run(&sandbox, "inventory check").exits(1);
     let updated = run(&sandbox, "context update --all").success();
     let updated = updated.says("context hand holds another certificate").says("recorded context mine");

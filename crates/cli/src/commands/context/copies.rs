@@ -148,11 +148,12 @@ impl<'l> Looker<'l> {
             None => None,
         };
         let recorded = destination.and_then(|destination| destination.certificate);
-        let copy = |leaf, entry: Option<Entry>, standing, newer| {
-            let recorded = match (recorded, entry.as_ref().map(|entry| entry.id)) {
-                (None, _) => Recorded::Not,
-                (Some(recorded), Some(there)) if recorded == there => Recorded::AsItIs,
-                (Some(_), _) => Recorded::AsAnother,
+        let copy = |leaf: Option<Certificate>, entry: Option<Entry>, standing, newer| {
+            let recorded = match recorded {
+                None => Recorded::Not,
+                // What cannot be read is not another one.
+                Some(id) if leaf.is_none() || entry.as_ref().is_some_and(|entry| entry.id == id) => Recorded::AsItIs,
+                Some(_) => Recorded::AsAnother,
             };
             Copy { place: place.clone(), leaf, entry, recorded, standing, newer }
         };
@@ -275,6 +276,6 @@ impl Copy {
 
     /// The inventory has the place as a destination, and a certificate that it does not know is there now.
     pub(super) fn is_foreign(&self) -> bool {
-        self.recorded == Recorded::AsAnother && self.leaf.is_some() && self.entry.is_none()
+        self.recorded == Recorded::AsAnother && self.entry.is_none()
     }
 }
