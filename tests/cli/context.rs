@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Barrier;
 use std::thread;
@@ -141,6 +141,32 @@ fn a_client_of_its_own() {
     let _ =
         run(&sandbox, "context update prod --host third.test:1 --description C").success().says("tcp://third.test:1");
     assert!(fs::read_to_string(meta(&sandbox, "prod")).unwrap().contains(r#""Description":"C","GODEBUG":"x""#));
+}
+
+/// `docker --config DIR seal context …` works on the store that this docker has.
+#[test]
+fn behind_a_docker_of_another_configuration() {
+    let sandbox = with_alice();
+    let seal = |config: &str, line: &str| {
+        let words = ["--config", config, "seal", "--at", BORN, "context"];
+        crate::plugin::called(&sandbox).args(words).args(line.split(' ')).run()
+    };
+    let _ = seal("o t", "create prod --host h --from alice").success().says("docker --config 'o t' --context prod");
+    let other = sandbox.path("o t/contexts");
+    assert!(other.join("meta").join(id(&sandbox, "prod")).join("meta.json").is_file());
+    assert!(!store(&sandbox).exists());
+    assert!(seal("o t", "list").success().stdout.contains("prod"));
+    assert!(!run(&sandbox, "context list").success().stdout.contains("prod"));
+    let _ = seal("o t", "update prod --host g").success().says("tcp://g:2376");
+    // Which one is in use is for that docker's config.json to say, and for its flags.
+    let _ = sandbox.write("o t/config.json", r#"{"currentContext":"prod"}"#);
+    refused_with_hint(&seal("o t", "remove prod").says("docker --config 'o t' context use default"), &[1]);
+    let words = ["--config", "o t", "--context", "default", "seal", "--at", BORN, "context", "remove", "prod"];
+    let _ = crate::plugin::called(&sandbox).args(words).run().success();
+    assert!(!other.join("meta").join(id(&sandbox, "prod")).exists());
+    // Neither variable is needed then.
+    let bare = crate::plugin::called(&sandbox).env_remove("HOME").env_remove("DOCKER_CONFIG");
+    let _ = bare.args(["--config", "o t", "seal", "context", "list"]).run().success();
 }
 
 #[test]
@@ -347,6 +373,26 @@ fn stale_directories_are_mended() {
     let _ = run(&sandbox, "rollback alice").success();
 }
 
+/// One that cannot be changed is said in its place, and keeps nobody from the others.
+#[test]
+fn one_that_cannot_be_changed() {
+    require!("openssl");
+    let sandbox = with_alice();
+    by_hand(&sandbox, "damaged", "tcp://h:2376", Some("alice"));
+    by_hand(&sandbox, "zz", "tcp://h:2376", Some("alice"));
+    fs::write(meta(&sandbox, "damaged"), "{").unwrap();
+    let damaged = id(&sandbox, "damaged");
+    let ran = run(&sandbox, &format!("context update --host g --format json zz {damaged}")).exits(1);
+    let results: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran}"));
+    let state = |name: &str| {
+        let results = results["results"].as_array().unwrap();
+        let row = results.iter().find(|row| row["context"] == name).unwrap_or_else(|| panic!("{results:?}"));
+        row["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((state(&damaged).as_str(), state("zz").as_str()), ("left", "changed"));
+    assert!(fs::read_to_string(meta(&sandbox, "zz")).unwrap().contains("tcp://g:2376"));
+}
+
 #[test]
 fn removed_and_forgotten() {
     require!("openssl");
@@ -358,15 +404,28 @@ fn removed_and_forgotten() {
     let theirs = "{\n\t\"auths\": {},\n\t\"currentContext\": \"prod\",\n\t\"x\": 1.0\n}";
     fs::write(&config, theirs).unwrap();
     fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
+    if dockseal_tests::is_root() {
+        std::os::unix::fs::chown(&config, Some(4321), Some(4321)).unwrap();
+    }
+    let owner = fs::metadata(&config).unwrap().uid();
     let before = picture(&sandbox);
     refused_with_hint(&run(&sandbox, "context remove prod"), &[1]);
     before.assert_same(&picture(&sandbox), "refused");
     let _ = run(&sandbox, "context remove prod --force").success().says("counts until");
     assert_eq!(fs::read_to_string(&config).unwrap(), theirs.replace("\"prod\"", "\"\""));
-    assert_eq!(fs::metadata(&config).unwrap().permissions().mode() & 0o777, 0o600);
+    let after = fs::metadata(&config).unwrap();
+    assert_eq!((after.uid(), after.permissions().mode() & 0o777), (owner, 0o600));
     let _ = run(&sandbox, "context remove spare").success();
     assert_eq!(tree(&store(&sandbox)).paths(), ["./meta", "./tls"]);
     let _ = run(&sandbox, "renew alice").success();
+
+    // A run that was killed in the middle leaves the former key, where nobody looks but the next removal.
+    let kept = meta(&sandbox, "half").with_file_name(".docker.dockseal.previous");
+    fs::create_dir_all(&kept).unwrap();
+    fs::write(kept.join("key.pem"), "a key").unwrap();
+    let _ = run(&sandbox, "context remove half").success();
+    assert_eq!(tree(&store(&sandbox)).paths(), ["./meta", "./tls"]);
+    refused_with_hint(&run(&sandbox, "context remove half"), &[2]);
 
     // One that docker removed.
     let _ = run(&sandbox, "context create gone --host h --client bob").success();
@@ -375,6 +434,112 @@ fn removed_and_forgotten() {
     let _ = run(&sandbox, "renew bob").exits(1).says("it is gone").says("context create");
     let _ = run(&sandbox, "context create gone --host h --client bob").success().says("made");
     let _ = run(&sandbox, "renew bob").success();
+}
+
+/// Renewals do not look for a certificate where another was put.
+#[test]
+fn anothers_certificate_is_no_destination() {
+    require!("openssl");
+    let (sandbox, other) = (with_alice(), with_alice());
+    fs::rename(other.path("alice"), sandbox.path("theirs")).unwrap();
+    for (context, user) in [("prod", "bob"), ("hand", "carol"), ("mine", "dan")] {
+        let _ = run(&sandbox, &format!("context create {context} --host h --client {user}")).success();
+    }
+    let recorded = || {
+        sandbox.inventory(
+            "SELECT c.name FROM destination d JOIN certificate c ON c.id = d.certificate WHERE d.kind = 'context' ORDER BY 1",
+        )
+    };
+    assert_eq!(recorded(), ["bob", "carol", "dan"]);
+    let _ = run(&sandbox, "context create prod --host h --from theirs --replace").success().says("elsewhere");
+    assert_eq!(recorded(), ["carol", "dan"]);
+
+    let is_recorded = |name: &str| {
+        let list = listed_at(&sandbox, BORN);
+        let row = list["contexts"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap();
+        row["recorded"] == true
+    };
+    assert!(!is_recorded("prod") && is_recorded("hand") && is_recorded("mine"));
+    // What cannot be read is still expected there.
+    let certificate = tls(&sandbox, "hand").join("cert.pem");
+    let whole = fs::read(&certificate).unwrap();
+    fs::write(&certificate, "x").unwrap();
+    assert!(is_recorded("hand"));
+    fs::write(&certificate, whole).unwrap();
+
+    // As docker does it: a stranger's files, and a user's whose certificate was recorded elsewhere.
+    by_hand(&sandbox, "hand", "tcp://h:2376", Some("theirs"));
+    by_hand(&sandbox, "mine", "tcp://h:2376", Some("alice"));
+    assert!(!is_recorded("hand") && !is_recorded("mine"));
+    let _ = run(&sandbox, "inventory check").exits(1);
+    let updated = run(&sandbox, "context update --all").success();
+    let updated = updated.says("context hand holds another certificate").says("recorded context mine");
+    assert!(!updated.holds("prod"), "{updated}");
+    assert_eq!(recorded(), ["alice"]);
+    let _ = run(&sandbox, "inventory check").success();
+    assert_eq!(run(&sandbox, "context update --all").success().stdout, "");
+    let _ = run(&sandbox, "renew alice").success();
+    assert_eq!(serial(&sandbox, &tls(&sandbox, "mine")), serial(&sandbox, &sandbox.path("alice")));
+}
+
+/// Names are whole in an archive, or there is none.
+#[test]
+fn an_archive_of_long_names() {
+    require!("openssl", "tar");
+    let sandbox = with_alice();
+    let _ = run(&sandbox, "context create prod --host h --from alice").success();
+    let (long, longer) = ("l".repeat(100), "m".repeat(101));
+    fs::write(tls(&sandbox, "prod").join(&long), "x").unwrap();
+    let _ = run(&sandbox, "context export prod a.tar").success();
+    // docker's archives have no end, which tar says.
+    let listed = sandbox.program("tar").args(["-tf", "a.tar"]).run();
+    assert!(listed.stdout.lines().any(|line| line == format!("tls/docker/{long}")), "{listed}");
+    fs::write(tls(&sandbox, "prod").join(&longer), "x").unwrap();
+    refused_with_hint(&run(&sandbox, "context export prod b.tar"), &[2]);
+    assert!(!sandbox.path("b.tar").exists());
+}
+
+/// A renewal in the middle of it: the certificate and the key in an archive are of one bundle.
+#[test]
+fn an_archive_is_of_one_bundle() {
+    require!("openssl");
+    let sandbox = with_alice();
+    let _ = run(&sandbox, "context create prod --host h --from alice").success();
+    let (there, other) = (tls(&sandbox, "prod"), sandbox.path("other"));
+    for (directory, letter) in [(&there, "a"), (&other, "b")] {
+        fs::create_dir_all(directory).unwrap();
+        // A file that takes a while between the two that are to be of one kind.
+        for (file, size) in [("a.pem", 1), ("k.pem", 6 << 20), ("z.pem", 1)] {
+            fs::write(directory.join(file), letter.repeat(size)).unwrap();
+        }
+    }
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let kinds = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(15));
+                let exchange = rustix::fs::RenameFlags::EXCHANGE;
+                rustix::fs::renameat_with(rustix::fs::CWD, &there, rustix::fs::CWD, &other, exchange).unwrap();
+            }
+        });
+        let mut kinds = Vec::new();
+        for _ in 0..15 {
+            let name = format!("{}.tar", kinds.len());
+            let ran = run(&sandbox, &format!("context export prod {name}"));
+            let archive = fs::read(sandbox.path(&name)).unwrap_or_default();
+            let after = |file: &str| {
+                let path = format!("tls/docker/{file}\0");
+                let header = archive.windows(path.len()).position(|window| window == path.as_bytes());
+                header.map(|header| char::from(archive[header + 512]))
+            };
+            kinds.push((ran.code, after("a.pem"), after("z.pem")));
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        kinds
+    });
+    let _ = run(&sandbox, "context export prod quiet.tar").success();
+    let made: Vec<_> = kinds.iter().filter(|(code, ..)| *code == Some(0)).collect();
+    assert!(made.iter().all(|(_, first, last)| first.is_some() && first == last), "{kinds:?}");
 }
 
 #[test]

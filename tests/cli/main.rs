@@ -11,6 +11,7 @@
 )]
 
 mod advice;
+mod audit;
 mod bad_input;
 mod bootstrap;
 mod bulk;

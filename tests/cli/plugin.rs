@@ -26,7 +26,7 @@ fn install(sandbox: &Sandbox, args: &[&str]) -> Ran {
 }
 
 /// The program as docker runs it.
-fn called(sandbox: &Sandbox) -> Program {
+pub(crate) fn called(sandbox: &Sandbox) -> Program {
     let path = sandbox.path("docker-seal");
     if !path.exists() {
         symlink(dockseal_binary(), &path).unwrap();
@@ -208,10 +208,17 @@ fn for_all_users() {
         (path.is_symlink(), ran)
     };
     let outcomes = [installed(0o755, "a"), installed(0o700, "b"), installed(0o777, "c")];
+    let again = [installed(0o755, "a"), installed(0o777, "c"), installed(0o700, "c")];
+    // A link that was fine, until others could change what it leads to.
+    let loose = installed(0o777, "a");
     fs::remove_dir_all(&public).unwrap();
     assert!(outcomes[0].0, "{}", outcomes[0].1);
     assert!(!outcomes[1].0 && outcomes[1].1.holds("not everybody gets to"), "{}", outcomes[1].1);
     assert!(!outcomes[2].0 && outcomes[2].1.holds("others than root may change"), "{}", outcomes[2].1);
+    for (_, ran) in again {
+        assert!(ran.holds("nothing was changed"), "{ran}");
+    }
+    assert!(!loose.0 && loose.1.holds("in the place of what was there"), "{}", loose.1);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 # nothing, as root or without. Every line of output is a word and fields in hexadecimal, `-` for
 # what could not be seen, so that no file name and no content can pass for another line.
 # Arguments: f:PATH, a file to read; k:PATH, a key, of which only mode and owner are told;
-# d:HOST:PORT, a listener of this host to dial; g:GROUP, a group to look up.
+# d:HOST:PORT, a listener of this host to dial; g:GROUP and u:USER, accounts to look up.
 main() {
     PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
     LC_ALL=C
@@ -12,7 +12,6 @@ main() {
     told='|'
     echo 'dockseal-audit 1'
     line uid "$(id -u)"
-    line clock "$(date +%s)"
     if [ "$#" = 0 ]; then
         whole_host
     fi
@@ -20,7 +19,8 @@ main() {
         case $question in
             f:*) file "${question#f:}" content ;;
             k:*) file "${question#k:}" ;;
-            g:*) group "${question#g:}" ;;
+            g:*) account group "${question#g:}" ;;
+            u:*) account passwd "${question#u:}" ;;
             d:*) dial "${question#d:}" ;;
         esac
     done
@@ -54,20 +54,24 @@ described() { stat -L -c '%a %u %g %F' "$1" 2>/dev/null; }
 file() {
     path=$1 wanted=${2:-}
     case $path in
-        /*)
-            above=${path%/*}
-            while [ -n "$above" ]; do
-                case "$told" in
-                    *"|$above|"*) ;;
-                    *)
-                        line dir "$above" "$(described "$above")"
-                        told="$told$above|"
-                        ;;
-                esac
-                above=${above%/*}
-            done
+        /*) ;;
+        *)
+            # From where it counts is not known here.
+            line hidden "$path"
+            return
             ;;
     esac
+    above=${path%/*}
+    while [ -n "$above" ]; do
+        case "$told" in
+            *"|$above|"*) ;;
+            *)
+                line dir "$above" "$(described "$above")"
+                told="$told$above|"
+                ;;
+        esac
+        above=${above%/*}
+    done
     if [ ! -e "$path" ]; then
         # In a directory that is closed to us it may still be there.
         above=${path%/*}
@@ -99,7 +103,7 @@ daemon() {
     field "$(stat -c %u "/proc/$pid" 2>/dev/null)"
     content "/proc/$pid/cmdline"
     if [ -r "/proc/$pid/environ" ]; then
-        field "$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -E '^(HOME|DOCKER_[A-Z_]*)=')"
+        field "$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -E '^(HOME|XDG_CONFIG_HOME|DOCKER_[A-Z_]*)=')"
     else
         printf ' -'
     fi
@@ -114,12 +118,15 @@ daemon() {
     echo
 }
 
-group() {
-    if have getent; then line getent "$1" "$(limited getent group "$1" </dev/null)"; fi
+# account DATABASE KEY: getent's line, which is empty where nobody knows of it.
+account() {
+    if have getent; then line "$1" "$2" "$(limited getent "$1" "$2" </dev/null)"; fi
 }
 
 whole_host() {
     line release "$(limited dockerd --version </dev/null)"
+    # Where /proc shows nobody's processes but one's own (proc(5), hidepid), dockerd may run unseen.
+    if ! cat /proc/1/comm >/dev/null; then line processes hidden; fi
     for process in /proc/[0-9]*; do
         if [ "$(cat "$process/comm" 2>/dev/null)" = dockerd ]; then daemon "${process#/proc/}"; fi
     done
@@ -133,7 +140,7 @@ whole_host() {
     for path in /etc/docker/certs.d/*/*; do
         if [ -e "$path" ]; then file "$path"; fi
     done
-    group docker
+    account group docker
     if have systemctl; then
         for unit in docker.service docker.socket; do
             limited systemctl show -p FragmentPath -p DropInPaths "$unit" </dev/null |

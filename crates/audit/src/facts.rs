@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use dockseal_docker::{
@@ -12,6 +12,7 @@ use dockseal_docker::{
     endpoint::Endpoint,
     flags::{Program, TlsFlags},
     settings::{Environment, FileSetting},
+    userns::DEFAULT_ACCOUNT,
     version::Version,
 };
 
@@ -27,6 +28,8 @@ pub struct Facts {
     pub uid: Option<u32>,
     /// What `dockerd --version` prints.
     pub release: Option<String>,
+    /// Whether processes of others show at all.
+    pub processes: Processes,
     /// The dockerd processes.
     pub daemons: Vec<Daemon>,
     /// The dockerd processes in a process namespace of their own, at which nobody looked: those in containers.
@@ -37,10 +40,22 @@ pub struct Facts {
     pub directories: BTreeMap<String, Described>,
     /// systemd's files: the unit's name and the path.
     pub units: Vec<(String, String)>,
-    /// What `getent group` says, by name.
+    /// What `getent group` says, by what was asked: a name or a number.
     pub groups: BTreeMap<String, Vec<u8>>,
+    /// What `getent passwd` says, by what was asked.
+    pub users: BTreeMap<String, Vec<u8>>,
     /// What dialled listeners answered.
     pub listeners: BTreeMap<SocketAddr, Listener>,
+}
+
+/// What /proc shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Processes {
+    /// Everybody's.
+    #[default]
+    Shown,
+    /// Nobody's but one's own.
+    Hidden,
 }
 
 /// A dockerd process.
@@ -54,6 +69,8 @@ pub struct Daemon {
     pub words: Vec<String>,
     /// What its environment says; empty where it could not be seen.
     pub environment: Environment,
+    /// Its XDG_CONFIG_HOME.
+    pub config_home: Option<PathBuf>,
     /// Its working directory, from which relative paths count.
     pub directory: Option<String>,
     /// Where it listens on TCP; `None` where its sockets could not be seen.
@@ -105,18 +122,20 @@ impl Facts {
     pub fn read(output: &[u8]) -> Result<Self, FactsError> {
         let mut facts = Self::default();
         for line in read::lines(output)? {
-            let path = || line.text(0).unwrap_or_default();
+            let word = || line.text(0).unwrap_or_default();
+            let path = || one_name(&word());
             match line.word {
                 "uid" => facts.uid = line.number(0),
                 "release" => facts.release = line.text(0).filter(|text| !text.is_empty()),
+                "processes" => facts.processes = Processes::Hidden,
                 "daemon" => facts.daemons.extend(Daemon::read(&line)),
                 "elsewhere" => facts.elsewhere.extend(line.number(0)),
                 "dir" => {
                     let described = line.text(1).and_then(|text| described(&text));
                     facts.directories.extend(described.map(|described| (path(), described)));
                 }
-                "absent" => drop(facts.files.insert(path(), Presence::Absent)),
-                "hidden" => drop(facts.files.insert(path(), Presence::Hidden)),
+                "absent" => facts.saw(path(), Presence::Absent),
+                "hidden" => facts.saw(path(), Presence::Hidden),
                 "file" => {
                     let there = match line.text(1).and_then(|text| described(&text)) {
                         Some(known) => {
@@ -124,12 +143,13 @@ impl Facts {
                         }
                         None => Presence::Hidden,
                     };
-                    facts.files.insert(path(), there);
+                    facts.saw(path(), there);
                 }
-                "unit" => facts.units.extend(line.text(0).zip(line.text(1))),
-                "getent" => drop(facts.groups.insert(path(), line.bytes(1).unwrap_or_default().to_vec())),
+                "unit" => facts.units.extend(line.text(0).zip(line.text(1).map(|path| one_name(&path)))),
+                "group" => drop(facts.groups.insert(word(), line.bytes(1).unwrap_or_default().to_vec())),
+                "passwd" => drop(facts.users.insert(word(), line.bytes(1).unwrap_or_default().to_vec())),
                 "plain" | "tls" => {
-                    let Ok(address) = path().parse() else { continue };
+                    let Ok(address) = word().parse() else { continue };
                     let listener = facts.listeners.entry(address).or_default();
                     let said = line.bytes(1).map(<[u8]>::to_vec);
                     if line.word == "tls" { listener.tls = said } else { listener.plain = said }
@@ -140,30 +160,43 @@ impl Facts {
         Ok(facts)
     }
 
-    /// Adds what a second run saw.
+    /// Adds what a further run saw.
     pub fn add(&mut self, more: Self) {
         for (path, presence) in more.files {
-            // What the first run read is not forgotten for a second look that tells less.
-            let known = self.content(&path).is_some();
-            if !known {
-                self.files.insert(path, presence);
-            }
+            self.saw(path, presence);
         }
         self.directories.extend(more.directories);
         self.groups.extend(more.groups);
+        self.users.extend(more.users);
         self.listeners.extend(more.listeners);
     }
 
-    /// What to ask in a second run.
+    /// Remembers a look at a path. What an earlier one read is not forgotten for one that tells less.
+    fn saw(&mut self, path: String, presence: Presence) {
+        let is_less = match self.files.get(&path) {
+            Some(Presence::There(known)) => known.content.is_some() || !matches!(presence, Presence::There(_)),
+            _ => false,
+        };
+        if !is_less {
+            self.files.insert(path, presence);
+        }
+    }
+
+    /// What to ask next. The answers may lead to more: a daemon.json names files.
     #[must_use]
     pub fn questions(&self) -> Vec<Question> {
         let mut asked = BTreeSet::new();
         for daemon in &self.daemons {
             asked.insert(Question::File(daemon.daemon_json_path()));
             asked.extend(daemon.tcp.iter().flatten().copied().map(Question::Dial));
-            asked.extend(daemon.unix.iter().flatten().cloned().map(Question::File));
-            asked.extend(self.data_root(daemon).map(Question::File));
-            asked.extend(daemon.given("group").map(|group| Question::Group(group.to_owned())));
+            asked.extend(daemon.unix.iter().flatten().map(|path| Question::File(one_name(path))));
+            asked.extend(self.data_root(daemon).map(|root| Question::File(daemon.absolute(Path::new(&root)))));
+            asked.extend(self.configured(daemon, "group", "group").into_iter().map(Question::Group));
+            if let Some(spec) = self.configured(daemon, "userns-remap", "userns-remap").pop() {
+                let (user, group) = spec.split_once(':').unwrap_or((&spec, &spec));
+                let account = |name: &str| if name == "default" { DEFAULT_ACCOUNT } else { name }.to_owned();
+                asked.extend([Question::User(account(user)), Question::Group(account(group))]);
+            }
             let Ok(settings) = self.settings(daemon) else { continue };
             if let Some(files) = &settings.files {
                 let named = |file: &FileSetting| file.path().map(|path| daemon.absolute(path));
@@ -173,7 +206,9 @@ impl Facts {
             }
             for listener in &settings.listeners {
                 match listener {
-                    Endpoint::Local { path } => drop(asked.insert(Question::File(path.clone()))),
+                    Endpoint::Local { path } => {
+                        asked.insert(Question::File(daemon.absolute(Path::new(path))));
+                    }
                     // Without a look at the sockets, what the settings name is dialled.
                     Endpoint::Tcp { .. } if daemon.tcp.is_none() => {
                         asked.extend(listening_at(listener).map(Question::Dial));
@@ -182,6 +217,13 @@ impl Facts {
                 }
             }
         }
+        // The groups of sockets, which need be none of those that were named.
+        let sockets = self.files.values().filter_map(|presence| match presence {
+            Presence::There(file) if file.kind == "socket" => Some(file.gid),
+            _ => None,
+        });
+        asked.extend(sockets.filter(|gid| *gid != 0).map(|gid| Question::Group(gid.to_string())));
+        asked.retain(|question| !matches!(question, Question::Group(key) | Question::User(key) if key.is_empty()));
         asked.into_iter().collect()
     }
 
@@ -251,12 +293,10 @@ impl Daemon {
         let words = line.bytes(2).unwrap_or_default();
         let words = words.strip_suffix(b"\0").unwrap_or(words).split(|&byte| byte == 0);
         let variables = line.text(3).unwrap_or_default();
-        let environment = Environment::read(|name| {
-            variables
-                .lines()
-                .find_map(|line| line.split_once('=').filter(|(set, _)| *set == name).map(|(_, v)| v))
-                .map(OsString::from)
-        });
+        let variable = |name: &str| {
+            let set = variables.lines().filter_map(|line| line.split_once('='));
+            set.into_iter().find(|(set, _)| *set == name).map(|(_, value)| OsString::from(value))
+        };
         let inodes: Option<BTreeSet<u64>> =
             line.text(5).map(|text| text.lines().filter_map(|inode| inode.parse().ok()).collect());
         let listening = |inodes: &BTreeSet<u64>| -> Vec<SocketAddr> {
@@ -271,7 +311,8 @@ impl Daemon {
             pid: line.number(0)?,
             uid: line.number(1),
             words: words.map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
-            environment,
+            environment: Environment::read(variable),
+            config_home: variable("XDG_CONFIG_HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
             directory: line.text(4),
             tcp: inodes.as_ref().map(listening),
             unix: inodes.as_ref().map(|inodes| sockets::unix_paths(line.bytes(8).unwrap_or_default(), inodes)),
@@ -283,25 +324,35 @@ impl Daemon {
         TlsFlags::parse(Program::Dockerd, self.words.get(1..).unwrap_or_default()).unwrap_or_default()
     }
 
-    pub(crate) fn given(&self, flag: &str) -> Option<String> {
-        self.flags().given.iter().rev().find(|(name, _)| name == flag).map(|(_, value)| value.clone())
-    }
-
-    /// Where its daemon.json is; a rootless one's is in its user's HOME.
+    /// Where its daemon.json is; a rootless one's is in its user's configuration (moby cmd/dockerd/config_unix.go
+    /// `getDefaultDaemonConfigDir`, pkg/homedir `GetConfigHome`).
     pub(crate) fn daemon_json_path(&self) -> String {
         match self.flags().config_file {
             Some(path) => self.absolute(Path::new(&path)),
-            None => match (self.uid, &self.environment.home) {
-                (Some(1..), Some(home)) => home.join(".config/docker/daemon.json").to_string_lossy().into_owned(),
-                _ => DAEMON_JSON.to_owned(),
-            },
+            None => {
+                let of_home = || self.environment.home.as_ref().map(|home| home.join(".config"));
+                match self.uid.filter(|uid| *uid != 0).and_then(|_| self.config_home.clone().or_else(of_home)) {
+                    Some(own) => self.absolute(&own.join("docker/daemon.json")),
+                    None => DAEMON_JSON.to_owned(),
+                }
+            }
         }
     }
 
+    /// A path of its settings, by its one name.
     pub(crate) fn absolute(&self, path: &Path) -> String {
         let directory = Path::new(self.directory.as_deref().unwrap_or("/"));
-        directory.join(path).to_string_lossy().into_owned()
+        one_name(&directory.join(path).to_string_lossy())
     }
+}
+
+/// The name by which a path is asked for and looked up: without `.` and doubled slashes, and below /run for /var/run, which
+/// is a link to it (Filesystem Hierarchy Standard 3.0, 5.13).
+pub(crate) fn one_name(path: &str) -> String {
+    let path: PathBuf = Path::new(path).components().collect();
+    let below =
+        path.strip_prefix("/var/run").map(|rest| Path::new("/run").join(rest).components().collect::<PathBuf>());
+    below.unwrap_or(path).to_string_lossy().into_owned()
 }
 
 /// Where a stranger on the host reaches a listener of the settings; a name is not resolved.

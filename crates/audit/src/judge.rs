@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use time::OffsetDateTime;
 
 use crate::{
-    facts::{Daemon, Facts},
+    facts::{Daemon, Facts, Processes},
     finding::{Finding, Severity},
 };
 
@@ -19,13 +19,19 @@ use crate::{
 #[must_use]
 pub fn judge(facts: &Facts, now: OffsetDateTime) -> Vec<Finding> {
     let mut found = Vec::new();
-    if facts.daemons.is_empty() {
+    if facts.processes == Processes::Hidden {
+        let seen = "the processes of others are hidden from this user: whether another dockerd runs cannot be told";
+        found.push(Finding::new("unseen", Severity::Warning, "dockerd", seen).fix("look as root"));
+    } else if facts.daemons.is_empty() {
         let none = Finding::new("daemon-none", Severity::Warning, "dockerd", "no dockerd runs here");
         found.push(none.fix("start it and look again: its listeners show only while it runs"));
     }
     for pid in &facts.elsewhere {
         let seen = "it runs in a process namespace of its own, a container's perhaps, and was not looked at";
         found.push(Finding::new("daemon-elsewhere", Severity::Advice, format!("dockerd, process {pid}"), seen));
+    }
+    if facts.daemons.is_empty() {
+        sockets::of_the_host(facts, &mut found);
     }
     for daemon in &facts.daemons {
         one(facts, daemon, now, &mut found);
@@ -54,10 +60,11 @@ fn one(facts: &Facts, daemon: &Daemon, now: OffsetDateTime, found: &mut Vec<Find
     let settings = settings.as_ref();
     sockets::judge(facts, daemon, settings, found);
     let strangers = listeners::judge(facts, daemon, settings, found);
-    if let Some(tls) = settings.and_then(|settings| settings.files.as_ref()) {
+    let tls = settings.and_then(|settings| settings.files.as_ref());
+    if let Some(tls) = tls {
         files::of_tls(facts, daemon, tls, found);
-        certificates::judge(facts, daemon, tls, now, found);
     }
+    certificates::judge(facts, daemon, tls, now, found);
     listeners::authorization(facts, daemon, strangers, found);
     userns::judge(facts, daemon, found);
 }

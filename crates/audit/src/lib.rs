@@ -4,7 +4,7 @@
 //! ```text
 //! script(&[])                    -> String        what to run on the host with `sh -s`, as root if possible
 //! Facts::read(output)            -> Facts         what it printed
-//! facts.questions()              -> [Question]    what to ask in a second run: script(&questions), facts.add(output)
+//! facts.questions()              -> [Question]    what to ask next, until nothing is new: script(&questions), facts.add(output)
 //! judge(&facts, now)             -> [Finding]     the worst first
 //! ```
 //! Nothing is run here: whoever speaks to the host runs the script, here or over ssh. The script changes nothing; dialling
@@ -22,7 +22,7 @@ mod read;
 mod script;
 mod sockets;
 
-pub use facts::{Daemon, Described, Facts, Listener, Presence};
+pub use facts::{Daemon, Described, Facts, Listener, Presence, Processes};
 pub use finding::{Finding, Severity};
 pub use judge::judge;
 pub use read::FactsError;

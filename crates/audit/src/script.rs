@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-/// Something to look at in a second run, which the first has shown to matter.
+/// Something to look at in a further run, which an earlier one has shown to matter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Question {
     /// A file: mode, owner and content.
@@ -11,8 +11,10 @@ pub enum Question {
     Key(String),
     /// A TCP listener, to be dialled on the host itself.
     Dial(SocketAddr),
-    /// The members of a group.
+    /// A group by name or number, wherever the host keeps it.
     Group(String),
+    /// A user by name or number, wherever the host keeps it.
+    User(String),
 }
 
 /// The text to give to `sh -s` on the host; without questions it looks at the host as a whole.
@@ -24,7 +26,8 @@ pub fn script(questions: &[Question]) -> String {
             Question::File(path) => format!("f:{path}"),
             Question::Key(path) => format!("k:{path}"),
             Question::Dial(address) => format!("d:{address}"),
-            Question::Group(name) => format!("g:{name}"),
+            Question::Group(key) => format!("g:{key}"),
+            Question::User(key) => format!("u:{key}"),
         };
         // A NUL is in no path, and would end the line early.
         words.push_str(&format!(" '{}'", word.replace('\0', "").replace('\'', "'\\''")));

@@ -100,6 +100,175 @@ fn keys_are_not_read() {
     assert!(!questions.iter().any(|asked| matches!(asked, Question::File(path) if path.contains("key"))));
 }
 
+/// A host as root sees it, whose dockerd was started so and has these unix sockets; `files` are lines more.
+fn with_sockets(words: &str, unix: &[&str], files: &str) -> String {
+    let table = unix.iter().fold("head\n".to_owned(), |table, path| table + &format!("f: 2 0 10000 1 1 77 {path}\n"));
+    let mut text = "dockseal-audit 1\n".to_owned() + &line("uid", &[Some(b"0")]);
+    let (words, table) = (words.replace(' ', "\0"), table.as_bytes());
+    let daemon = [
+        Some(&b"17"[..]),
+        Some(b"0"),
+        Some(words.as_bytes()),
+        None,
+        Some(b"/srv"),
+        Some(b"77"),
+        None,
+        None,
+        Some(table),
+    ];
+    text += &line("daemon", &daemon);
+    text += &line("file", &[Some(b"/etc/group"), Some(b"644 0 0 regular file"), Some(b"root:x:0:\ndocker:x:7:\n")]);
+    text + files + "end\n"
+}
+
+fn there(path: &str, described: &str) -> String {
+    line("file", &[Some(path.as_bytes()), Some(described.as_bytes()), None])
+}
+
+/// The kernel names a socket as it was bound, and one under /var/run is the same as one under /run.
+#[test]
+fn a_socket_is_judged_by_whatever_name() {
+    let words = "dockerd -H unix:///var/run//build.sock -H unix://near.sock";
+    let unix = ["/var/run//build.sock", "/var/run/docker/metrics.sock"];
+    let questions = Facts::read(with_sockets(words, &unix, "").as_bytes()).unwrap().questions();
+    for path in ["/run/build.sock", "/srv/near.sock"] {
+        assert!(questions.contains(&Question::File(path.to_owned())), "{path}: {questions:?}");
+    }
+    let open = ["/run/build.sock", "/var/run/build.sock"].map(|path| there(path, "666 0 7 socket"));
+    for open in open {
+        let found = findings(&with_sockets(words, &unix, &open));
+        assert!(found.iter().any(|found| found.0 == "socket-open" && found.1 == Severity::Critical), "{found:?}");
+    }
+    // Nobody looked at the other: that is no look that found nothing.
+    let facts = Facts::read(with_sockets(words, &unix, "").as_bytes()).unwrap();
+    let found = judge(&facts, datetime!(2026-11-24 12:00 UTC));
+    let unseen: Vec<&str> =
+        found.iter().filter(|found| found.id == "unseen").map(|found| found.subject.as_str()).collect();
+    assert_eq!(unseen, ["/run/build.sock", "/srv/near.sock"]);
+}
+
+/// What lies below dockerd's own directories is its own; what lies elsewhere is a way in, however these are said.
+#[test]
+fn only_what_is_below_the_roots_is_dockerds_own() {
+    let unix = ["/e/docker/metrics.sock", "/srv/api.sock"];
+    for roots in ["--exec-root /e/docker", "--exec-root=/e/docker", "--exec-root /e/docker --data-root="] {
+        let files = there("/srv/api.sock", "666 0 7 socket") + &there("/e/docker/metrics.sock", "666 0 7 socket");
+        let facts = Facts::read(with_sockets(&format!("dockerd {roots}"), &unix, &files).as_bytes()).unwrap();
+        let found = judge(&facts, datetime!(2026-11-24 12:00 UTC));
+        let open: Vec<&str> =
+            found.iter().filter(|found| found.id == "socket-open").map(|found| found.subject.as_str()).collect();
+        assert_eq!(open, ["/srv/api.sock"], "{roots}");
+    }
+    // daemon.json says it as well.
+    let json =
+        [Some(&b"/etc/docker/daemon.json"[..]), Some(b"644 0 0 regular file"), Some(br#"{"exec-root": "/e/docker"}"#)];
+    let files = line("file", &json) + &there("/e/docker/metrics.sock", "666 0 7 socket");
+    let found = findings(&with_sockets("dockerd", &unix[..1], &files));
+    assert!(!found.iter().any(|found| found.0 == "socket-open"), "{found:?}");
+}
+
+/// What a daemon.json that was read names is asked for next.
+#[test]
+fn answers_lead_to_questions() {
+    for (uid, words, variables, json) in [
+        ("0", "dockerd\0--config-file\0far.json", "HOME=/root\nXDG_CONFIG_HOME=/c", "/srv/far.json"),
+        ("1000", "dockerd", "HOME=/h", "/h/.config/docker/daemon.json"),
+        ("1000", "dockerd", "HOME=/h\nXDG_CONFIG_HOME=/c", "/c/docker/daemon.json"),
+        ("0", "dockerd", "HOME=/h\nXDG_CONFIG_HOME=/c", "/etc/docker/daemon.json"),
+    ] {
+        let [uid, words, variables] = [uid, words, variables].map(|text| Some(text.as_bytes()));
+        let daemon = [Some(&b"17"[..]), uid, words, variables, Some(b"/srv"), Some(b"77"), None, None, None];
+        let text = "dockseal-audit 1\n".to_owned() + &line("daemon", &daemon) + "end\n";
+        let mut facts = Facts::read(text.as_bytes()).unwrap();
+        assert!(facts.questions().contains(&Question::File(json.to_owned())), "{json}: {:?}", facts.questions());
+        let settings =
+            br#"{"tlsverify": true, "tlscacert": "/t/ca.pem", "tlscert": "/t/cert.pem", "tlskey": "/t/key.pem"}"#;
+        let file = line("file", &[Some(json.as_bytes()), Some(b"644 0 0 regular file"), Some(settings)]);
+        facts.add(Facts::read(format!("dockseal-audit 1\n{file}end\n").as_bytes()).unwrap());
+        assert!(facts.questions().contains(&Question::Key("/t/key.pem".to_owned())), "{json}");
+    }
+}
+
+/// A group that is in no file of the host is looked up; one that nobody knows is not one that nobody is in.
+#[test]
+fn groups_kept_elsewhere() {
+    let json = [Some(&b"/etc/docker/daemon.json"[..]), Some(b"644 0 0 regular file"), Some(br#"{"group": "ops"}"#)];
+    let socket = there("/run/docker.sock", "660 0 900 socket") + &line("file", &json);
+    let facts = Facts::read(with_sockets("dockerd", &["/run/docker.sock"], &socket).as_bytes()).unwrap();
+    for key in ["ops", "900"] {
+        assert!(facts.questions().contains(&Question::Group(key.to_owned())), "{key}: {:?}", facts.questions());
+    }
+    let group = |said: &str| {
+        let files = socket.clone() + &line("group", &[Some(b"900"), Some(said.as_bytes())]);
+        let found = findings(&with_sockets("dockerd", &["/run/docker.sock"], &files));
+        let (_, severity, seen) = found.into_iter().find(|found| found.0 == "socket-group").unwrap();
+        (severity, seen)
+    };
+    assert_eq!(
+        group(""),
+        (Severity::Warning, "the host knows no group 900, and so not who is in it: each of them is root here".into())
+    );
+    assert_eq!(group("ops:*:900:eve"), (Severity::Warning, "in the group ops, and so root here: eve".into()));
+    assert_eq!(group("ops:*:900:"), (Severity::Ok, "nobody is in the group ops".into()));
+}
+
+/// The same for the user whose ids containers get.
+#[test]
+fn users_kept_elsewhere() {
+    let facts = Facts::read(with_sockets("dockerd --userns-remap far:crowd", &[], "").as_bytes()).unwrap();
+    assert!(facts.questions().contains(&Question::User("far".to_owned())), "{:?}", facts.questions());
+    let range =
+        |path: &str| line("file", &[Some(path.as_bytes()), Some(b"644 0 0 regular file"), Some(b"far:100000:65536\n")]);
+    let known = line("passwd", &[Some(b"far"), Some(b"far:*:900:900::/:/bin/sh\n")])
+        + &line("group", &[Some(b"crowd"), Some(b"crowd:*:900:\n")])
+        + &range("/etc/subuid")
+        + &range("/etc/subgid");
+    let found = findings(&with_sockets("dockerd --userns-remap far:crowd", &[], &known));
+    let userns = found.iter().find(|found| found.0.starts_with("userns")).unwrap();
+    assert_eq!((userns.0, userns.1), ("userns", Severity::Ok), "{userns:?}");
+}
+
+/// What is to be typed into a shell is one word of it; whoever owns a home is not told to give it to root.
+#[test]
+fn fixes_can_be_typed() {
+    let passwd = b"root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/data/ann:/bin/sh\nsvc:x:33:33::/:/bin/false\n";
+    let directory = |path: &str, described: &str| line("dir", &[Some(path.as_bytes()), Some(described.as_bytes())]);
+    let files = line("file", &[Some(b"/etc/passwd"), Some(b"644 0 0 regular file"), Some(passwd)])
+        + &there("/etc/docker/certs.d/a b/x.key", "644 0 0 regular file")
+        + &there("/run/a b.sock", "666 0 7 socket")
+        + &directory("/srv/a b", "777 0 0 directory")
+        + &directory("/srv/svc", "755 33 33 directory")
+        + &directory("/data/ann/tls", "755 1000 1000 directory")
+        + &directory("/home/far/tls", "755 5000 5000 directory");
+    let facts = Facts::read(with_sockets("dockerd", &["/run/a b.sock"], &files).as_bytes()).unwrap();
+    let found = judge(&facts, datetime!(2026-11-24 12:00 UTC));
+    let move_out = |home: &str| format!("move the files that dockerd reads out of {home}, to below /etc/docker, say");
+    for (id, subject, fix) in [
+        ("key-readable", "/etc/docker/certs.d/a b/x.key", "chmod 0400 '/etc/docker/certs.d/a b/x.key', and".to_owned()),
+        ("socket-open", "/run/a b.sock", "chmod 0660 '/run/a b.sock', and".to_owned()),
+        ("directory-open", "/srv/a b", "chown root '/srv/a b' && chmod go-w '/srv/a b'".to_owned()),
+        ("directory-open", "/srv/svc", "chown root /srv/svc && chmod go-w /srv/svc".to_owned()),
+        ("directory-open", "/data/ann/tls", move_out("/data/ann")),
+        ("directory-open", "/home/far/tls", move_out("/home/far")),
+    ] {
+        let said = found.iter().find(|found| found.id == id && found.subject == subject);
+        let said = said.unwrap_or_else(|| panic!("{id} of {subject}: {found:?}")).fix.as_deref().unwrap();
+        assert!(said.starts_with(&fix), "{said}");
+    }
+}
+
+/// The socket of the API matters where no dockerd runs, too: systemd holds it, and starts one.
+#[test]
+fn a_socket_without_a_daemon() {
+    let text = "dockseal-audit 1\n".to_owned() + &there("/run/docker.sock", "666 0 7 socket") + "end\n";
+    let found = findings(&text);
+    for id in ["socket-open", "daemon-none", "socket-group"] {
+        assert_eq!(found.iter().filter(|found| found.0 == id).count(), 1, "{id}: {found:?}");
+    }
+    let absent = "dockseal-audit 1\n".to_owned() + &line("absent", &[Some(b"/run/docker.sock")]) + "end\n";
+    assert!(!findings(&absent).iter().any(|found| found.0.starts_with("socket") || found.0 == "unseen"));
+}
+
 #[test]
 fn other_output() {
     for text in ["", "hello\n", "dockseal-audit 2\nend\n"] {

@@ -11,6 +11,7 @@ use dockseal_docker::{
     client_settings::{Choice, ClientRequest},
     context::{self, ContextFiles, Meta, copy, is_valid_name},
     env::host_url,
+    flags::TlsFlags,
     layout,
     settings::Environment,
 };
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     authority::{read_hint, write_failure},
+    connection,
     endpoint::Issued,
     failure::Failure,
     invocation::Invocation,
@@ -46,8 +48,8 @@ pub(crate) enum Books<'b> {
     New(&'b mut Ledger, &'b Issued),
     /// The certificate was delivered somewhere before.
     Known(&'b mut Ledger, CertificateId),
-    /// No inventory here knows of it.
-    None,
+    /// No inventory here knows of it: the place is no destination of the one that is here any more.
+    Unknown(Option<&'b mut Ledger>),
 }
 
 /// What was done about a context.
@@ -109,8 +111,10 @@ pub(crate) fn put(
     let delivered = match books {
         Books::New(ledger, issued) => ledger.deliver_to(issued, &plan, place, Layout::Docker, Existing::Replace),
         Books::Known(ledger, id) => ledger.install(id, Some(&plan).filter(|_| !has_files), &place, Displaced::Remove),
-        Books::None if has_files => Ok(()),
-        Books::None => dockseal_store::deliver(&plan, &files.tls, Existing::Replace).map_err(Undelivered::Place),
+        Books::Unknown(ledger) => {
+            let there = if has_files { Ok(()) } else { dockseal_store::deliver(&plan, &files.tls, Existing::Replace) };
+            there.map_err(Undelivered::Place).and_then(|()| ledger.map_or(Ok(()), |ledger| ledger.forget_place(&place)))
+        }
     };
     delivered.map_err(|error| {
         store.tidy(&files, &lock);
@@ -137,7 +141,7 @@ pub(crate) fn unknown(name: &str, what: &str) -> Failure {
         .hint("dockseal context list shows which there are")
 }
 
-/// The store of the docker CLI of who runs this: DOCKER_CONFIG, else `~/.docker`.
+/// The store of the docker CLI of who runs this: docker's `--config`, DOCKER_CONFIG, else `~/.docker`.
 pub(crate) fn store(invocation: &Invocation) -> Result<ContextStore, Failure> {
     configuration(invocation).map(|directory| ContextStore::new(&directory))
 }
@@ -145,12 +149,25 @@ pub(crate) fn store(invocation: &Invocation) -> Result<ContextStore, Failure> {
 /// Where docker keeps its configuration.
 pub(crate) fn configuration(invocation: &Invocation) -> Result<PathBuf, Failure> {
     let environment = Environment::read(|name| invocation.variable(name));
-    if environment.docker_config.is_none() && environment.home.is_none() {
+    let is_named = config_flag(invocation).is_some_and(|directory| !directory.is_empty());
+    if !is_named && environment.docker_config.is_none() && environment.home.is_none() {
         return Err(Failure::trouble("cannot tell where docker keeps its contexts")
             .cause("neither DOCKER_CONFIG nor HOME is set")
             .hint("set DOCKER_CONFIG as docker has it"));
     }
-    invocation.absolute(&environment.config_directory())
+    invocation.absolute(&connection::config_directory(invocation))
+}
+
+/// `docker REST`, for a shell, with the configuration of this run.
+pub(crate) fn docker_line(rest: &str, invocation: &Invocation) -> String {
+    let config = config_flag(invocation).map(|directory| ("config".to_owned(), directory.to_owned()));
+    let flags = TlsFlags { given: config.into_iter().collect(), ..TlsFlags::default() };
+    connection::docker_line(&flags, rest)
+}
+
+/// The `--config` of the docker that called this.
+fn config_flag(invocation: &Invocation) -> Option<&str> {
+    invocation.docker.as_ref()?.config.as_deref()
 }
 
 /// Refuses what docker refuses as a name.
@@ -192,12 +209,14 @@ pub(crate) fn all(invocation: &Invocation, what: &str) -> Result<Vec<Stored>, Fa
     Ok(found)
 }
 
-/// The context that docker uses when nothing else is said, by its environment and its config.json.
+/// The context that docker uses when nothing else is said, by the flags it was called with, its environment and its
+/// config.json.
 pub(crate) fn current(invocation: &Invocation) -> Option<String> {
     let environment = Environment::read(|name| invocation.variable(name));
     let config = configuration(invocation).ok()?.join("config.json");
     let said = dockseal_store::read(&config).ok().and_then(|file| context::current_context(&file.bytes).ok().flatten());
-    let request = ClientRequest { environment, ..ClientRequest::default() };
+    let flags = invocation.docker.clone().unwrap_or_default();
+    let request = ClientRequest { flags, environment, ..ClientRequest::default() };
     match request.choose(said.as_deref()).ok()?.0 {
         Choice::Named { name, .. } => Some(name),
         Choice::Default => None,

@@ -240,6 +240,15 @@ impl Ledger {
         Ok((entry, told))
     }
 
+    /// What is in a place now is none of ours: renewals no longer look for what was.
+    pub(crate) fn forget_place(&mut self, place: &Place) -> Result<(), Undelivered> {
+        let inventory = |error| Undelivered::Inventory(inventory_failure(WHAT, &error));
+        match self.inventory.destination_at(place).map_err(inventory)? {
+            Some(former) if is_used(&former) => self.recorder().forget(former.id).map_err(inventory),
+            _ => Ok(()),
+        }
+    }
+
     fn signed(&mut self, issued: &Issued, places: &[Delivery]) -> Result<(), InventoryError> {
         let key_holder = if issued.bundle.key.is_some() { KeyHolder::Here } else { KeyHolder::Elsewhere };
         let signed = Signed { id: issued.id, certificate: &issued.certificate, key_holder, places };
@@ -323,6 +332,11 @@ pub(crate) fn known_here(
             .hint("have another one issued"));
     }
     Ok(entry.map(|entry| (ledger, entry)))
+}
+
+/// Whether anything is, or was about to be, in a destination; one that was forgotten is still known.
+pub(crate) fn is_used(destination: &Destination) -> bool {
+    destination.certificate.is_some() || destination.pending.is_some()
 }
 
 /// The fingerprint of the certificate in a directory, if there is one that can be read.

@@ -17,7 +17,7 @@ use dockseal_pki::Fingerprint;
 use serde_json::Value;
 
 pub use self::{
-    archive::{EndpointFiles, archive},
+    archive::{EndpointFiles, LongPath, archive},
     config::without_current_context,
     meta::Meta,
 };

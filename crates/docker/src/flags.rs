@@ -223,6 +223,7 @@ fn takes_value(program: Program, name: &str) -> bool {
                     | "graph"
                     | "containerd"
                     | "data-root"
+                    | "exec-root"
                     | "userns-remap"
                     | "authorization-plugin"
             ),
@@ -330,6 +331,12 @@ mod tests {
         assert_eq!(docker("--tlscacert=").tlscacert.as_deref(), Some(""));
         assert_eq!(docker("ps --tls").tls, None, "a command's own flags");
         assert_eq!(docker("--tls=0 --tls=1").tls, Some(true));
+        let dockerd = |line: &str| TlsFlags::parse(Program::Dockerd, &words(line).unwrap()).unwrap().given;
+        for option in ["data-root", "exec-root", "group", "config-file"] {
+            let given = [(option.to_owned(), "/x".to_owned())];
+            assert_eq!(dockerd(&format!("--{option} /x")), given);
+            assert_eq!(dockerd(&format!("--{option}=/x")), given);
+        }
     }
 
     #[test]

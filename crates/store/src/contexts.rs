@@ -123,6 +123,15 @@ impl ContextStore {
         }
     }
 
+    /// Whether there is anything of a context, though docker knew it no more: a removal that was cut short leaves some.
+    #[must_use]
+    pub fn has_any(&self, files: &ContextFiles) -> bool {
+        [&files.meta, &files.tls]
+            .into_iter()
+            .filter_map(|path| path.parent())
+            .any(|directory| directory.symlink_metadata().is_ok())
+    }
+
     /// Takes a context out, with what was kept or left beside it. What is not there needs no removing.
     ///
     /// # Errors

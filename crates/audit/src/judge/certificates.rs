@@ -16,13 +16,20 @@ const RSA_BITS: usize = 2048;
 /// Below this, others have factored keys.
 const FACTORED_BITS: usize = 1024;
 
-pub(super) fn judge(facts: &Facts, daemon: &Daemon, tls: &TlsFiles, now: OffsetDateTime, found: &mut Vec<Finding>) {
+/// Where the settings name no files, or are damaged, what is served is judged alone.
+pub(super) fn judge(
+    facts: &Facts,
+    daemon: &Daemon,
+    tls: Option<&TlsFiles>,
+    now: OffsetDateTime,
+    found: &mut Vec<Finding>,
+) {
     let read = |setting: &FileSetting| {
         let path = daemon.absolute(setting.path()?);
         let certificates = certificates(facts.content(&path)?);
         Some((path, certificates))
     };
-    let on_disk = read(&tls.cert);
+    let on_disk = tls.and_then(|tls| read(&tls.cert));
     if let Some((path, chain)) = &on_disk {
         if chain.is_empty() {
             let none =
@@ -35,7 +42,7 @@ pub(super) fn judge(facts: &Facts, daemon: &Daemon, tls: &TlsFiles, now: OffsetD
             key(&subject, certificate, found);
         }
     }
-    if let Some((path, anchors)) = read(&tls.ca) {
+    if let Some((path, anchors)) = tls.and_then(|tls| read(&tls.ca)) {
         // One of several may have ended: that is how a roll-over ends.
         let all_over = anchors.iter().all(|anchor| !anchor.validity.contains(now));
         let worst = if all_over { Severity::Critical } else { Severity::Advice };
@@ -45,7 +52,8 @@ pub(super) fn judge(facts: &Facts, daemon: &Daemon, tls: &TlsFiles, now: OffsetD
             key(&subject, certificate, found);
         }
     }
-    let Some((path, leaf)) = on_disk.as_ref().and_then(|(path, chain)| Some((path, chain.first()?))) else { return };
+    let mut is_shown = false;
+    let leaf = on_disk.as_ref().and_then(|(path, chain)| Some((path, chain.first()?)));
     for (address, listener) in &facts.listeners {
         if !daemon.tcp.as_ref().is_none_or(|addresses| addresses.contains(address)) {
             continue;
@@ -54,20 +62,38 @@ pub(super) fn judge(facts: &Facts, daemon: &Daemon, tls: &TlsFiles, now: OffsetD
         if served.issuer.common_name().as_deref() == Some("swarm-ca") {
             continue;
         }
-        if served.fingerprint() == leaf.fingerprint() {
-            found.push(Finding::new(
-                "served",
-                Severity::Ok,
-                address.to_string(),
-                format!("it serves the certificate in {path}"),
-            ));
-        } else {
+        is_shown = true;
+        let address = address.to_string();
+        if let Some((path, leaf)) = leaf {
+            if served.fingerprint() == leaf.fingerprint() {
+                let seen = format!("it serves the certificate in {path}");
+                found.push(Finding::new("served", Severity::Ok, address, seen));
+                continue;
+            }
             let seen = format!("it serves another certificate than the one in {path}");
-            let differs = Finding::new("served-differs", Severity::Warning, address.to_string(), seen);
+            let differs = Finding::new("served-differs", Severity::Warning, &address, seen);
             found.push(differs.fix("restart dockerd: it reads certificates only when it starts"));
-            dates(&address.to_string(), &served, now, Severity::Critical, found);
-            key(&address.to_string(), &served, found);
         }
+        dates(&address, &served, now, Severity::Critical, found);
+        key(&address, &served, found);
+    }
+    let Some(tls) = tls else { return };
+    let paths = [Some(&tls.cert).filter(|_| !is_shown), Some(&tls.ca)].into_iter().flatten();
+    for path in paths.filter_map(|setting| Some(daemon.absolute(setting.path()?))) {
+        if facts.file(&path).is_some_and(|file| file.content.is_none()) {
+            found.push(unread(facts, &path));
+        }
+    }
+}
+
+/// What is there and could not be judged: a file with a key in it is never told, whoever looks.
+fn unread(facts: &Facts, path: &str) -> Finding {
+    if facts.uid == Some(0) {
+        let seen = "its certificate was not looked at: there is a private key in the file";
+        Finding::new("certificate-unread", Severity::Warning, path, seen).fix("keep the key in a file of its own")
+    } else {
+        let seen = "its certificate could not be looked at";
+        Finding::new("unseen", Severity::Warning, path, seen).fix("look as root")
     }
 }
 

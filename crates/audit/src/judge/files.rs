@@ -1,8 +1,14 @@
 //! Files that decide who is root: who may write them, and who may read keys.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
-use dockseal_docker::settings::TlsFiles;
+use dockseal_docker::{
+    env::{Shell, word_of_command},
+    settings::TlsFiles,
+};
 
 use crate::{
     accounts,
@@ -122,22 +128,23 @@ pub(super) fn of_the_host(facts: &Facts, found: &mut Vec<Finding>) {
 
 fn look(facts: &Facts, uid: Option<u32>, path: &str, file: &Described, rule: &Rule, found: &mut Vec<Finding>) {
     let what = rule.what;
+    let word = word_of_command(Shell::Sh, path);
     let seen =
         format!("{}:{}, mode {:04o}", accounts::user(facts, file.uid), accounts::group(facts, file.gid), file.mode);
     let foreign_group = file.gid != 0;
     if is_foreign(file.uid, uid) {
         let owner =
             Finding::new("file-owner", Severity::Critical, path, format!("{seen}: the owner of {what} is not root"));
-        found.push(owner.fix(format!("chown root:root {path}")).bench(rule.owner_item));
+        found.push(owner.fix(format!("chown root:root {word}")).bench(rule.owner_item));
     } else if foreign_group && rule.secret == Secrecy::Public && file.mode & 0o020 == 0 {
         let group =
             Finding::new("file-owner", Severity::Advice, path, format!("{seen}: the group of {what} is not root"));
-        found.push(group.fix(format!("chown root:root {path}")).bench(rule.owner_item));
+        found.push(group.fix(format!("chown root:root {word}")).bench(rule.owner_item));
     } else {
         found.push(Finding::new("file-owner", Severity::Ok, path, &seen).bench(rule.owner_item));
     }
     let writers = writers(file);
-    let fix = format!("chmod {:04o} {path}", file.mode & rule.most);
+    let fix = format!("chmod {:04o} {word}", file.mode & rule.most);
     let readers = file.mode & if foreign_group { 0o077 } else { 0o007 };
     if rule.secret == Secrecy::Secret && readers != 0 {
         let who = if file.mode & 0o007 != 0 { "everybody" } else { "a group" };
@@ -170,8 +177,27 @@ fn directories(facts: &Facts, found: &mut Vec<Finding>) {
         };
         let open =
             Finding::new("directory-open", Severity::Critical, path, format!("{why}, and put other files there"));
-        found.push(open.fix(format!("chown root {path} && chmod go-w {path}")));
+        found.push(open.fix(match home_of(facts, path, directory.uid) {
+            // Whose home it is needs it, and can move whatever lies in it.
+            Some(home) => format!("move the files that dockerd reads out of {home}, to below /etc/docker, say"),
+            None => {
+                let word = word_of_command(Shell::Sh, path);
+                format!("chown root {word} && chmod go-w {word}")
+            }
+        }));
     }
+}
+
+/// The home in which a directory of this user lies, if that is one's of people.
+fn home_of(facts: &Facts, path: &str, uid: u32) -> Option<String> {
+    if uid == 0 {
+        return None;
+    }
+    let known = accounts::home(facts, uid).filter(|home| Path::new(home) != Path::new("/"));
+    // A user who is in no file of the host has a home all the same.
+    let usual = || Path::new(path).strip_prefix("/home").ok()?.iter().next().map(|name| Path::new("/home").join(name));
+    let home = known.map(PathBuf::from).filter(|home| Path::new(path).starts_with(home)).or_else(usual)?;
+    Some(home.to_string_lossy().into_owned())
 }
 
 fn is_foreign(owner: u32, daemon: Option<u32>) -> bool {

@@ -100,6 +100,12 @@ fn one(subject: &str, met: Met, is_api: bool, settings: Option<&DaemonSettings>)
         )
         .fix("set tlscacert to your own authority's certificate: anybody can get one from a public CA"),
         (Some(mode), _) if mode.verifies_client() => finding("listener-mutual", Severity::Ok, seen),
+        (None, _) => finding(
+            "listener-unknown",
+            Severity::Warning,
+            "it asks for a certificate, and whose it takes cannot be told: its settings are damaged",
+        )
+        .fix("mend daemon.json and look again"),
         _ => finding(
             "listener-differs",
             Severity::Warning,

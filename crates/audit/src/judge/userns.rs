@@ -12,9 +12,12 @@ const BENCH: &[&str] = &["2.9"];
 pub(super) fn judge(facts: &Facts, daemon: &Daemon, found: &mut Vec<Finding>) {
     let spec = facts.configured(daemon, "userns-remap", "userns-remap").pop().unwrap_or_default();
     let data_root = facts.configured(daemon, "data-root", "data-root").pop();
-    let getent = |database, key: &str| match database {
-        Database::Group => facts.groups.get(key).filter(|line| !line.is_empty()).cloned(),
-        Database::Passwd => None,
+    let getent = |database, key: &str| {
+        let said = match database {
+            Database::Group => &facts.groups,
+            Database::Passwd => &facts.users,
+        };
+        said.get(key).filter(|line| !line.is_empty()).cloned()
     };
     let accounts = Accounts {
         passwd: facts.content("/etc/passwd").unwrap_or_default(),

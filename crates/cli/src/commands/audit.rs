@@ -1,6 +1,6 @@
 //! `dockseal audit`: what a Docker host lets in, and what to mend.
 
-use std::{fmt::Write as _, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, process::ExitCode, time::Duration};
 
 use clap::{Args as ClapArgs, ValueEnum};
 use dockseal_audit::{Facts, Finding, Severity, judge, script};
@@ -18,6 +18,9 @@ use crate::{
 
 /// The longest that one look may take; a host with many listeners takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// The most looks at a host: at all of it; at the daemon.json that its dockerd names, and its sockets; at the files which
+/// that one names, and the groups of the sockets; one to spare.
+const LOOKS: usize = 4;
 
 /// Read what a Docker host lets in: sockets, listeners, files, user namespaces; and say what to mend
 #[derive(ClapArgs)]
@@ -78,7 +81,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     Ok(ExitCode::from(u8::from(fails)))
 }
 
-/// Runs the script twice, the second time for what the first has shown to matter.
+/// Runs the script, and again for what it has shown to matter, until nothing is new.
 fn look(host: &str, what: &str) -> Result<Facts, Failure> {
     let dial = dial(true)?;
     let (mut session, target) = if host == "local" {
@@ -96,8 +99,13 @@ fn look(host: &str, what: &str) -> Result<Facts, Failure> {
         Facts::read(&done.stdout).map_err(|error| Failure::trouble(what).cause(error))
     };
     let mut facts = read(&script(&[]))?;
-    let questions = facts.questions();
-    if !questions.is_empty() {
+    let mut asked = BTreeSet::new();
+    for _ in 1..LOOKS {
+        let questions: Vec<_> =
+            facts.questions().into_iter().filter(|question| asked.insert(question.clone())).collect();
+        if questions.is_empty() {
+            break;
+        }
         facts.add(read(&script(&questions))?);
     }
     Ok(facts)

@@ -2,8 +2,11 @@
 //! place.
 
 use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use dockseal_docker::{Role, layout};
@@ -30,10 +33,19 @@ pub(super) struct Copy {
     /// What the inventory knows of it.
     pub(super) entry: Option<Entry>,
     /// Whether renewals go there.
-    pub(super) is_recorded: bool,
+    pub(super) recorded: Recorded,
     pub(super) standing: Standing,
     /// What is to take its place.
     pub(super) newer: Option<Newer>,
+}
+
+/// What the inventory has for a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recorded {
+    Not,
+    AsItIs,
+    /// Another certificate than the one that is there, so that no renewal goes there.
+    AsAnother,
 }
 
 /// How a copy stands.
@@ -80,6 +92,8 @@ pub(super) struct Newer {
 /// Who looks at copies, and what is known here.
 pub(super) struct Looker<'l> {
     inventory: Option<&'l Inventory>,
+    /// The certificates of a name, the oldest first: many contexts may be one user's.
+    known: RefCell<BTreeMap<String, Rc<Vec<Entry>>>>,
     invocation: &'l Invocation,
     what: &'l str,
 }
@@ -92,7 +106,7 @@ pub(super) fn inventory_here(invocation: &Invocation) -> Result<Option<Inventory
 
 impl<'l> Looker<'l> {
     pub(super) fn new(inventory: Option<&'l Inventory>, invocation: &'l Invocation, what: &'l str) -> Self {
-        Self { inventory, invocation, what }
+        Self { inventory, known: RefCell::default(), invocation, what }
     }
 
     fn failed(&self) -> impl Fn(InventoryError) -> Failure {
@@ -133,9 +147,16 @@ impl<'l> Looker<'l> {
             Some(inventory) => inventory.destination_at(place).map_err(self.failed())?,
             None => None,
         };
-        let is_recorded = destination.is_some_and(|destination| destination.certificate.is_some());
-        let copy =
-            |leaf, entry, standing, newer| Copy { place: place.clone(), leaf, entry, is_recorded, standing, newer };
+        let recorded = destination.and_then(|destination| destination.certificate);
+        let copy = |leaf: Option<Certificate>, entry: Option<Entry>, standing, newer| {
+            let recorded = match recorded {
+                None => Recorded::Not,
+                // What cannot be read is not another one.
+                Some(id) if leaf.is_none() || entry.as_ref().is_some_and(|entry| entry.id == id) => Recorded::AsItIs,
+                Some(_) => Recorded::AsAnother,
+            };
+            Copy { place: place.clone(), leaf, entry, recorded, standing, newer }
+        };
         let leaf = match leaf_of(&place.path) {
             Ok(Some(leaf)) => leaf,
             Ok(None) => return Ok(copy(None, None, Standing::NoCertificate, None)),
@@ -168,30 +189,34 @@ impl<'l> Looker<'l> {
         Ok(generations.iter().any(|generation| leaf.is_signed_by(&generation.certificate)))
     }
 
+    fn known_as(&self, inventory: &Inventory, named: String) -> Result<Rc<Vec<Entry>>, Failure> {
+        if let Some(known) = self.known.borrow().get(&named) {
+            return Ok(Rc::clone(known));
+        }
+        let known = Rc::new(inventory.known_as(&named, None).map_err(self.failed())?);
+        self.known.borrow_mut().insert(named, Rc::clone(&known));
+        Ok(known)
+    }
+
     /// The certificate that counts in the place of another: made from it, of its key, or, where that one counts no longer,
     /// another of its name. Two that were issued side by side for one name leave each other alone.
     fn newer(&self, entry: &Entry) -> Result<Option<Newer>, Failure> {
         let Some(inventory) = self.inventory else { return Ok(None) };
         let named = format!("{}/{}", entry.role.word(), entry.name);
-        let known = inventory.known_as(&named, None).map_err(self.failed())?;
-        let descends = |other: &Entry| {
-            let mut at = other.predecessor;
-            // Each is older than what it was made for, so this ends.
-            while let Some(id) = at.filter(|id| *id >= entry.id) {
-                if id == entry.id {
-                    return true;
-                }
-                at =
-                    known.iter().find(|known| known.id == id).and_then(|known| known.predecessor).filter(|at| *at < id);
+        let known = self.known_as(inventory, named)?;
+        // Each is younger than what it takes the place of.
+        let mut line = BTreeSet::from([entry.id]);
+        for other in known.iter() {
+            if other.predecessor.is_some_and(|id| id < other.id && line.contains(&id)) {
+                line.insert(other.id);
             }
-            false
-        };
+        }
         let rank = |other: &Entry| {
             let counts = other.state == State::Issued && other.certificate.validity.not_after >= self.invocation.now;
             let has_its_key = other.certificate.public_key.spki() == entry.certificate.public_key.spki();
             match () {
                 () if !counts || other.id == entry.id || other.name != entry.name => None,
-                () if other.id > entry.id && (descends(other) || has_its_key) => Some(1),
+                () if other.id > entry.id && (line.contains(&other.id) || has_its_key) => Some(1),
                 () if entry.state == State::Superseded => Some(0),
                 () => None,
             }
@@ -246,6 +271,11 @@ impl Copy {
 
     /// Renewals would go there if it were recorded.
     pub(super) fn can_be_recorded(&self) -> bool {
-        !self.is_recorded && self.entry.as_ref().is_some_and(|entry| entry.state == State::Issued)
+        self.recorded != Recorded::AsItIs && self.entry.as_ref().is_some_and(|entry| entry.state == State::Issued)
+    }
+
+    /// The inventory has the place as a destination, and a certificate that it does not know is there now.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.recorded == Recorded::AsAnother && self.entry.is_none()
     }
 }

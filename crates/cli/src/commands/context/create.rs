@@ -9,6 +9,7 @@ use dockseal_pki::{Certificate, UserName};
 use dockseal_store::Existing;
 use serde_json::json;
 
+use super::copies::inventory_here;
 use crate::{
     authority::{open, read_certificates, signing_issuer},
     contexts::{self, Books, Done, Wanted, files_in, put},
@@ -16,7 +17,7 @@ use crate::{
     failure::Failure,
     groups::{LeafArgs, PassphraseArgs},
     invocation::Invocation,
-    ledger::{Ledger, inventory_failure, known_here, open_to_read, settle},
+    ledger::{Ledger, inventory_failure, is_used, known_here, open_to_read, settle},
     output::{Output, fields},
     reissue::visit,
     report::{CertificateReport, SCHEMA, until},
@@ -24,8 +25,8 @@ use crate::{
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "The context is written where docker looks: below DOCKER_CONFIG, else ~/.docker (for docker --config DIR, set\n\
-    DOCKER_CONFIG=DIR). docker itself is not needed. Renewals and roll-overs go there too. A context that is there already\n\
+    after_help = "The context is written where docker looks: below DOCKER_CONFIG, else ~/.docker; docker --config DIR seal\n\
+    context create … writes below DIR. docker itself is not needed. Renewals and roll-overs go there too. A context that is there already\n\
     stays, unless --replace is given.\n\n\
     Examples:\n  \
     dockseal context create prod --host tcp://build.example.com:2376 --client alice\n  \
@@ -97,9 +98,14 @@ fn copied(
     let is_current = known.as_ref().is_some_and(|(_, entry)| entry.state == State::Issued);
     let (done, notes) = match &mut known {
         Some((ledger, entry)) if is_current => put(wanted, plan, Books::Known(ledger, entry.id), invocation)?,
-        _ => {
+        known => {
             let source = invocation.place(directory)?.path;
-            put(&Wanted { source: Some(&source), ..*wanted }, plan, Books::None, invocation)?
+            let mut former = match known {
+                Some(_) => None,
+                None => ledger_of(wanted.name, what, invocation, output)?,
+            };
+            let ledger = known.as_mut().map(|(ledger, _)| ledger).or(former.as_mut());
+            put(&Wanted { source: Some(&source), ..*wanted }, plan, Books::Unknown(ledger), invocation)?
         }
     };
     if known.is_some() && !is_current {
@@ -110,6 +116,19 @@ fn copied(
         ));
     }
     Ok(Outcome { done, notes, certificate, recorded: is_current })
+}
+
+/// The ledger of the inventory here, where that has the context as a destination.
+fn ledger_of(name: &str, what: &str, invocation: &Invocation, output: &mut Output) -> Result<Option<Ledger>, Failure> {
+    let Some(inventory) = inventory_here(invocation)? else { return Ok(None) };
+    let place = invocation.place(&contexts::store(invocation)?.files(name).tls)?;
+    let former = inventory.destination_at(&place).map_err(|error| inventory_failure(what, &error))?;
+    if !former.is_some_and(|former| is_used(&former)) {
+        return Ok(None);
+    }
+    drop(inventory);
+    let home = invocation.home()?;
+    Ledger::open(&home, &signing_issuer(&home, what)?, invocation, output).map(Some)
 }
 
 /// A certificate of its own.
@@ -196,7 +215,7 @@ fn report(wanted: &Wanted<'_>, outcome: &Outcome, invocation: &Invocation, outpu
             if *recorded { "by this authority" } else { "elsewhere; dockseal context update brings it" }.to_owned(),
         ),
     ];
-    let next = format!("docker --context {} version", wanted.name);
+    let next = contexts::docker_line(&format!("--context {} version", wanted.name), invocation);
     output.result(
         &format!("{first}\n{}\nNext:\n  {next}\n", fields(&rows)),
         &json!({

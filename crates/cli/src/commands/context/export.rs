@@ -2,6 +2,7 @@
 
 use std::{
     io::IsTerminal,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -9,6 +10,7 @@ use std::{
 use dockseal_docker::context::{EndpointFiles, archive};
 use dockseal_store::write_new;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::update::damaged;
 use crate::{
@@ -22,6 +24,11 @@ use crate::{
 
 /// Whoever has it has the key in it.
 const MODE: u32 = 0o600;
+/// How often a directory is read that another one takes the place of meanwhile.
+const TRIES: u32 = 16;
+
+/// A file's name and content.
+type File = (String, Zeroizing<Vec<u8>>);
 
 #[derive(clap::Args)]
 #[command(
@@ -54,7 +61,11 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
     let meta = read_meta(&files.meta).map_err(|trouble| damaged(&what, &trouble))?;
     let endpoints = endpoints(files.tls.parent().unwrap_or(Path::new("")), &what)?;
-    let bytes = archive(&meta, &endpoints);
+    let bytes = archive(&meta, &endpoints).map_err(|error| {
+        Failure::trouble(&what)
+            .cause(error)
+            .hint("give the files shorter names; docker reads ca.pem, cert.pem and key.pem")
+    })?;
     if to_stdout {
         output.raw(bytes.as_slice());
         return Ok(ExitCode::SUCCESS);
@@ -83,19 +94,40 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
 fn endpoints(directory: &Path, what: &str) -> Result<Vec<EndpointFiles>, Failure> {
     let mut endpoints = Vec::new();
     for (endpoint, path) in entries(directory, what)? {
-        let mut files = Vec::new();
-        for (name, path) in if path.is_dir() { entries(&path, what)? } else { Vec::new() } {
-            if path.is_file() {
-                let file = dockseal_store::read(&path);
-                let file = file.map_err(|error| read_hint(Failure::trouble(what).cause(&error), &error))?;
-                files.push((name, file.bytes));
-            }
-        }
+        let files = files_in(&path, what)?;
         if !files.is_empty() {
             endpoints.push(EndpointFiles { endpoint, files });
         }
     }
     Ok(endpoints)
+}
+
+/// The files of one endpoint, none of them older than another: a renewal puts a whole directory in the place of one.
+fn files_in(directory: &Path, what: &str) -> Result<Vec<File>, Failure> {
+    let which = || {
+        let found = std::fs::metadata(directory).ok();
+        found.map(|found| (found.dev(), found.ino(), found.ctime(), found.ctime_nsec()))
+    };
+    for _ in 0..TRIES {
+        let before = which();
+        let files = read_all(directory, what);
+        if which() == before {
+            return files;
+        }
+    }
+    Err(Failure::trouble(what).cause(format!("{} changes all the time", directory.display())).hint("run it again"))
+}
+
+fn read_all(directory: &Path, what: &str) -> Result<Vec<File>, Failure> {
+    let mut files = Vec::new();
+    for (name, path) in if directory.is_dir() { entries(directory, what)? } else { Vec::new() } {
+        if path.is_file() {
+            let file = dockseal_store::read(&path);
+            let file = file.map_err(|error| read_hint(Failure::trouble(what).cause(&error), &error))?;
+            files.push((name, file.bytes));
+        }
+    }
+    Ok(files)
 }
 
 /// What is in a directory, by name; nothing where there is none.

@@ -6,7 +6,7 @@ use dockseal_docker::context::Meta;
 use dockseal_pki::printable;
 use serde_json::{Value, json};
 
-use super::copies::{Copy, Looker, Newer, Standing, inventory_here};
+use super::copies::{Copy, Looker, Newer, Recorded, Standing, inventory_here};
 use crate::{
     contexts::{self, Stored},
     failure::Failure,
@@ -127,7 +127,7 @@ fn copy_wire(copy: &Copy) -> Value {
         "directory": copy.place.path.to_string_lossy(),
         "state": copy.standing.word(),
         "who": copy.who(),
-        "recorded": copy.is_recorded,
+        "recorded": copy.recorded == Recorded::AsItIs,
         "certificate": copy.leaf.as_ref().zip(copy.role()).map(|(leaf, role)| CertificateReport::new(role, leaf)),
         "newer": newer,
     })

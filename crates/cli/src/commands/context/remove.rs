@@ -1,9 +1,9 @@
 //! `dockseal context remove`.
 
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use dockseal_docker::context::{current_context, without_current_context};
-use dockseal_store::replace;
+use dockseal_store::{AmendError, amend};
 use serde_json::json;
 
 use super::copies::inventory_here;
@@ -12,10 +12,13 @@ use crate::{
     contexts,
     failure::Failure,
     invocation::Invocation,
-    ledger::{Ledger, inventory_failure},
+    ledger::{Ledger, inventory_failure, is_used},
     output::Output,
     report::SCHEMA,
 };
+
+/// The mode that docker gives a config.json (docker/cli cli/config/configfile/file.go `Save`).
+const CONFIG_MODE: u32 = 0o600;
 
 #[derive(clap::Args)]
 #[command(
@@ -40,7 +43,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     if in_use && !args.force {
         return Err(Failure::no(what)
             .cause("docker uses it when nothing else is said")
-            .hint("docker context use default, or remove it anyway with --force"));
+            .hint(format!("{}, or remove it anyway with --force", use_default(invocation))));
     }
     let store = contexts::store(invocation)?;
     let files = store.files(name);
@@ -50,9 +53,8 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         None => None,
         Some(inventory) => inventory.destination_at(&place).map_err(failed)?,
     };
-    let is_known = known.is_some_and(|known| known.certificate.is_some() || known.pending.is_some());
-    let is_there = files.meta.symlink_metadata().is_ok() || files.tls.symlink_metadata().is_ok();
-    if !is_known && !is_there {
+    let is_known = known.is_some_and(|known| is_used(&known));
+    if !is_known && !store.has_any(&files) {
         return Err(contexts::unknown(name, &what));
     }
     let mut ledger = None;
@@ -78,19 +80,33 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     Ok(ExitCode::SUCCESS)
 }
 
+fn use_default(invocation: &Invocation) -> String {
+    contexts::docker_line("context use default", invocation)
+}
+
 /// As docker does it: config.json names no context any more. Every other byte of it stays.
 fn no_longer_current(name: &str, invocation: &Invocation, what: &str, output: &mut Output) -> Result<(), Failure> {
     let path = contexts::configuration(invocation)?.join("config.json");
-    let Ok(file) = dockseal_store::read(&path) else { return Ok(()) };
-    if current_context(&file.bytes).ok().flatten().as_deref() != Some(name) {
-        output.note(&format!("DOCKER_CONTEXT still names {name}"));
-        return Ok(());
+    let changed = amend(&path, CONFIG_MODE, |bytes| {
+        let Some(bytes) = bytes.filter(|bytes| current_context(bytes).ok().flatten().as_deref() == Some(name)) else {
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(bytes).ok().and_then(without_current_context).ok_or_else(|| {
+            Failure::trouble(what)
+                .cause(format!("{} cannot be changed safely", path.display()))
+                .hint(format!("{}, and remove it then", use_default(invocation)))
+        })?;
+        Ok(Some(text.into_bytes()))
+    });
+    match changed {
+        Ok(true) => return Ok(()),
+        // docker passes over a config.json that it cannot read.
+        Ok(false) | Err(AmendError::Read(_)) => {}
+        Err(AmendError::Write(error)) => return Err(write_failure(what, &error)),
+        Err(AmendError::Change(failure)) => return Err(failure),
     }
-    let changed = std::str::from_utf8(&file.bytes).ok().and_then(without_current_context).ok_or_else(|| {
-        Failure::trouble(what)
-            .cause(format!("{} cannot be changed safely", path.display()))
-            .hint("docker context use default, and remove it then")
-    })?;
-    let real = path.canonicalize().unwrap_or(path);
-    replace(Path::new(&real), file.mode, changed.as_bytes()).map_err(|error| write_failure(what, &error))
+    if invocation.variable("DOCKER_CONTEXT").is_some_and(|named| named == name) {
+        output.note(&format!("DOCKER_CONTEXT still names {name}"));
+    }
+    Ok(())
 }

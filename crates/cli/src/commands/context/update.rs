@@ -79,7 +79,15 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
     for (stored, copy) in &copies {
         if host.is_some() || args.description.is_some() {
-            describe(stored, host.as_deref(), args.description.as_deref(), invocation, &mut rows, output)?;
+            let described =
+                describe(stored, host.as_deref(), args.description.as_deref(), invocation, &mut rows, output);
+            if let Err(failure) = described {
+                let who = printable(&format!("context {}", stored.name));
+                rows.trouble(&who, &failure, json!({ "context": stored.name }), output);
+            }
+        }
+        if copy.is_foreign() {
+            forget(copy, ledger.as_mut(), &mut rows, output);
         }
         mend(copy, ledger.as_mut(), invocation, &mut rows, output);
     }
@@ -116,7 +124,7 @@ fn has_work(inventory: &Inventory, chosen: &[Stored], all: bool, invocation: &In
     let looker = Looker::new(Some(inventory), invocation, WHAT);
     for stored in chosen {
         let copy = looker.context(stored)?;
-        if copy.newer.is_some() || copy.can_be_recorded() {
+        if copy.newer.is_some() || copy.can_be_recorded() || copy.is_foreign() {
             return Ok(true);
         }
     }
@@ -202,6 +210,11 @@ fn no(copy: &Copy, cause: impl std::fmt::Display, hint: &str) -> Failure {
     Failure::no(format!("{} was left as it is", shown(&copy.place))).cause(cause).hint(hint)
 }
 
+/// There was nothing to record when this run began, so it has no right to.
+fn meanwhile(copy: &Copy) -> Failure {
+    no(copy, "another run has changed the inventory meanwhile", "run it again")
+}
+
 /// Judges the newer files and swaps them in.
 fn bring(
     copy: &Copy,
@@ -224,7 +237,8 @@ fn bring(
             ledger.install(id, Some(&plan), &copy.place, Displaced::Keep).map_err(|error| error.failure(&what))?;
             forget_source(copy, invocation)?;
         }
-        _ => stage(&plan, &copy.place.path, Existing::Replace, Displaced::Keep)
+        (Some(_), None) => return Err(meanwhile(copy)),
+        (None, _) => stage(&plan, &copy.place.path, Existing::Replace, Displaced::Keep)
             .and_then(dockseal_store::Staged::put_in_place)
             .map_err(|error| write_failure(&what, &error))?,
     }
@@ -245,8 +259,20 @@ fn judged(from: &Path, to: &Path, is_known: bool, what: &str, invocation: &Invoc
 
 /// What is there already becomes a destination.
 fn record(copy: &Copy, ledger: Option<&mut Ledger>) -> Result<(), Failure> {
-    let (Some(ledger), Some(entry)) = (ledger, &copy.entry) else { return Ok(()) };
+    let (Some(ledger), Some(entry)) = (ledger, &copy.entry) else { return Err(meanwhile(copy)) };
     ledger.install(entry.id, None, &copy.place, Displaced::Remove).map_err(|error| error.failure(WHAT))
+}
+
+/// What somebody else put into a context is no destination: renewals would look there for what was, and fail.
+fn forget(copy: &Copy, ledger: Option<&mut Ledger>, rows: &mut Rows, output: &mut Output) {
+    let Some(ledger) = ledger else { return };
+    let place = shown(&copy.place);
+    let place = printable(&place);
+    let wire = json!({ "directory": copy.place.path.to_string_lossy(), "who": copy.who(), "state": "forgotten" });
+    match ledger.forget_place(&copy.place) {
+        Ok(()) => rows.row(&format!("{place} holds another certificate: renewals no longer go there"), &wire, output),
+        Err(error) => rows.trouble(&place, &error.failure(WHAT), wire, output),
+    }
 }
 
 /// The inventory knows from now on where newer files are.

@@ -32,6 +32,9 @@ pub(super) fn run(args: &Install, invocation: &Invocation, output: &mut Output) 
     parse_lifetime(&args.within)?;
     let program = program(invocation)?;
     let path = destination(&args.place, WHAT, invocation)?;
+    let no_link =
+        Some(&program).filter(|_| args.place.system && !args.copy).and_then(|program| not_for_everybody(program));
+    let is_copy = args.copy || no_link.is_some();
     let before = place::look(&path, &program).map_err(|error| refused(&path).cause(error))?;
     let state = match &before {
         Some(Found { whose: Whose::Foreign(why), .. }) => {
@@ -40,7 +43,7 @@ pub(super) fn run(args: &Install, invocation: &Invocation, output: &mut Output) 
                 .hint("see whose it is, and remove it if nobody needs it"));
         }
         // The copy itself is what runs; or what was wanted is there.
-        Some(found) if found.whose == Whose::This && (found.target.is_some() != args.copy || path == program) => {
+        Some(found) if found.whose == Whose::This && (found.target.is_none() == is_copy || path == program) => {
             "unchanged"
         }
         Some(_) => "replaced",
@@ -51,7 +54,7 @@ pub(super) fn run(args: &Install, invocation: &Invocation, output: &mut Output) 
         let made =
             if args.place.system { make_directories(directory, DIRECTORY_MODE) } else { make_parents(directory) };
         made.map_err(|error| write_failure(WHAT, &error))?;
-        put(&program, &path, args, output)?;
+        put(&program, &path, args, no_link.as_deref(), output)?;
     }
     let now = place::look(&path, &program).ok().flatten();
     let hooks = args.hooks.then(|| hooks::switch_on(&args.within, invocation, output)).transpose()?;
@@ -102,13 +105,12 @@ fn refused(path: &Path) -> Failure {
         .hint("run it as somebody who may, or choose --system")
 }
 
-fn put(program: &Path, path: &Path, args: &Install, output: &mut Output) -> Result<(), Failure> {
+/// `no_link` says why it is to be a copy though nobody asked for one.
+fn put(program: &Path, path: &Path, args: &Install, no_link: Option<&str>, output: &mut Output) -> Result<(), Failure> {
     if args.copy {
         return copy(program, path);
     }
-    if args.place.system
-        && let Some(why) = not_for_everybody(program)
-    {
+    if let Some(why) = no_link {
         output.note(&format!("it becomes a copy and no link, since {why}"));
         return copy(program, path);
     }

@@ -49,7 +49,7 @@ pub(super) fn make(
         let plan = files_in(&client.directory, Ownership::default(), WHAT)?;
         let books = match id {
             Some(id) => Books::Known(ledger, id),
-            None => Books::None,
+            None => Books::Unknown(Some(ledger)),
         };
         match put(&wanted, plan, books, invocation) {
             Ok((done, _)) => made.push(Context { name, host, state: done.word() }),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Ended, Planned, context::Context};
 use crate::{
     commands::bootstrap::{Args, Done, Wanted, client_rows},
+    contexts::docker_line,
     failure::Failure,
     hosts::show,
     invocation::Invocation,
@@ -168,7 +169,8 @@ pub(super) fn finish(
         commands.push(next::talk(name, &client.directory));
     }
     // A context is shorter, and there.
-    commands.splice(0..0, contexts.iter().map(|context| format!("docker --context {} ps", context.name)));
+    let ps = |context: &Context| docker_line(&format!("--context {} ps", context.name), invocation);
+    commands.splice(0..0, contexts.iter().map(ps));
     if let Some(talk) = commands.first() {
         human.push_str(&format!("\nNow, from here:\n  {talk}\n"));
     }
