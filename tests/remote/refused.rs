@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use dockseal_tests::{Ran, require_hosts};
 
-use crate::far::{Far, Here};
+use crate::far::{Far, Here, take};
 
 /// Refused with this code and these words, and nothing was changed there or here.
 #[track_caller]
@@ -232,4 +232,29 @@ fn hosts_in_both_places_is_what_bootstrap_mends() {
     let flags = far.sh("tr '\\0' ' ' </proc/$(pidof dockerd)/cmdline").success().stdout;
     assert!(!flags.contains("-H"), "{flags}");
     assert!(far.sh("docker version --format '{{.Server.Version}}'").success().stdout.starts_with("20.10."));
+}
+
+/// Nobody waits for it for ever, and the other host does not wait at all.
+#[test]
+fn a_login_that_leads_nowhere() {
+    require_hosts!();
+    let hosts = take(2);
+    let [stuck, well] = hosts.as_slice() else { panic!("two hosts") };
+    let before = stuck.state();
+    let here = Here::new();
+    // Debian's bash reads it for what sshd runs.
+    let bashrc = stuck.file("/root/.bashrc");
+    let former = std::fs::read(&bashrc).ok();
+    std::fs::write(&bashrc, "sleep 600\n").unwrap();
+    let ran = here.bootstrap(&format!("root@{}", stuck.name()), &["--ssh", &format!("root@{}", well.name())]).run();
+    match former {
+        Some(former) => std::fs::write(&bashrc, former).unwrap(),
+        None => std::fs::remove_file(&bashrc).unwrap(),
+    }
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(ran.stderr.contains(&format!("cannot reach root@{}", stuck.name())), "{ran}");
+    assert!(ran.stderr.contains("no answer within 35 seconds"), "{ran}");
+    stuck.assert_as(&before, &ran);
+    let _ = well.sh("docker version").success();
+    assert!(well.file("/etc/docker/tls/cert.pem").exists(), "{ran}");
 }
