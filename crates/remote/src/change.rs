@@ -107,6 +107,11 @@ pub struct Terms<'a> {
 /// The dead-man switch, armed.
 pub struct Switch<'s> {
     session: &'s mut Session,
+    kept: Box<Kept>,
+}
+
+/// What later steps need of the [`Terms`].
+struct Kept {
     restart: Restart,
     was_running: bool,
     within: Duration,
@@ -187,7 +192,8 @@ impl Change {
         }
         done.success("cannot arm the dead-man switch")?;
         let paths = paths.iter().map(|path| (*path).to_owned()).collect();
-        Ok(Switch { session, restart, was_running, within, paths, socket: socket.map(str::to_owned) })
+        let kept = Kept { restart, was_running, within, paths, socket: socket.map(str::to_owned) };
+        Ok(Switch { session, kept: Box::new(kept) })
     }
 }
 
@@ -295,7 +301,8 @@ impl<'s> Switch<'s> {
     /// # Errors
     /// The host cannot be talked to; its switch does the same then.
     pub fn undo(self) -> Result<Undone, ReachError> {
-        let staged: Vec<String> = self.paths.iter().map(|path| quoted(&staged(path))).collect();
+        let Kept { restart, was_running, paths, socket, .. } = *self.kept;
+        let staged: Vec<String> = paths.iter().map(|path| quoted(&staged(path))).collect();
         // Where the switch went off, what was laid after that is still to go, unless another change is at these places.
         let script = format!(
             "if [ ! -e {DIRECTORY} ]; then\n\
@@ -307,8 +314,7 @@ impl<'s> Switch<'s> {
             parent(DIRECTORY),
             self.session.nonce()
         );
-        let socket = self.socket.as_deref();
-        take_back(self.session, self.restart, self.was_running.then_some(socket), &script)
+        take_back(self.session, restart, was_running.then_some(socket.as_deref()), &script)
     }
 }
 
@@ -455,7 +461,8 @@ fn swap(switch: &mut Switch<'_>, items: &[Item], seen: &[Sighting]) -> Result<()
 
 /// Restarts dockerd, and waits until it runs and answers; says what it complained about where it does not.
 fn restart(switch: &mut Switch<'_>) -> Result<(), ReachError> {
-    let Switch { session, restart: way, within, socket, .. } = switch;
+    let Switch { session, kept } = switch;
+    let Kept { restart: way, within, socket, .. } = kept.as_ref();
     // What is left is for proving that it can be reached.
     let patience = (*within * 3 / 4).max(Duration::from_secs(5));
     let seconds = patience.as_secs();

@@ -325,29 +325,26 @@ fn items(plan: &HostPlan, facts: &HostFacts, need: &Need, ready: Option<&Ready>)
     let mut items = Vec::new();
     let bundle = ready.map(|ready| &ready.bundle);
     let public = |text: String| Contents::Public(text);
-    match (need, bundle) {
-        (Need::Certificate { .. } | Need::Trust { .. }, Some(bundle)) => {
-            let mut files = vec![
-                (layout::CA_FILE.to_owned(), layout::PUBLIC_MODE, public(bundle.anchors.to_pem())),
-                (layout::CERT_FILE.to_owned(), layout::PUBLIC_MODE, public(bundle.chain_pem())),
-            ];
-            if let Some(key) = bundle.key_pem() {
-                files.push((
-                    layout::KEY_FILE.to_owned(),
-                    layout::key_mode(dockseal_docker::Role::Daemon),
-                    Contents::Secret(key),
-                ));
-            }
-            // The whole directory is swapped, and what others put there comes along.
-            let mut kept = facts.other_entries.clone();
-            if matches!(need, Need::Trust { .. } | Need::Certificate { key: KeyWish::Same(_), .. }) {
-                kept.push(layout::KEY_FILE.to_owned());
-            }
-            let mode = facts.other_entries.is_empty().then_some(layout::DIRECTORY_MODE);
-            let replacement = Replacement::Directory { mode, files, kept };
-            items.push(Item { path: INSTALL_DIRECTORY.to_owned(), replacement });
+    if let (Need::Certificate { .. } | Need::Trust { .. }, Some(bundle)) = (need, bundle) {
+        let mut files = vec![
+            (layout::CA_FILE.to_owned(), layout::PUBLIC_MODE, public(bundle.anchors.to_pem())),
+            (layout::CERT_FILE.to_owned(), layout::PUBLIC_MODE, public(bundle.chain_pem())),
+        ];
+        if let Some(key) = bundle.key_pem() {
+            files.push((
+                layout::KEY_FILE.to_owned(),
+                layout::key_mode(dockseal_docker::Role::Daemon),
+                Contents::Secret(key),
+            ));
         }
-        _ => {}
+        // The whole directory is swapped, and what others put there comes along.
+        let mut kept = facts.other_entries.clone();
+        if matches!(need, Need::Trust { .. } | Need::Certificate { key: KeyWish::Same(_), .. }) {
+            kept.push(layout::KEY_FILE.to_owned());
+        }
+        let mode = facts.other_entries.is_empty().then_some(layout::DIRECTORY_MODE);
+        let replacement = Replacement::Directory { mode, files, kept };
+        items.push(Item { path: INSTALL_DIRECTORY.to_owned(), replacement });
     }
     for file in &plan.files {
         let replacement = match &file.after {
