@@ -8,17 +8,17 @@
 //! The former files are kept by renaming or linking, never copied: bringing them back needs no space, and restores modes,
 //! owners and labels.
 
+mod restart;
 mod script;
 
 use std::{fmt::Write as _, time::Duration};
 
-use dockseal_docker::{
-    Contents,
-    host::HostFacts,
-    host_plan::{RestartWay, SERVICE},
-};
+use dockseal_docker::{Contents, host::HostFacts, host_plan::RestartWay};
 
-use self::script::{After, WAITS, arm_for_boot, boot_switch, former, parent, ping, restore_script, staged};
+use self::{
+    restart::{After, ping, restart},
+    script::{WAITS, arm_for_boot, boot_switch, former, parent, restore_script, staged},
+};
 use crate::{
     error::ReachError,
     session::{Done, Session, quoted},
@@ -34,10 +34,6 @@ const BOOT_SWITCH: &str = "dockseal-restore-at-boot.service";
 const STEP: Duration = Duration::from_secs(60);
 /// The exit status of a step that found another change going on.
 const BUSY: i32 = 17;
-/// Says what is worth it of `$log`: each line once, without what dockerd says when all is well, and what systemd adds.
-const TELL_WHY: &str = "why=$(printf '%s\\n' \"$log\" | \
-    grep -v '^\\(Start\\|Stopp\\|docker.service: \\|Failed to start\\)\\| level=\\(debug\\|info\\|warning\\) ' | \
-    awk '!seen[$0]++' | tail -n 8)\nprintf '%s\\n' \"${why:-$(printf '%s\\n' \"$log\" | tail -n 8)}\" >&2";
 /// What a step says that came too late, as a word of a script.
 const WENT_OFF: &str = "'the dead-man switch went off meanwhile'";
 
@@ -456,44 +452,6 @@ fn swap(switch: &mut Switch<'_>, items: &[Item], seen: &[Sighting]) -> Result<()
     }
     script.push_str("sync\n");
     switch.step(&script, &[], STEP)?.success("cannot put the new files in place")?;
-    Ok(())
-}
-
-/// Restarts dockerd, and waits until it runs and answers; says what it complained about where it does not.
-fn restart(switch: &mut Switch<'_>) -> Result<(), ReachError> {
-    let Switch { session, kept } = switch;
-    let Kept { restart: way, within, socket, .. } = kept.as_ref();
-    // What is left is for proving that it can be reached.
-    let patience = (*within * 3 / 4).max(Duration::from_secs(5));
-    let seconds = patience.as_secs();
-    let script = match *way {
-        // Without --no-block a daemon that hangs would hold this shell as long as systemd waits, which is for ever.
-        Restart::Systemd => format!(
-            "began=$(date +%s)\n\
-             show() {{ systemctl show -p \"$1\" {SERVICE} | sed -n \"s/^$1=//p\"; }}\n\
-             systemctl daemon-reload && systemctl reset-failed {SERVICE} 2>/dev/null; before=$(show MainPID)\n\
-             systemctl restart --no-block {SERVICE} || exit 1\n\
-             left={seconds}\n\
-             while [ $left -gt 0 ]; do\n\
-             state=$(show SubState)\n\
-             case $state in failed | auto-restart*) break ;; esac\n\
-             [ \"$state\" = running ] && [ \"$(show MainPID)\" != \"$before\" ] && exit 0\n\
-             sleep 1; left=$((left - 1))\n\
-             done\n\
-             log=$(journalctl -q -o cat -u {SERVICE} --since \"@$began\" 2>/dev/null)\n\
-             {TELL_WHY}\n\
-             exit 1"
-        ),
-        Restart::OpenRc => "rc-service docker restart >&2".to_owned(),
-        Restart::SysV => "service docker restart >&2".to_owned(),
-    };
-    session.run(&script, &[], patience + Duration::from_secs(30))?.success("dockerd did not come up")?;
-    let mut ping = ping(*way, socket.as_deref(), After::Change);
-    if *way != Restart::Systemd {
-        // Their scripts do not wait for dockerd; this is where they have it log (moby contrib/init/sysvinit-debian).
-        ping = format!("(\n{ping}\n) && exit 0\nlog=$(tail -n 60 /var/log/docker.log 2>/dev/null)\n{TELL_WHY}\nexit 1");
-    }
-    session.run(&ping, &[], patience)?.success("dockerd does not answer on its socket")?;
     Ok(())
 }
 

@@ -1,12 +1,14 @@
 //! One host's change from beginning to end: the switch armed, the key made there, signed here, put in place, dockerd
 //! restarted, proved from here, confirmed and recorded. Whatever fails, the former state comes back.
 
+mod contents;
+
 use std::{sync::Mutex, time::Duration};
 
 use dockseal_ca::{Authority, Endpoint};
 use dockseal_docker::{
-    Contents, Layout, Ownership,
-    daemon_json::{Document, INSTALL_DIRECTORY, TLS_PORT},
+    Layout, Ownership,
+    daemon_json::{INSTALL_DIRECTORY, TLS_PORT},
     host::HostFacts,
     host_plan::HostPlan,
     layout,
@@ -15,8 +17,9 @@ use dockseal_inventory::{CertificateId, Delivered, Delivery, DestinationId, KeyH
 use dockseal_pki::{
     Bundle, Certificate, CertificateRequest, KeyAlgorithm, PublicKey, SubjectAltName, TrustAnchors, pem,
 };
-use dockseal_remote::{Change, Item, Prepared, ReachError, Replacement, Sighting, Switch, Terms};
+use dockseal_remote::{Change, Prepared, ReachError, Switch, Terms};
 
+use self::contents::{configuration, items, sightings, socket, without_log_level};
 use super::{
     lines::Lines,
     reach::{MAKE_ROOM, NO_SPACE, Reached, place, reach_failure},
@@ -318,102 +321,6 @@ fn make_key(switch: &mut Switch<'_>, has_openssl: bool, wish: &KeyWish) -> Resul
     let der = block.ok_or_else(|| trouble("it printed none".to_owned()))?.into_contents();
     let request = CertificateRequest::from_der(&der).map_err(|error| trouble(error.to_string()))?;
     Ok(SubjectKey::Elsewhere(request.public_key))
-}
-
-/// What goes where.
-fn items(plan: &HostPlan, facts: &HostFacts, need: &Need, ready: Option<&Ready>) -> Vec<Item> {
-    let mut items = Vec::new();
-    let bundle = ready.map(|ready| &ready.bundle);
-    let public = |text: String| Contents::Public(text);
-    if let (Need::Certificate { .. } | Need::Trust { .. }, Some(bundle)) = (need, bundle) {
-        let mut files = vec![
-            (layout::CA_FILE.to_owned(), layout::PUBLIC_MODE, public(bundle.anchors.to_pem())),
-            (layout::CERT_FILE.to_owned(), layout::PUBLIC_MODE, public(bundle.chain_pem())),
-        ];
-        if let Some(key) = bundle.key_pem() {
-            files.push((
-                layout::KEY_FILE.to_owned(),
-                layout::key_mode(dockseal_docker::Role::Daemon),
-                Contents::Secret(key),
-            ));
-        }
-        // The whole directory is swapped, and what others put there comes along.
-        let mut kept = facts.other_entries.clone();
-        if matches!(need, Need::Trust { .. } | Need::Certificate { key: KeyWish::Same(_), .. }) {
-            kept.push(layout::KEY_FILE.to_owned());
-        }
-        let mode = facts.other_entries.is_empty().then_some(layout::DIRECTORY_MODE);
-        let replacement = Replacement::Directory { mode, files, kept };
-        items.push(Item { path: INSTALL_DIRECTORY.to_owned(), replacement });
-    }
-    for file in &plan.files {
-        let replacement = match &file.after {
-            Some(text) => Replacement::File { mode: file.mode, contents: public(text.clone()) },
-            None => Replacement::Nothing,
-        };
-        items.push(Item { path: file.path.clone(), replacement });
-    }
-    // Last: what is named in daemon.json is there as long as it is named.
-    if matches!(need, Need::Removal) {
-        let kept = facts.other_entries.clone();
-        let replacement = if kept.is_empty() {
-            Replacement::Nothing
-        } else {
-            Replacement::Directory { mode: None, files: Vec::new(), kept }
-        };
-        items.push(Item { path: INSTALL_DIRECTORY.to_owned(), replacement });
-    }
-    items
-}
-
-/// What the plan was made from.
-fn sightings(plan: &HostPlan, facts: &HostFacts, need: &Need) -> Vec<Sighting> {
-    let of_plan = plan.files.iter().map(|file| Sighting { path: file.path.clone(), contents: file.before.clone() });
-    let mut seen: Vec<Sighting> = of_plan.collect();
-    if !matches!(need, Need::Restart { .. }) {
-        let of_tls = [&facts.ca, &facts.cert].into_iter();
-        // What could not be read then cannot be compared now.
-        let of_tls = of_tls.filter(|file| file.kind.is_none() || file.contents.is_some());
-        seen.extend(of_tls.map(|file| Sighting { path: file.path.clone(), contents: file.contents.clone() }));
-    }
-    seen
-}
-
-/// The unix socket on which dockerd is to answer, where that is not its usual one.
-fn socket(plan: &HostPlan, facts: &HostFacts) -> Option<String> {
-    let of_daemon = || facts.daemons.iter().flat_map(|daemon| daemon.arguments().iter());
-    let of_file = || {
-        let json: serde_json::Value = serde_json::from_slice(facts.daemon_json.contents.as_deref()?).ok()?;
-        let hosts = json.get("hosts")?.as_array()?;
-        Some(hosts.iter().filter_map(|host| host.as_str()).map(str::to_owned).collect::<Vec<_>>())
-    };
-    let hosts = if plan.hosts.is_empty() { of_file().unwrap_or_default() } else { plan.hosts.clone() };
-    let of_unix = |word: &String| word.rsplit_once("unix://").map(|(_, path)| path.to_owned());
-    hosts
-        .iter()
-        .chain(of_daemon())
-        .find_map(of_unix)
-        .filter(|path| path.starts_with('/') && path != "/var/run/docker.sock")
-}
-
-/// daemon.json as it will be.
-fn configuration(plan: &HostPlan, facts: &HostFacts) -> Option<String> {
-    let changed = plan.files.iter().find(|file| file.path == facts.daemon_json.path);
-    match changed {
-        Some(file) => file.after.clone(),
-        None => facts.daemon_json.contents.as_ref().and_then(|bytes| String::from_utf8(bytes.clone()).ok()),
-    }
-}
-
-/// As [`Prepared::validate`] wants it.
-fn without_log_level(json: String) -> String {
-    match Document::parse(json.as_bytes()) {
-        Ok(mut document) if document.value("log-level").is_some() => {
-            document.remove("log-level");
-            document.text()
-        }
-        _ => json,
-    }
 }
 
 impl Work<'_> {

@@ -28,44 +28,6 @@ pub(super) fn boot_switch() -> (String, String) {
 pub(super) const WAITS: &str = "waits() { [ -s /var/lib/dockseal/change/waiter ] && \
     grep -q /var/lib/dockseal/change \"/proc/$(cat /var/lib/dockseal/change/waiter)/cmdline\" 2>/dev/null; }\n";
 
-/// What dockerd was restarted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
-    /// It has a unix socket now.
-    Change,
-    /// It may have had none.
-    TakingBack,
-}
-
-/// Whether dockerd answers on its unix socket. Without any client there, that it runs has to do.
-pub(super) fn ping(way: Restart, socket: Option<&str>, after: After) -> String {
-    let runs = match way {
-        Restart::Systemd => format!("systemctl is-active --quiet {SERVICE}"),
-        Restart::OpenRc | Restart::SysV => "pidof dockerd >/dev/null || pgrep -x dockerd >/dev/null".to_owned(),
-    };
-    let socket = match socket {
-        Some(path) => format!("socket={}", quoted(path)),
-        None => "socket=/var/run/docker.sock; [ -S $socket ] || socket=/run/docker.sock\n\
-             [ -S $socket ] || socket=$(systemctl show -p Listen docker.socket 2>/dev/null | sed -n 's/^Listen=\\(.*\\) (Stream)$/\\1/p')"
-            .to_owned(),
-    };
-    let last = match after {
-        After::Change => "",
-        After::TakingBack => "if [ ! -S \"$socket\" ] && { {runs}; }; then exit 0; fi\n",
-    };
-    let last = last.replace("{runs}", &runs);
-    format!(
-        "{socket}\n\
-         try() {{\n\
-         if command -v docker >/dev/null 2>&1; then env -u DOCKER_CONTEXT -u DOCKER_TLS_VERIFY -u DOCKER_TLS docker -H \"unix://$socket\" version --format '{{{{.Server.Version}}}}'\n\
-         elif command -v curl >/dev/null 2>&1; then curl -sSf --max-time 5 --unix-socket \"$socket\" http://localhost/_ping >/dev/null\n\
-         else [ -S \"$socket\" ] && {{ {runs}; }}\n\
-         fi; }}\n\
-         left=10; while [ $left -gt 0 ]; do why=$(try 2>&1) && exit 0; sleep 1; left=$((left - 1)); done\n\
-         {last}printf '%s\n' \"$why\" >&2; exit 1"
-    )
-}
-
 /// What brings the former state back, or, once the change is confirmed, takes away what is left of it. Can be run again
 /// after it was cut short.
 pub(super) fn restore_script(way: Restart, was_running: bool, paths: &[&str]) -> String {
