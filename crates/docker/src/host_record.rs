@@ -41,6 +41,10 @@ impl Record {
             after.clone_into(&mut record.after);
         }
         for (key, after) in wanted {
+            // What is there already and stays is not ours where it is not what was recorded.
+            if record.keys.contains_key(*key) && old.value(key).as_ref() == Some(after) {
+                continue;
+            }
             let before = match record.keys.get(*key).and_then(|change| change.get("before")) {
                 Some(before) => before.clone(),
                 None => old.value(key).unwrap_or(Value::Null),

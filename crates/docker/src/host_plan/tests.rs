@@ -118,6 +118,15 @@ fn what_others_add_later_is_no_reason_to_change_anything_and_stays() {
     let twice = after(&installed, &second);
     assert_eq!(text(&remove(&twice).unwrap(), DAEMON_JSON).as_deref(), Some(without_ours));
 
+    // In a value of ours, theirs cannot be told apart: nothing is taken out.
+    let listens = edited.replacen("tcp://0.0.0.0:2376", "tcp://0.0.0.0:2376\", \"unix:///srv/x.sock", 1);
+    let theirs = HostFacts { daemon_json: file(DAEMON_JSON, &listens), ..installed.clone() };
+    assert_eq!(install(&theirs, &aim()).unwrap().files, []);
+    let twice = after(&theirs, &install(&theirs, &Aim { live_restore: true, ..aim() }).unwrap());
+    for facts in [theirs, twice] {
+        assert!(matches!(remove(&facts), Err(PlanRefusal::ChangedSince { key }) if key == "hosts"));
+    }
+
     // What cannot be known any more is not made up.
     installed.record = HostFile { path: RECORD.to_owned(), ..HostFile::default() };
     assert_eq!(install(&installed, &aim()).unwrap().files, []);
