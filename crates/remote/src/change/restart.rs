@@ -29,7 +29,11 @@ pub(super) fn restart(switch: &mut Switch<'_>) -> Result<(), ReachError> {
              left={seconds}\n\
              while [ $left -gt 0 ]; do\n\
              state=$(show SubState)\n\
-             case $state in failed | auto-restart*) break ;; esac\n\
+             case $state in\n\
+             auto-restart*) break ;;\n\
+             # In between it is failed too, where the former dockerd did not end well.\n\
+             failed) job=$(show Job); [ \"${{job:-0}}\" = 0 ] && break ;;\n\
+             esac\n\
              [ \"$state\" = running ] && [ \"$(show MainPID)\" != \"$before\" ] && exit 0\n\
              sleep 1; left=$((left - 1))\n\
              done\n\
