@@ -96,7 +96,7 @@ pub(super) fn configuration(plan: &HostPlan, facts: &HostFacts) -> Option<String
     }
 }
 
-/// As [`Prepared::validate`] wants it.
+/// As `Prepared::validate` wants it.
 pub(super) fn without_log_level(json: String) -> String {
     match Document::parse(json.as_bytes()) {
         Ok(mut document) if document.value("log-level").is_some() => {
