@@ -39,6 +39,9 @@ pub const LATE_DROP_IN: &str = "/etc/systemd/system/docker.service.d/zz-dockseal
 pub const DAEMON_JSON: &str = "/etc/docker/daemon.json";
 /// Where a change leaves word of what was there before, so that it can be taken back out.
 pub const RECORD: &str = "/var/lib/dockseal/installed.json";
+/// The keys of daemon.json that name our files, and their names.
+const OUR_FILES: [(&str, &str); 3] =
+    [("tlscacert", layout::CA_FILE), ("tlscert", layout::CERT_FILE), ("tlskey", layout::KEY_FILE)];
 /// The socket of dockerd, where nothing else is said (moby daemon/config, opts/hosts.go DefaultUnixSocket).
 const UNIX_SOCKET: &str = "unix:///var/run/docker.sock";
 
@@ -230,11 +233,7 @@ pub fn version(facts: &HostFacts) -> Version {
 pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
     let standing = standing(facts)?;
     let json = plain_file(&facts.daemon_json)?;
-    let mut document = match json {
-        Some(bytes) => Document::parse(bytes)
-            .map_err(|error| PlanRefusal::Document { path: facts.daemon_json.path.clone(), error })?,
-        None => Document::empty(),
-    };
+    let mut document = document(facts)?;
     let (mut notes, mut warnings) = (Vec::new(), Vec::new());
     if facts.is_untried && !facts.daemons.is_empty() {
         warnings.push(format!(
@@ -248,7 +247,7 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
     }
     refuse_taken_port(facts)?;
 
-    let earlier = Record::read(facts.record.contents.as_ref());
+    let earlier = recorded(facts, &standing, &document);
     let hosts = hosts(&standing, &document, earlier.as_ref(), aim, &mut warnings)?;
     let path = |file: &str| Value::from(format!("{INSTALL_DIRECTORY}/{file}"));
     let mut wanted = vec![
@@ -348,12 +347,11 @@ pub fn restart_only(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
 /// Nothing of ours is there, or it was changed since in a way that cannot be told from the user's own.
 pub fn remove(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
     let standing = standing(facts)?;
-    let record = facts.record.contents.as_ref().ok_or(PlanRefusal::NothingInstalled)?;
-    let record = Record::read(Some(record)).ok_or(PlanRefusal::NothingInstalled)?;
+    let json = plain_file(&facts.daemon_json)?;
+    let document = document(facts)?;
+    let record = recorded(facts, &standing, &document).ok_or(PlanRefusal::NothingInstalled)?;
     let (mut files, mut restored) = (Vec::new(), None);
-    if let Some(bytes) = plain_file(&facts.daemon_json)? {
-        let document = Document::parse(bytes)
-            .map_err(|error| PlanRefusal::Document { path: facts.daemon_json.path.clone(), error })?;
+    if let Some(bytes) = json {
         let after = record.undo(bytes, document).map_err(|key| PlanRefusal::ChangedSince { key })?;
         restored = after.clone().map(String::into_bytes);
         files.push(FileChange {
@@ -365,7 +363,7 @@ pub fn remove(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
     }
     files.retain(|file| file.before.as_deref() != file.after.as_ref().map(String::as_bytes));
     files.extend([&facts.drop_in, &facts.late_drop_in].into_iter().filter(|file| file.kind.is_some()).map(removal));
-    files.push(removal(&facts.record));
+    files.extend(facts.record.kind.is_some().then(|| removal(&facts.record)));
     // What our drop-in took off the command line is there again.
     let flags = standing.parted.hosts.iter().map(|host| format!("--host={host}")).chain(standing.parted.tls.clone());
     let arguments: Vec<String> =
@@ -421,8 +419,7 @@ fn refuse_other_tls(flags: &[String], document: &Document) -> Result<(), PlanRef
         return Err(PlanRefusal::OtherTls(format!("{} in {SERVICE}", flags.join(" "))));
     }
     // Whose the files at these very places are, their issuer tells; others beside them are never ours.
-    let ours = [("tlscacert", layout::CA_FILE), ("tlscert", layout::CERT_FILE), ("tlskey", layout::KEY_FILE)];
-    for (key, file) in ours {
+    for (key, file) in OUR_FILES {
         let value = document.value(key);
         if let Some(path) = value.as_ref().and_then(Value::as_str)
             && !path.is_empty()
@@ -493,6 +490,45 @@ fn hosts(
     };
     hosts.extend(address.map(|address| format!("tcp://{}", SocketAddr::new(address, TLS_PORT))));
     Ok(hosts)
+}
+
+/// daemon.json as it is.
+fn document(facts: &HostFacts) -> Result<Document, PlanRefusal> {
+    match plain_file(&facts.daemon_json)? {
+        Some(bytes) => Document::parse(bytes)
+            .map_err(|error| PlanRefusal::Document { path: facts.daemon_json.path.clone(), error }),
+        None => Ok(Document::empty()),
+    }
+}
+
+/// What was there before, as it is recorded. Where the record is gone, or never was because the files were copied there by
+/// hand, our own marks tell it: the drop-in, and daemon.json that names our three files.
+fn recorded(facts: &HostFacts, standing: &Standing, now: &Document) -> Option<Record> {
+    if let Some(record) = Record::read(facts.record.contents.as_ref()) {
+        return Some(record);
+    }
+    let is_ours = |(key, file): &(&str, &str)| now.value(key) == Some(format!("{INSTALL_DIRECTORY}/{file}").into());
+    let has_drop_in = facts.drop_in.kind.is_some() || facts.late_drop_in.kind.is_some();
+    if !has_drop_in || !OUR_FILES.iter().all(is_ours) {
+        return None;
+    }
+    let mut old = now.clone();
+    for (key, _) in OUR_FILES {
+        old.remove(key);
+    }
+    old.remove("tlsverify");
+    // What the unit names came from there, and the usual socket needs no name.
+    let is_theirs =
+        |host: &String| secured(host).is_none() && !standing.parted.hosts.contains(host) && host != UNIX_SOCKET;
+    let theirs: Vec<String> = hosts_of(now).into_iter().filter(is_theirs).collect();
+    if theirs.is_empty() {
+        old.remove("hosts")
+    } else {
+        old.set("hosts", &json!(theirs))
+    }
+    let keys = OUR_FILES.iter().map(|(key, _)| *key).chain(["tlsverify", "hosts"]);
+    let wanted: Vec<(&str, Value)> = keys.filter_map(|key| Some((key, now.value(key)?))).collect();
+    Some(Record::of(None, Some(old.text().as_bytes()), &old, &now.text(), &wanted))
 }
 
 /// The `hosts` of a daemon.json.

@@ -126,11 +126,6 @@ fn what_others_add_later_is_no_reason_to_change_anything_and_stays() {
     for facts in [theirs, twice] {
         assert!(matches!(remove(&facts), Err(PlanRefusal::ChangedSince { key }) if key == "hosts"));
     }
-
-    // What cannot be known any more is not made up.
-    installed.record = HostFile { path: RECORD.to_owned(), ..HostFile::default() };
-    assert_eq!(install(&installed, &aim()).unwrap().files, []);
-    assert!(matches!(remove(&installed), Err(PlanRefusal::NothingInstalled)));
 }
 
 #[test]
@@ -338,4 +333,25 @@ fn refusals_are_fit_to_be_shown() {
         let text = install(&facts, &aim()).unwrap_err().to_string();
         assert!(!text.contains(char::is_control) && text.contains("u{1b}"), "{text:?}");
     }
+}
+
+#[test]
+fn a_record_that_is_gone() {
+    let fresh = with_json("/usr/bin/dockerd -H fd:// $DOCKER_OPTS", "{\"bip\": \"10.9.0.1/24\"}");
+    let mut installed = after(&fresh, &install(&fresh, &aim()).unwrap());
+    installed.record = HostFile { path: RECORD.to_owned(), ..HostFile::default() };
+    // Nothing is to be done, and all can be taken out all the same.
+    assert_eq!(install(&installed, &aim()).unwrap().files, []);
+    let removed = remove(&installed).unwrap();
+    assert_eq!(text(&removed, DAEMON_JSON).as_deref(), Some("{\n  \"bip\": \"10.9.0.1/24\"\n}\n"));
+    assert!(removed.files.iter().any(|file| file.path == DROP_IN && file.after.is_none()));
+    assert!(!removed.files.iter().any(|file| file.path == RECORD));
+    // A change later on does not take what is ours for what was there before.
+    let restored = Aim { live_restore: true, ..aim() };
+    let later = after(&installed, &install(&installed, &restored).unwrap());
+    let removed = text(&remove(&later).unwrap(), DAEMON_JSON);
+    assert_eq!(removed.as_deref(), Some("{\n  \"bip\": \"10.9.0.1/24\"\n}\n"));
+    // Without our drop-in it is somebody else's, wherever their files are.
+    let theirs = HostFacts { drop_in: HostFile { path: DROP_IN.to_owned(), ..HostFile::default() }, ..installed };
+    assert!(matches!(remove(&theirs), Err(PlanRefusal::NothingInstalled)));
 }
