@@ -29,7 +29,7 @@ const RESET: &str = "systemctl stop dockseal-restore.timer dockseal-restore.serv
     for place in /etc/docker /var/lib/dockseal; do while mountpoint -q $place; do umount -l $place; done; done\n\
     [ -e /usr/bin/openssl.away ] && mv /usr/bin/openssl.away /usr/bin/openssl\n\
     [ -e /usr/sbin/dockerd.away ] && mv /usr/sbin/dockerd.away /usr/sbin/dockerd\n\
-    rm -rf /var/lib/dockseal /etc/docker /etc/systemd/system /etc/default /usr/local /srv/* /root/copy\n\
+    rm -rf /var/lib/dockseal /etc/docker /etc/systemd/system /etc/default /usr/local /srv /root/copy; mkdir /srv\n\
     tar -C / -xpf /root/fresh.tar && hash -r || exit 1\n\
     systemctl daemon-reload; systemctl reset-failed; systemctl restart docker.socket docker.service";
 

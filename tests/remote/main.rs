@@ -13,6 +13,7 @@ mod refused;
 mod rotation;
 mod secrets;
 mod taken_back;
+mod timer;
 mod userns;
 mod validated;
 mod without_systemd;
