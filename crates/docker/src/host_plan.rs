@@ -243,7 +243,7 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
         ));
     }
     if !aim.replace {
-        refuse_other_tls(&flags_about_tls(facts, &standing), &document)?;
+        refuse_other_tls(facts, &flags_about_tls(facts, &standing), &document)?;
     }
     refuse_taken_port(facts)?;
 
@@ -414,7 +414,7 @@ fn flags_about_tls(facts: &HostFacts, standing: &Standing) -> Vec<String> {
     }
 }
 
-fn refuse_other_tls(flags: &[String], document: &Document) -> Result<(), PlanRefusal> {
+fn refuse_other_tls(facts: &HostFacts, flags: &[String], document: &Document) -> Result<(), PlanRefusal> {
     if !flags.is_empty() {
         return Err(PlanRefusal::OtherTls(format!("{} in {SERVICE}", flags.join(" "))));
     }
@@ -427,6 +427,12 @@ fn refuse_other_tls(flags: &[String], document: &Document) -> Result<(), PlanRef
         {
             return Err(PlanRefusal::OtherTls(format!("{key} is {path} in daemon.json")));
         }
+    }
+    // It is the default of the flag, and of the places of the files where nothing names them (moby cmd/dockerd/options.go).
+    let variables = facts.daemons.first().map(|daemon| daemon.environment.as_slice()).unwrap_or_default();
+    let is_set = variables.iter().any(|(name, value)| name == "DOCKER_TLS_VERIFY" && !value.is_empty());
+    if is_set && !names_our_files(document) {
+        return Err(PlanRefusal::OtherTls("DOCKER_TLS_VERIFY in the environment of dockerd".to_owned()));
     }
     Ok(())
 }
@@ -507,9 +513,8 @@ fn recorded(facts: &HostFacts, standing: &Standing, now: &Document) -> Option<Re
     if let Some(record) = Record::read(facts.record.contents.as_ref()) {
         return Some(record);
     }
-    let is_ours = |(key, file): &(&str, &str)| now.value(key) == Some(format!("{INSTALL_DIRECTORY}/{file}").into());
     let has_drop_in = facts.drop_in.kind.is_some() || facts.late_drop_in.kind.is_some();
-    if !has_drop_in || !OUR_FILES.iter().all(is_ours) {
+    if !has_drop_in || !names_our_files(now) {
         return None;
     }
     let mut old = now.clone();
@@ -529,6 +534,10 @@ fn recorded(facts: &HostFacts, standing: &Standing, now: &Document) -> Option<Re
     let keys = OUR_FILES.iter().map(|(key, _)| *key).chain(["tlsverify", "hosts"]);
     let wanted: Vec<(&str, Value)> = keys.filter_map(|key| Some((key, now.value(key)?))).collect();
     Some(Record::of(None, Some(old.text().as_bytes()), &old, &now.text(), &wanted))
+}
+
+fn names_our_files(document: &Document) -> bool {
+    OUR_FILES.iter().all(|(key, file)| document.value(key) == Some(format!("{INSTALL_DIRECTORY}/{file}").into()))
 }
 
 /// The `hosts` of a daemon.json.

@@ -355,3 +355,17 @@ fn a_record_that_is_gone() {
     let theirs = HostFacts { drop_in: HostFile { path: DROP_IN.to_owned(), ..HostFile::default() }, ..installed };
     assert!(matches!(remove(&theirs), Err(PlanRefusal::NothingInstalled)));
 }
+
+#[test]
+fn tls_that_the_environment_sets_is_somebody_elses() {
+    let mut facts = host(PACKAGED);
+    facts.daemons[0].environment = vec![("DOCKER_TLS_VERIFY".to_owned(), String::new())];
+    let plan = install(&facts, &aim()).unwrap();
+    facts.daemons[0].environment[0].1 = "1".to_owned();
+    assert!(
+        matches!(install(&facts, &aim()), Err(PlanRefusal::OtherTls(what)) if what.starts_with("DOCKER_TLS_VERIFY"))
+    );
+    assert_eq!(install(&facts, &Aim { replace: true, ..aim() }).unwrap().files, plan.files);
+    // Once it is ours it stays so.
+    assert_eq!(install(&after(&facts, &plan), &aim()).unwrap().files, []);
+}
