@@ -8,7 +8,7 @@ set -eu
 base=$1 dir=$2 name=$3
 run=/run/lock/dockseal-test-hosts
 # Many machines idle cheaply; the master boots few at a time.
-slots=6
+slots=9
 
 say() { printf 'host %s: %s\n' "$name" "$*" >&2; }
 

@@ -1,4 +1,4 @@
-//! Two hosts that the tests share: each test takes one or both, and gets them in their fresh state.
+//! Three hosts that the tests share: each test takes one or two, and gets them in their fresh state.
 
 use std::io::{BufRead, BufReader, Read};
 use std::ops::Deref;
@@ -35,7 +35,11 @@ const RESET: &str = "systemctl stop dockseal-restore.timer dockseal-restore.serv
 
 pub(crate) fn operator() -> &'static Operator {
     static OPERATOR: OnceLock<Operator> = OnceLock::new();
-    OPERATOR.get_or_init(Operator::new)
+    OPERATOR.get_or_init(|| {
+        let operator = Operator::new();
+        remove_at_exit(std::iter::once(operator.sandbox().root().to_path_buf()));
+        operator
+    })
 }
 
 struct Machine {
@@ -150,19 +154,28 @@ impl Far {
     }
 }
 
-/// As many hosts, in their fresh state.
+/// One host or two, in their fresh state; two are box and crate, as the tests call them.
 pub(crate) fn take(count: usize) -> Vec<Far> {
     let mut free = free();
     if free.is_none() {
-        let hosts = operator().boot_all(&[HostOptions::named("box"), HostOptions::named("crate")]);
+        let hosts = operator().boot_all(&["box", "crate", "tub"].map(HostOptions::named));
         let of_hosts = hosts.iter().filter_map(|host| host.root().ancestors().nth(2).map(Path::to_path_buf));
-        remove_at_exit(of_hosts.chain([operator().sandbox().root().to_path_buf()]));
+        remove_at_exit(of_hosts);
         *free = Some(hosts.into_iter().map(Machine::of).collect());
     }
     let mut taken = loop {
         let Some(machines) = free.as_mut() else { panic!("no machines") };
-        if machines.len() >= count {
-            break machines.split_off(machines.len() - count);
+        let (pair, others): (Vec<Machine>, Vec<Machine>) =
+            std::mem::take(machines).into_iter().partition(|machine| machine.host.name() != "tub");
+        if count == 2 && pair.len() == 2 {
+            *machines = others;
+            break pair;
+        }
+        machines.extend(pair.into_iter().chain(others));
+        if count == 1
+            && let Some(machine) = machines.pop()
+        {
+            break vec![machine];
         }
         free = GIVEN_BACK.wait(free).unwrap_or_else(|poisoned| poisoned.into_inner());
     };
@@ -201,6 +214,7 @@ impl Drop for Far {
 /// Statics are never dropped: a process that outlives this one clears up.
 fn remove_at_exit(paths: impl Iterator<Item = PathBuf>) {
     use std::process::{Command, Stdio};
+
     let child = Command::new("sh")
         // A host's supervisor takes its tree away first.
         .args([

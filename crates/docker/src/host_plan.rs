@@ -527,9 +527,9 @@ fn recorded(facts: &HostFacts, standing: &Standing, now: &Document) -> Option<Re
         |host: &String| secured(host).is_none() && !standing.parted.hosts.contains(host) && host != UNIX_SOCKET;
     let theirs: Vec<String> = hosts_of(now).into_iter().filter(is_theirs).collect();
     if theirs.is_empty() {
-        old.remove("hosts")
+        old.remove("hosts");
     } else {
-        old.set("hosts", &json!(theirs))
+        old.set("hosts", &json!(theirs));
     }
     let keys = OUR_FILES.iter().map(|(key, _)| *key).chain(["tlsverify", "hosts"]);
     let wanted: Vec<(&str, Value)> = keys.filter_map(|key| Some((key, now.value(key)?))).collect();
