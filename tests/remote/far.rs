@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use dockseal_tests::{Cable, Host, HostOptions, Operator, Program, Ran, Sandbox};
 
 /// Everything on a host that a bootstrap could touch, and what may run on after one. One line for each file.
+/// Units that run, wait or have failed count; how long systemd remembers one that ended well is its own affair (where its
+/// control group cannot be removed at once, seen under load, it does so for minutes).
 const STATE: &str = "cd /; trees='etc/docker etc/systemd/system etc/default var/lib/dockseal usr/local usr/sbin/dockerd'\n\
     find $trees -printf '%M %U:%G %s %p -> %l\\n' 2>/dev/null | sed 's/^\\(d.*\\) [0-9]* \\(.* -> \\)/\\1 \\2/' | sort\n\
     find $trees -type f -exec sha256sum {} + 2>/dev/null | sort\n\
     find / -xdev -name '.*.dockseal-*' 2>/dev/null; find /etc/docker -name '.*.dockseal-*' 2>/dev/null\n\
-    systemctl list-units --all --plain --no-legend 'dockseal*'\n\
+    systemctl list-units --plain --no-legend 'dockseal*'\n\
     systemctl is-active docker docker.socket\n\
     docker -H unix:///var/run/docker.sock version --format 'answers: {{.Server.Version}}' 2>&1\n";
 
@@ -115,13 +117,17 @@ impl Far {
     #[track_caller]
     pub(crate) fn await_restored(&self, limit: Duration) {
         let began = Instant::now();
-        while self.sh("[ -e /var/lib/dockseal/change ] || systemctl list-units --all --plain --no-legend 'dockseal*' | grep -q .").code
+        while self
+            .sh("[ -e /var/lib/dockseal/change ] || systemctl list-units --plain --no-legend 'dockseal*' | grep -q .")
+            .code
             == Some(0)
         {
             assert!(
                 began.elapsed() < limit,
                 "nothing was restored:\n{}",
-                self.sh("journalctl --no-pager -n 40").stdout
+                self.sh("ls -la /var/lib/dockseal/change; systemctl list-units --all 'dockseal*'; systemctl list-jobs; ps axf | grep -v sshd; \
+                    journalctl --no-pager -n 60 -u docker -u 'dockseal*' -t systemd -t sh")
+                    .stdout
             );
             thread::sleep(Duration::from_millis(200));
         }

@@ -85,7 +85,7 @@ fn certified_key(host: &Host) -> String {
 /// What of ours is on the host, and what of Docker's configuration.
 fn state(host: &Host) -> String {
     host.sh("find /etc/docker /etc/systemd/system/docker.service.d /var/lib/dockseal ! -name key.json -printf '%p %m %u\\n' 2>/dev/null | sort; \
-             cat /etc/docker/daemon.json; systemctl cat docker.service; systemctl list-units --all --no-legend 'dockseal*'")
+             cat /etc/docker/daemon.json; systemctl cat docker.service; systemctl list-units --no-legend 'dockseal*'")
         .stdout
 }
 

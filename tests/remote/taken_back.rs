@@ -8,8 +8,9 @@ use dockseal_tests::{Cable, Program, require_hosts};
 
 use crate::far::{Far, Here, at_step, kill};
 
-/// How long `--confirm-within 10s` and a restart of dockerd may take on a busy machine.
-const RESTORED: Duration = Duration::from_secs(60);
+/// How long `--confirm-within 10s` and a restart of dockerd may take: one that hangs as it is told to end gets 90 seconds from
+/// systemd (systemd-system.conf(5), DefaultTimeoutStopSec).
+const RESTORED: Duration = Duration::from_secs(150);
 
 /// A dockerd in whose place this script stands, which may `exec /usr/sbin/dockerd "$@"`.
 fn wrapped(far: &Far, script: &str) {
@@ -262,7 +263,7 @@ fn two_at_once() {
     );
     winner.assert_reaches(&far);
     assert_eq!(
-        far.sh("ls -A /var/lib/dockseal; systemctl list-units --all --plain --no-legend 'dockseal*'").stdout,
+        far.sh("ls -A /var/lib/dockseal; systemctl list-units --plain --no-legend 'dockseal*'").stdout,
         "installed.json\n"
     );
     // The other is told whose it is now, and harms nothing.

@@ -73,7 +73,10 @@ fn asked_without_validate() {
     // What is wrong only once it starts nobody can know before.
     far.put("/etc/docker/daemon.json", &good.replacen('{', r#"{"storage-opts": ["nonsense"], "#, 1), 0o644);
     let ran = here.bootstrap(&target, &[]).run().exits(1).says("was written after dockerd started");
-    assert!(ran.stderr.contains("dockerd did not come up: failed to start daemon: "), "{ran}");
+    assert!(
+        ran.stderr.contains("dockerd did not come up: ") && ran.stderr.contains("failed to start daemon: "),
+        "{ran}"
+    );
     assert!(ran.stderr.contains("what was there before is back, and dockerd does not answer all the same"), "{ran}");
     // One that it accepts.
     far.put("/etc/docker/daemon.json", &good.replacen('{', r#"{"log-level": "warn", "#, 1), 0o644);

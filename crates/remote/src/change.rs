@@ -168,8 +168,10 @@ impl Change {
             let _ = write!(
                 script,
                 "systemctl reset-failed {SWITCH}.service {SWITCH}.timer >/dev/null 2>&1\n\
-                 systemd-run --quiet --unit={SWITCH} --description='Dockseal: back to the former state unless confirmed' \
-                 --on-active={seconds} --timer-property=AccuracySec=1s /bin/sh \"$change/restore\" || exit 1\n"
+                 arm() {{ systemd-run --quiet --unit={SWITCH} --description='Dockseal: back to the former state unless confirmed' \
+                 --on-active={seconds} --timer-property=AccuracySec=1s /bin/sh \"$change/restore\"; }}\n\
+                 # systemd may not have forgotten the earlier one yet.\n\
+                 arm || {{ sleep 3; arm; }} || exit 1\n"
             );
             script.push_str(&arm_for_boot());
         } else {
@@ -320,7 +322,7 @@ impl<'s> Switch<'s> {
 /// The host cannot be talked to.
 pub fn bring_back(session: &mut Session, restart: Restart) -> Result<Undone, ReachError> {
     let unless = format!(
-        "systemctl -q is-active {SWITCH}.timer {SWITCH}.service >/dev/null 2>&1 && exit 0\n\
+        "{WAITS}systemctl -q is-active {SWITCH}.timer {SWITCH}.service >/dev/null 2>&1 && exit 0\n\
          waits && exit 0\n"
     );
     take_back(session, restart, None, &unless)
@@ -335,10 +337,8 @@ fn take_back(
 ) -> Result<Undone, ReachError> {
     // What was killed before it was armed had laid nothing beside any place; what is that young may be at it still.
     let script = format!(
-        "{WAITS}{first}\
-         systemctl stop {SWITCH}.timer >/dev/null 2>&1\n\
+        "{first}\
          cd {DIRECTORY} || exit 0\n\
-         waits && kill \"$(cat waiter)\" 2>/dev/null\n\
          if [ -e armed ] || [ -e restoring ] || [ -e confirmed ]; then sh ./restore\n\
          else cd / && find {DIRECTORY} -prune -mmin +1 -exec rm -rf {{}} ';'\n\
          fi"
@@ -420,7 +420,7 @@ fn swap(switch: &mut Switch<'_>, items: &[Item], seen: &[Sighting]) -> Result<()
          is_there() {{ [ -e \"$1\" ] || [ -L \"$1\" ]; }}\n\
          cd {DIRECTORY} && : >new-places || exit 1\n"
     );
-    for item in items {
+    for item in items.iter().filter(|item| !matches!(item.replacement, Replacement::Nothing)) {
         let _ = writeln!(script, "is_there {0} || printf '%s\\n' {0} | cat >>new-places || exit 1", quoted(&item.path));
     }
     let _ = writeln!(script, "sync; [ \"$(date +%s)\" -lt $(($(cat deadline) - 3)) ] || gone");
@@ -462,9 +462,7 @@ impl<'s> Switch<'s> {
     /// The switch went off already, or the host cannot be talked to.
     pub fn confirm(self) -> Result<(), (Switch<'s>, ReachError)> {
         let script = format!(
-            "{WAITS}cd {DIRECTORY} 2>/dev/null && [ \"$(cat armed 2>/dev/null)\" = {} ] && mv armed confirmed || {{ echo {WENT_OFF} >&2; exit 1; }}\n\
-             systemctl stop {SWITCH}.timer >/dev/null 2>&1\n\
-             waits && kill \"$(cat waiter)\" 2>/dev/null\n\
+            "cd {DIRECTORY} 2>/dev/null && [ \"$(cat armed 2>/dev/null)\" = {} ] && mv armed confirmed || {{ echo {WENT_OFF} >&2; exit 1; }}\n\
              sh ./restore\n",
             self.session.nonce()
         );

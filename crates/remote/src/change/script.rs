@@ -36,7 +36,7 @@ pub(super) fn restore_script(way: Restart, was_running: bool, paths: &[&str]) ->
          PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; LC_ALL=C; export PATH LC_ALL; umask 077\n\
          cd {DIRECTORY} 2>/dev/null || exit 0\n\
          # Whoever comes second finds nothing to do.\n\
-         if command -v flock >/dev/null 2>&1; then exec 9<restore; flock 9; fi\n\
+         if command -v flock >/dev/null 2>&1; then command exec 9<restore || exit 0; flock 9; fi\n\
          made=; again=; later=; [ \"$1\" = at-boot ] && later=--no-block\n\
          if [ ! -e confirmed ]; then\n\
          mv armed restoring 2>/dev/null || [ -e restoring ] || exit 0\n\
@@ -57,8 +57,13 @@ pub(super) fn restore_script(way: Restart, was_running: bool, paths: &[&str]) ->
         let _ = writeln!(script, "rm -rf {} {}", quoted(&staged(path)), quoted(&former(path)));
     }
     script.push_str("sync\n");
-    // The timer that came too late for a confirmed change, or was not waited for.
-    let _ = writeln!(script, "systemctl stop {SWITCH}.timer >/dev/null 2>&1");
+    // Whoever waits came too late for a confirmed change, or was not waited for; not before all is back, for this may be cut
+    // short. The process may be this very one.
+    let _ = writeln!(
+        script,
+        "systemctl stop {SWITCH}.timer >/dev/null 2>&1\n\
+         {WAITS}if waits && [ \"$(cat waiter)\" != $$ ]; then kill \"$(cat waiter)\" 2>/dev/null; fi"
+    );
     if way == Restart::Systemd {
         let (unit, link) = boot_switch();
         let _ = writeln!(script, "rm -f {unit} {link}; systemctl daemon-reload");
@@ -81,11 +86,11 @@ pub(super) fn restore_script(way: Restart, was_running: bool, paths: &[&str]) ->
         (Restart::SysV, false) => "service docker stop\n".to_owned(),
     });
     let _ = writeln!(script, "fi\ncd / && rm -rf {DIRECTORY}");
-    // Directories that were made for the change, the innermost first.
     // A directory of drop-ins without any says nothing.
     for directory in paths.iter().map(|path| parent(path)).filter(|directory| directory.ends_with(".d")) {
         let _ = writeln!(script, "rmdir {} 2>/dev/null", quoted(directory));
     }
+    // Those that were made for the change, the innermost first.
     let _ = writeln!(
         script,
         "printf '%s\\n' \"$made\" | while IFS= read -r at; do [ -z \"$at\" ] || rmdir \"$at\" 2>/dev/null; done\n\

@@ -102,8 +102,8 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let next = if work.course.counting.change.is_none() {
         "No roll-over is under way."
     } else {
-        "Next: copy what changed to where it is used and restart the daemons. When dockseal rollover status shows that all \
-         are there, dockseal rollover finish takes the old authority out."
+        "Next: copy what changed to where it is used and restart the daemons (hosts over ssh and contexts have theirs). When \
+         dockseal rollover status shows that all are there, dockseal rollover finish takes the old authority out."
     };
     Ok(work.report.finish(next, output))
 }

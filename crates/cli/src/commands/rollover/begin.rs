@@ -80,8 +80,8 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
     work.deliver_trust(Which::All, output)?;
     Ok(work.report.finish(
-        "Next: copy each ca.pem to where it is used and restart the daemons, then dockseal rollover advance; \
-         dockseal rollover status shows who is where.",
+        "Next: copy each ca.pem to where it is used and restart the daemons (hosts over ssh and contexts have theirs), then \
+         dockseal rollover advance; dockseal rollover status shows who is where.",
         output,
     ))
 }
