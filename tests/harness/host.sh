@@ -28,12 +28,25 @@ clear_slot() {
 
 # nspawn alone does not take the machine along when it is killed; its first process does.
 pull_plug() {
+    gone=
     for nspawn in $(ps -o pid= --ppid "$machine"); do
-        for first in $(ps -o pid= --ppid "$nspawn"); do kill -KILL "$first" 2>/dev/null || true; done
+        gone="$gone $nspawn"
+        for first in $(ps -o pid= --ppid "$nspawn"); do
+            gone="$gone $first"
+            kill -KILL "$first" 2>/dev/null || true
+        done
     done
     # timeout leads a group with nspawn in it.
     kill -KILL "-$machine" 2>/dev/null || true
     wait "$machine" 2>/dev/null || true
+    # What is dying still holds the tree, and nspawn boots none that is held.
+    waited=0
+    for pid in $gone; do
+        while [ -e "/proc/$pid" ] && [ "$waited" -lt 200 ]; do
+            waited=$((waited + 1))
+            sleep 0.1
+        done
+    done
 }
 
 end() {
