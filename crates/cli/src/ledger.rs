@@ -334,8 +334,23 @@ pub(crate) fn known_here(
     Ok(entry.map(|entry| (ledger, entry)))
 }
 
+/// The inventory of an authority that is on this machine as well, where it has this place as a destination.
+pub(crate) fn recorded_here(
+    place: &Place,
+    invocation: &Invocation,
+    output: &mut Output,
+    what: &str,
+) -> Result<Option<Ledger>, Failure> {
+    let Some(home) = invocation.home().ok().filter(|home| home.inventory_path().exists()) else { return Ok(None) };
+    let known = open_to_read(&home)?.destination_at(place).map_err(|error| inventory_failure(what, &error))?;
+    if !known.is_some_and(|known| is_used(&known)) {
+        return Ok(None);
+    }
+    Ledger::open(&home, &signing_issuer(&home, what)?, invocation, output).map(Some)
+}
+
 /// Whether anything is, or was about to be, in a destination; one that was forgotten is still known.
-pub(crate) fn is_used(destination: &Destination) -> bool {
+fn is_used(destination: &Destination) -> bool {
     destination.certificate.is_some() || destination.pending.is_some()
 }
 

@@ -9,7 +9,6 @@ use dockseal_pki::{Certificate, UserName};
 use dockseal_store::Existing;
 use serde_json::json;
 
-use super::copies::inventory_here;
 use crate::{
     authority::{open, read_certificates, signing_issuer},
     contexts::{self, Books, Done, Wanted, files_in, put},
@@ -17,7 +16,7 @@ use crate::{
     failure::Failure,
     groups::{LeafArgs, PassphraseArgs},
     invocation::Invocation,
-    ledger::{Ledger, inventory_failure, is_used, known_here, open_to_read, settle},
+    ledger::{Ledger, inventory_failure, known_here, open_to_read, recorded_here, settle},
     output::{Output, fields},
     reissue::visit,
     report::{CertificateReport, SCHEMA, until},
@@ -102,7 +101,10 @@ fn copied(
             let source = invocation.place(directory)?.path;
             let mut former = match known {
                 Some(_) => None,
-                None => ledger_of(wanted.name, what, invocation, output)?,
+                None => {
+                    let place = invocation.place(&contexts::store(invocation)?.files(wanted.name).tls)?;
+                    recorded_here(&place, invocation, output, what)?
+                }
             };
             let ledger = known.as_mut().map(|(ledger, _)| ledger).or(former.as_mut());
             put(&Wanted { source: Some(&source), ..*wanted }, plan, Books::Unknown(ledger), invocation)?
@@ -116,19 +118,6 @@ fn copied(
         ));
     }
     Ok(Outcome { done, notes, certificate, recorded: is_current })
-}
-
-/// The ledger of the inventory here, where that has the context as a destination.
-fn ledger_of(name: &str, what: &str, invocation: &Invocation, output: &mut Output) -> Result<Option<Ledger>, Failure> {
-    let Some(inventory) = inventory_here(invocation)? else { return Ok(None) };
-    let place = invocation.place(&contexts::store(invocation)?.files(name).tls)?;
-    let former = inventory.destination_at(&place).map_err(|error| inventory_failure(what, &error))?;
-    if !former.is_some_and(|former| is_used(&former)) {
-        return Ok(None);
-    }
-    drop(inventory);
-    let home = invocation.home()?;
-    Ledger::open(&home, &signing_issuer(&home, what)?, invocation, output).map(Some)
 }
 
 /// A certificate of its own.

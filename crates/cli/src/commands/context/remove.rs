@@ -6,13 +6,12 @@ use dockseal_docker::context::{current_context, without_current_context};
 use dockseal_store::{AmendError, amend};
 use serde_json::json;
 
-use super::copies::inventory_here;
 use crate::{
-    authority::{signing_issuer, write_failure},
+    authority::write_failure,
     contexts,
     failure::Failure,
     invocation::Invocation,
-    ledger::{Ledger, inventory_failure, is_used},
+    ledger::{inventory_failure, recorded_here},
     output::Output,
     report::SCHEMA,
 };
@@ -49,18 +48,9 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let files = store.files(name);
     let place = invocation.place(&files.tls)?;
     let failed = |error| inventory_failure(&what, &error);
-    let known = match inventory_here(invocation)? {
-        None => None,
-        Some(inventory) => inventory.destination_at(&place).map_err(failed)?,
-    };
-    let is_known = known.is_some_and(|known| is_used(&known));
-    if !is_known && !store.has_any(&files) {
+    let mut ledger = recorded_here(&place, invocation, output, &what)?;
+    if ledger.is_none() && !store.has_any(&files) {
         return Err(contexts::unknown(name, &what));
-    }
-    let mut ledger = None;
-    if is_known {
-        let home = invocation.home()?;
-        ledger = Some(Ledger::open(&home, &signing_issuer(&home, &what)?, invocation, output)?);
     }
     let lock = store.lock().map_err(|error| write_failure(&what, &error))?;
     if in_use {
