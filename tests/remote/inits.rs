@@ -9,9 +9,8 @@ use dockseal_tests::{Cable, HostOptions, Init, require_hosts};
 
 use crate::far::{Far, Here, at_step, kill};
 
-/// How long `--confirm-within 10s` and a restart of dockerd may take: one that hangs as it is told to end gets 90 seconds from
-/// systemd (systemd-system.conf(5), DefaultTimeoutStopSec).
-const RESTORED: Duration = Duration::from_secs(150);
+/// How long `--confirm-within 10s` and a restart of dockerd may take on a busy machine.
+const RESTORED: Duration = Duration::from_secs(60);
 
 #[test]
 fn sysv() {
@@ -72,7 +71,6 @@ fn dockerd_that_ends(far: &Far, here: &Here, target: &str) {
     let ran = here.bootstrap(target, &[]).run().exits(1).says("what was there before is back");
     assert!(ran.stderr.contains("does not answer on its socket") && ran.stderr.contains("the moon is wrong"), "{ran}");
     far.assert_as(&before, &ran);
-    far.put("/etc/default/docker", "", 0o644);
     let _ = far.sh("tar -C / -xpf /root/fresh.tar && rm /usr/local/sbin/dockerd-of-ours").success();
     far.assert_untouched("made fresh");
 }

@@ -11,7 +11,6 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use dockseal_docker::{host::Init, host_plan::RestartWay};
 use dockseal_remote::{ReachError, bring_back, inspect};
 
 use self::reach::Reached;
@@ -28,12 +27,7 @@ pub(crate) fn unfinished(reached: &mut Reached, may_change: bool) -> Result<(), 
     if found.awaited || !may_change {
         return Err(failure(ReachError::Busy { who: found.who }));
     }
-    let way = match reached.facts.init {
-        Init::OpenRc => RestartWay::OpenRc,
-        Init::SysV => RestartWay::SysV,
-        Init::Systemd | Init::Unknown => RestartWay::Systemd,
-    };
-    bring_back(&mut reached.session, way).map_err(failure)?;
+    bring_back(&mut reached.session).map_err(failure)?;
     reached.facts = inspect(&mut reached.session).map_err(failure)?;
     match &reached.facts.unfinished {
         None => Ok(()),

@@ -43,7 +43,7 @@ pub const RECORD: &str = "/var/lib/dockseal/installed.json";
 const OUR_FILES: [(&str, &str); 3] =
     [("tlscacert", layout::CA_FILE), ("tlscert", layout::CERT_FILE), ("tlskey", layout::KEY_FILE)];
 /// The socket of dockerd, where nothing else is said (moby daemon/config, opts/hosts.go DefaultUnixSocket).
-const UNIX_SOCKET: &str = "unix:///var/run/docker.sock";
+pub const UNIX_SOCKET: &str = "unix:///var/run/docker.sock";
 
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -232,8 +232,7 @@ pub fn version(facts: &HostFacts) -> Version {
 /// It cannot be done there, or would lock somebody out unasked.
 pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
     let standing = standing(facts)?;
-    let json = plain_file(&facts.daemon_json)?;
-    let mut document = document(facts)?;
+    let (json, mut document) = daemon_json(facts)?;
     let (mut notes, mut warnings) = (Vec::new(), Vec::new());
     if facts.is_untried && !facts.daemons.is_empty() {
         warnings.push(format!(
@@ -249,14 +248,8 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
 
     let earlier = recorded(facts, &standing, &document);
     let hosts = hosts(&standing, &document, earlier.as_ref(), aim, &mut warnings)?;
-    let path = |file: &str| Value::from(format!("{INSTALL_DIRECTORY}/{file}"));
-    let mut wanted = vec![
-        ("hosts", json!(hosts)),
-        ("tlsverify", json!(true)),
-        ("tlscacert", path(layout::CA_FILE)),
-        ("tlscert", path(layout::CERT_FILE)),
-        ("tlskey", path(layout::KEY_FILE)),
-    ];
+    let mut wanted = vec![("hosts", json!(hosts)), ("tlsverify", json!(true))];
+    wanted.extend(OUR_FILES.map(|(key, file)| (key, json!(installed(file)))));
     if aim.live_restore {
         wanted.push(("live-restore", json!(true)));
     }
@@ -329,7 +322,9 @@ pub fn install(facts: &HostFacts, aim: &Aim) -> Result<HostPlan, PlanRefusal> {
 /// It cannot be restarted there.
 pub fn restart_only(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
     let standing = standing(facts)?;
-    let hosts = Vec::new();
+    // Whether that can be read is for dockerd to say, as it was before.
+    let document = daemon_json(facts).map_or_else(|_| Document::empty(), |(_, document)| document);
+    let hosts = listening(&standing, &document);
     let arguments = arguments(&standing);
     Ok(HostPlan {
         files: Vec::new(),
@@ -347,8 +342,7 @@ pub fn restart_only(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
 /// Nothing of ours is there, or it was changed since in a way that cannot be told from the user's own.
 pub fn remove(facts: &HostFacts) -> Result<HostPlan, PlanRefusal> {
     let standing = standing(facts)?;
-    let json = plain_file(&facts.daemon_json)?;
-    let document = document(facts)?;
+    let (json, document) = daemon_json(facts)?;
     let record = recorded(facts, &standing, &document).ok_or(PlanRefusal::NothingInstalled)?;
     let (mut files, mut restored) = (Vec::new(), None);
     if let Some(bytes) = json {
@@ -423,15 +417,13 @@ fn refuse_other_tls(facts: &HostFacts, flags: &[String], document: &Document) ->
         let value = document.value(key);
         if let Some(path) = value.as_ref().and_then(Value::as_str)
             && !path.is_empty()
-            && path != format!("{INSTALL_DIRECTORY}/{file}")
+            && path != installed(file)
         {
             return Err(PlanRefusal::OtherTls(format!("{key} is {path} in daemon.json")));
         }
     }
     // It is the default of the flag, and of the places of the files where nothing names them (moby cmd/dockerd/options.go).
-    let variables = facts.daemons.first().map(|daemon| daemon.environment.as_slice()).unwrap_or_default();
-    let is_set = variables.iter().any(|(name, value)| name == "DOCKER_TLS_VERIFY" && !value.is_empty());
-    if is_set && !names_our_files(document) {
+    if environment(facts).docker_tls_verify && !names_our_files(document) {
         return Err(PlanRefusal::OtherTls("DOCKER_TLS_VERIFY in the environment of dockerd".to_owned()));
     }
     Ok(())
@@ -450,6 +442,17 @@ fn refuse_taken_port(facts: &HostFacts) -> Result<(), PlanRefusal> {
     }
 }
 
+/// Where dockerd listens, by daemon.json and by the flags that we took off.
+fn listening(standing: &Standing, document: &Document) -> Vec<String> {
+    let mut hosts: Vec<String> = Vec::new();
+    for host in hosts_of(document).iter().chain(&standing.parted.hosts) {
+        if !hosts.contains(host) {
+            hosts.push(host.clone());
+        }
+    }
+    hosts
+}
+
 /// Where dockerd is to listen: where it does, and with TLS.
 fn hosts(
     standing: &Standing,
@@ -458,12 +461,7 @@ fn hosts(
     aim: &Aim,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<String>, PlanRefusal> {
-    let mut hosts: Vec<String> = Vec::new();
-    for host in hosts_of(document).iter().chain(&standing.parted.hosts) {
-        if !hosts.contains(host) {
-            hosts.push(host.clone());
-        }
-    }
+    let mut hosts = listening(standing, document);
     // The socket on the machine itself stays, or whoever works there is locked out.
     if !hosts.iter().any(|host| host.starts_with("fd://") || host.starts_with("unix://")) {
         hosts.insert(0, UNIX_SOCKET.to_owned());
@@ -498,13 +496,17 @@ fn hosts(
     Ok(hosts)
 }
 
-/// daemon.json as it is.
-fn document(facts: &HostFacts) -> Result<Document, PlanRefusal> {
-    match plain_file(&facts.daemon_json)? {
-        Some(bytes) => Document::parse(bytes)
-            .map_err(|error| PlanRefusal::Document { path: facts.daemon_json.path.clone(), error }),
-        None => Ok(Document::empty()),
-    }
+/// daemon.json as it is, and what it says; nothing where there is none.
+fn daemon_json(facts: &HostFacts) -> Result<(Option<&Vec<u8>>, Document), PlanRefusal> {
+    let bytes = plain_file(&facts.daemon_json)?;
+    let document = bytes.map_or_else(|| Ok(Document::empty()), |bytes| Document::parse(bytes));
+    let document = document.map_err(|error| PlanRefusal::Document { path: facts.daemon_json.path.clone(), error })?;
+    Ok((bytes, document))
+}
+
+/// Where a file of ours is.
+fn installed(file: &str) -> String {
+    format!("{INSTALL_DIRECTORY}/{file}")
 }
 
 /// What was there before, as it is recorded. Where the record is gone, or never was because the files were copied there by
@@ -537,7 +539,7 @@ fn recorded(facts: &HostFacts, standing: &Standing, now: &Document) -> Option<Re
 }
 
 fn names_our_files(document: &Document) -> bool {
-    OUR_FILES.iter().all(|(key, file)| document.value(key) == Some(format!("{INSTALL_DIRECTORY}/{file}").into()))
+    OUR_FILES.iter().all(|(key, file)| document.value(key) == Some(installed(file).into()))
 }
 
 /// The `hosts` of a daemon.json.

@@ -17,12 +17,14 @@ use dockseal_docker::{Contents, host::HostFacts, host_plan::RestartWay};
 
 use self::{
     restart::{After, ping, restart},
-    script::{WAITS, arm_for_boot, boot_switch, former, parent, restore_script, staged},
+    script::{arm_for_boot, boot_switch, former, parent, restore_script, staged},
 };
 use crate::{
     error::ReachError,
     session::{Done, Session, quoted},
 };
+
+pub(crate) use self::script::waits;
 
 /// Where a change keeps what it needs, for root alone.
 pub(crate) const DIRECTORY: &str = "/var/lib/dockseal/change";
@@ -81,12 +83,8 @@ pub enum Replacement {
     Nothing,
 }
 
-/// A change that is being prepared or waits for its confirmation. Unless it is confirmed, it is taken back: by
-/// [`Switch::undo`], or by the host itself.
-pub struct Change;
-
 /// What is the same for all steps of a change.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
     /// How dockerd is restarted.
     pub restart: Restart,
@@ -100,7 +98,8 @@ pub struct Terms<'a> {
     pub socket: Option<&'a str>,
 }
 
-/// The dead-man switch, armed.
+/// The dead-man switch, armed: unless it is [confirmed](Switch::confirm), the change is taken back, by [`undo`](Switch::undo) or by
+/// the host itself.
 pub struct Switch<'s> {
     session: &'s mut Session,
     kept: Box<Kept>,
@@ -119,7 +118,6 @@ struct Kept {
 pub struct Prepared<'s> {
     switch: Switch<'s>,
     items: Vec<Item>,
-    seen: Vec<Sighting>,
 }
 
 /// What came of taking a change back.
@@ -131,14 +129,14 @@ pub struct Undone {
     pub said: String,
 }
 
-impl Change {
+impl<'s> Switch<'s> {
     /// Takes the host and arms its dead-man switch.
     ///
     /// # Errors
     /// Another change goes on, or the host cannot do this.
-    pub fn begin<'s>(session: &'s mut Session, facts: &HostFacts, terms: &Terms<'_>) -> Result<Switch<'s>, ReachError> {
+    pub fn arm(session: &'s mut Session, facts: &HostFacts, terms: &Terms<'_>) -> Result<Self, ReachError> {
         session.require_root()?;
-        let Terms { restart, within, who, paths, socket } = terms.clone();
+        let Terms { restart, within, who, paths, socket } = *terms;
         // A dockerd in a mount namespace of its own is not among the processes that were looked at.
         let was_running = !facts.daemons.is_empty() || facts.service_state == "active";
         let seconds = within.as_secs().max(5);
@@ -191,11 +189,9 @@ impl Change {
         done.success("cannot arm the dead-man switch")?;
         let paths = paths.iter().map(|path| (*path).to_owned()).collect();
         let kept = Kept { restart, was_running, within, paths, socket: socket.map(str::to_owned) };
-        Ok(Switch { session, kept: Box::new(kept) })
+        Ok(Self { session, kept: Box::new(kept) })
     }
-}
 
-impl<'s> Switch<'s> {
     /// Runs a step only while this very change is armed. The switch waits for its end, which depends on nobody but the
     /// host: a script and its input are there as a whole before it begins.
     fn step(&mut self, script: &str, input: &[u8], patience: Duration) -> Result<Done, ReachError> {
@@ -237,9 +233,9 @@ impl<'s> Switch<'s> {
     /// # Errors
     /// The host cannot: a full disk, a file system that is read only. Nothing was changed then; [`undo`](Self::undo) takes
     /// away what was laid.
-    pub fn prepare(mut self, items: Vec<Item>, seen: Vec<Sighting>) -> Result<Prepared<'s>, (Switch<'s>, ReachError)> {
+    pub fn prepare(mut self, items: Vec<Item>) -> Result<Prepared<'s>, (Switch<'s>, ReachError)> {
         match self.lay(&items) {
-            Ok(()) => Ok(Prepared { switch: self, items, seen }),
+            Ok(()) => Ok(Prepared { switch: self, items }),
             Err(error) => Err((self, error)),
         }
     }
@@ -312,7 +308,9 @@ impl<'s> Switch<'s> {
             parent(DIRECTORY),
             self.session.nonce()
         );
-        take_back(self.session, restart, was_running.then_some(socket.as_deref()), &script)
+        // With socket activation, asking would start it.
+        let ping = was_running.then(|| ping(restart, socket.as_deref(), After::TakingBack));
+        take_back(self.session, &script, ping)
     }
 }
 
@@ -320,21 +318,17 @@ impl<'s> Switch<'s> {
 ///
 /// # Errors
 /// The host cannot be talked to.
-pub fn bring_back(session: &mut Session, restart: Restart) -> Result<Undone, ReachError> {
+pub fn bring_back(session: &mut Session) -> Result<Undone, ReachError> {
     let unless = format!(
-        "{WAITS}systemctl -q is-active {SWITCH}.timer {SWITCH}.service >/dev/null 2>&1 && exit 0\n\
-         waits && exit 0\n"
+        "{}systemctl -q is-active {SWITCH}.timer {SWITCH}.service >/dev/null 2>&1 && exit 0\n\
+         waits && exit 0\n",
+        waits()
     );
-    take_back(session, restart, None, &unless)
+    take_back(session, &unless, None)
 }
 
-/// `answers_on` is the socket on which dockerd is to answer in the end, if it is to.
-fn take_back(
-    session: &mut Session,
-    restart: Restart,
-    answers_on: Option<Option<&str>>,
-    first: &str,
-) -> Result<Undone, ReachError> {
+/// `ping` tells whether dockerd answers in the end, where it is to.
+fn take_back(session: &mut Session, first: &str, ping: Option<String>) -> Result<Undone, ReachError> {
     // What was killed before it was armed had laid nothing beside any place; what is that young may be at it still.
     let script = format!(
         "{first}\
@@ -344,10 +338,9 @@ fn take_back(
          fi"
     );
     let done = session.run(&script, &[], Duration::from_secs(180))?;
-    // With socket activation, asking would start it.
-    let answers = match answers_on {
+    let answers = match ping {
         None => true,
-        Some(socket) => session.run(&ping(restart, socket, After::TakingBack), &[], STEP)?.status == 0,
+        Some(ping) => session.run(&ping, &[], STEP)?.status == 0,
     };
     Ok(Undone { answers, said: done.stderr })
 }
@@ -393,13 +386,13 @@ impl<'s> Prepared<'s> {
         staged(path)
     }
 
-    /// Swaps everything in, restarts dockerd, and waits until it runs.
+    /// Swaps everything in where all is as it was `seen`, restarts dockerd, and waits until it runs.
     ///
     /// # Errors
     /// Something was changed meanwhile, or dockerd does not come up. The switch is armed still.
-    pub fn swap_and_restart(self) -> Result<Switch<'s>, (Switch<'s>, ReachError)> {
-        let Self { mut switch, items, seen } = self;
-        match swap(&mut switch, &items, &seen).and_then(|()| restart(&mut switch)) {
+    pub fn swap_and_restart(self, seen: &[Sighting]) -> Result<Switch<'s>, (Switch<'s>, ReachError)> {
+        let Self { mut switch, items } = self;
+        match swap(&mut switch, &items, seen).and_then(|()| restart(&mut switch)) {
             Ok(()) => Ok(switch),
             Err(error) => Err((switch, error)),
         }

@@ -14,7 +14,7 @@ use dockseal_docker::{
 use dockseal_pki::Fingerprint;
 
 use crate::{
-    change::DIRECTORY,
+    change::{DIRECTORY, waits},
     error::ReachError,
     session::{Session, quoted, shown},
 };
@@ -51,7 +51,7 @@ fn script(daemon_json: &str) -> String {
         ("change", DIRECTORY),
     ];
     let set: Vec<String> = set.iter().map(|(name, value)| format!("{name}={}\n", quoted(value))).collect();
-    format!("{}{SCRIPT}", set.concat())
+    format!("{}{}{SCRIPT}", set.concat(), waits())
 }
 
 /// The configuration file that dockerd was told to read.

@@ -1,4 +1,4 @@
-# Looks at this machine; sh, dash and busybox alike. Set before: daemon_json drop_in late_drop_in tls record change.
+# Looks at this machine; sh, dash and busybox alike. Set before: daemon_json drop_in late_drop_in tls record change, and waits().
 put() { printf '%s ' "$1"; od -An -v -tx1 | tr -d ' \n'; echo; }
 say() { fact=$1; shift; printf '%s' "$*" | put "$fact"; }
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -90,8 +90,7 @@ if [ -d "$change" ]; then
     if [ -e "$change/armed" ] || [ -e "$change/restoring" ]; then say change-armed yes; fi
     if [ "$systemd" ] && systemctl is-active --quiet dockseal-restore.timer dockseal-restore.service 2>/dev/null; then
         say change-awaited yes
-    # Its number alone may be another's after a restart of the host.
-    elif [ -s "$change/waiter" ] && grep -q "$change" "/proc/$(cat "$change/waiter")/cmdline" 2>/dev/null; then say change-awaited yes
+    elif waits; then say change-awaited yes
     fi
 fi
 

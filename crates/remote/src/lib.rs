@@ -2,7 +2,7 @@
 //!
 //! A [`Session`] is one `ssh` process with a POSIX shell at its other end. Everything that goes there, keys included, goes
 //! through its standard input: nothing is in an argument list, and nothing is written on this side. [`inspect`] looks and
-//! changes nothing. A [`Change`] replaces files and restarts dockerd below a dead-man switch, which brings the former
+//! changes nothing. Below a [`Switch`], a dead-man switch, files are replaced and dockerd restarts: it brings the former
 //! state back unless the change is confirmed.
 //!
 //! What the files say is decided elsewhere: `dockseal_docker::host` knows, this crate does. The clock is not read.
@@ -13,7 +13,7 @@ mod inspect;
 mod session;
 mod target;
 
-pub use change::{Change, Item, Prepared, Replacement, Restart, Sighting, Switch, Terms, Undone, bring_back};
+pub use change::{Item, Prepared, Replacement, Restart, Sighting, Switch, Terms, Undone, bring_back};
 pub use error::{ReachError, Refusal};
 pub use inspect::{facts, inspect};
 pub use session::{Dial, Done, Root, Session, quoted};

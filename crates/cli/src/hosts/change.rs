@@ -17,7 +17,7 @@ use dockseal_inventory::{CertificateId, Delivered, Delivery, DestinationId, KeyH
 use dockseal_pki::{
     Bundle, Certificate, CertificateRequest, KeyAlgorithm, PublicKey, SubjectAltName, TrustAnchors, pem,
 };
-use dockseal_remote::{Change, Prepared, ReachError, Switch, Terms};
+use dockseal_remote::{Prepared, ReachError, Switch, Terms};
 
 use self::contents::{configuration, items, sightings, socket, without_log_level};
 use super::{
@@ -102,11 +102,9 @@ pub(crate) fn apply(
         format!("{} (by {} on {}, since {})", run.command, run.user, run.machine_name, dockseal_pki::moment(run.at));
     work.lines.step(at, "arming the dead-man switch");
     let where_ = place(&target, &reached.facts);
-    let socket = socket(plan, &reached.facts);
-    let terms =
-        Terms { restart: plan.restart, within: work.within, who: &who, paths: &paths, socket: socket.as_deref() };
+    let terms = Terms { restart: plan.restart, within: work.within, who: &who, paths: &paths, socket: socket(plan) };
     let switch =
-        Change::begin(&mut reached.session, &reached.facts, &terms).map_err(|error| reach_failure(&target, &error))?;
+        Switch::arm(&mut reached.session, &reached.facts, &terms).map_err(|error| reach_failure(&target, &error))?;
     let mut reserved = None;
     match carry_out(work, at, switch, &reached.facts, plan, need, &where_, &mut reserved) {
         Ok((ready, dialled)) => {
@@ -210,7 +208,7 @@ fn carry_out<'s>(
     };
 
     work.lines.step(at, "laying the new files beside their places");
-    let mut prepared = match switch.prepare(items(plan, facts, need, ready.as_ref()), sightings(plan, facts, need)) {
+    let mut prepared = match switch.prepare(items(plan, facts, need, ready.as_ref())) {
         Ok(prepared) => prepared,
         Err((switch, error)) => return Err(Stop::host(switch, &error)),
     };
@@ -229,7 +227,7 @@ fn carry_out<'s>(
         }
     }
     work.lines.step(at, "restarting dockerd");
-    let switch = match prepared.swap_and_restart() {
+    let switch = match prepared.swap_and_restart(&sightings(plan, facts, need)) {
         Ok(switch) => switch,
         Err((switch, error)) => return Err(Stop::host(switch, &error)),
     };
@@ -246,8 +244,8 @@ fn carry_out<'s>(
     match switch.confirm() {
         Ok(()) => Ok((ready, dialled)),
         Err((switch, error)) => {
-            let uncertain = !matches!(error, ReachError::Failed { .. });
-            Err(Stop { uncertain, ..Stop::host(switch, &error) })
+            let stop = Stop::host(switch, &error);
+            Err(Stop { uncertain: stop.switch.is_none(), ..stop })
         }
     }
 }

@@ -76,10 +76,9 @@ pub(super) fn ping(way: Restart, socket: Option<&str>, after: After) -> String {
             .to_owned(),
     };
     let last = match after {
-        After::Change => "",
-        After::TakingBack => "if [ ! -S \"$socket\" ] && { {runs}; }; then exit 0; fi\n",
+        After::Change => String::new(),
+        After::TakingBack => format!("if [ ! -S \"$socket\" ] && {{ {runs}; }}; then exit 0; fi\n"),
     };
-    let last = last.replace("{runs}", &runs);
     format!(
         "{socket}\n\
          try() {{\n\

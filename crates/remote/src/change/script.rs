@@ -24,9 +24,13 @@ pub(super) fn boot_switch() -> (String, String) {
     (format!("{directory}/{BOOT_SWITCH}"), format!("{directory}/multi-user.target.wants/{BOOT_SWITCH}"))
 }
 
-/// Whether the process of a switch without systemd waits still: its number may be another's after a restart of the host.
-pub(super) const WAITS: &str = "waits() { [ -s /var/lib/dockseal/change/waiter ] && \
-    grep -q /var/lib/dockseal/change \"/proc/$(cat /var/lib/dockseal/change/waiter)/cmdline\" 2>/dev/null; }\n";
+/// A shell's function: whether the process of a switch without systemd waits still. Its number alone may be another's after a
+/// restart of the host.
+pub(crate) fn waits() -> String {
+    format!(
+        "waits() {{ [ -s {DIRECTORY}/waiter ] && grep -q {DIRECTORY} \"/proc/$(cat {DIRECTORY}/waiter)/cmdline\" 2>/dev/null; }}\n"
+    )
+}
 
 /// What brings the former state back, or, once the change is confirmed, takes away what is left of it. Can be run again
 /// after it was cut short.
@@ -62,7 +66,8 @@ pub(super) fn restore_script(way: Restart, was_running: bool, paths: &[&str]) ->
     let _ = writeln!(
         script,
         "systemctl stop {SWITCH}.timer >/dev/null 2>&1\n\
-         {WAITS}if waits && [ \"$(cat waiter)\" != $$ ]; then kill \"$(cat waiter)\" 2>/dev/null; fi"
+         {}if waits && [ \"$(cat waiter)\" != $$ ]; then kill \"$(cat waiter)\" 2>/dev/null; fi",
+        waits()
     );
     if way == Restart::Systemd {
         let (unit, link) = boot_switch();

@@ -4,7 +4,7 @@ use dockseal_docker::{
     Contents,
     daemon_json::{Document, INSTALL_DIRECTORY},
     host::HostFacts,
-    host_plan::HostPlan,
+    host_plan::{HostPlan, UNIX_SOCKET},
     layout,
 };
 use dockseal_remote::{Item, Replacement, Sighting};
@@ -71,20 +71,9 @@ pub(super) fn sightings(plan: &HostPlan, facts: &HostFacts, need: &Need) -> Vec<
 }
 
 /// The unix socket on which dockerd is to answer, where that is not its usual one.
-pub(super) fn socket(plan: &HostPlan, facts: &HostFacts) -> Option<String> {
-    let of_daemon = || facts.daemons.iter().flat_map(|daemon| daemon.arguments().iter());
-    let of_file = || {
-        let json: serde_json::Value = serde_json::from_slice(facts.daemon_json.contents.as_deref()?).ok()?;
-        let hosts = json.get("hosts")?.as_array()?;
-        Some(hosts.iter().filter_map(|host| host.as_str()).map(str::to_owned).collect::<Vec<_>>())
-    };
-    let hosts = if plan.hosts.is_empty() { of_file().unwrap_or_default() } else { plan.hosts.clone() };
-    let of_unix = |word: &String| word.rsplit_once("unix://").map(|(_, path)| path.to_owned());
-    hosts
-        .iter()
-        .chain(of_daemon())
-        .find_map(of_unix)
-        .filter(|path| path.starts_with('/') && path != "/var/run/docker.sock")
+pub(super) fn socket(plan: &HostPlan) -> Option<&str> {
+    let host = plan.hosts.iter().find(|host| host.starts_with("unix:///"))?;
+    host.strip_prefix("unix://").filter(|_| host != UNIX_SOCKET)
 }
 
 /// daemon.json as it will be.
