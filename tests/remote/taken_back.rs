@@ -338,13 +338,25 @@ fn confirmed_too_late() {
     let far = Far::take();
     let target = format!("root@{}", far.name());
     let here = Here::new();
-    let ran = at_step(here.bootstrap(&target, &["--confirm-within", "10s"]), "proving mutual TLS", |pid| {
-        let pid = pid.to_string();
-        let _ = Program::new("kill").args(["-STOP", &pid]).run().success();
-        far.await_restored(RESTORED);
-        let _ = Program::new("kill").args(["-CONT", &pid]).run().success();
-    });
+    let paused = |within: &str, meanwhile: &dyn Fn()| {
+        at_step(here.bootstrap(&target, &["--confirm-within", within]), "proving mutual TLS", |pid| {
+            let signal = |name: &str| drop(Program::new("kill").args([name, &pid.to_string()]).run().success());
+            signal("-STOP");
+            meanwhile();
+            signal("-CONT");
+        })
+    };
+    // The switch is through with it.
+    let ran = paused("10s", &|| far.await_restored(RESTORED));
     assert!(ran.code.is_some_and(|code| code != 0) && ran.stderr.contains("what was there before is back"), "{ran}");
+    far.assert_untouched(&ran);
+    // It has just begun: the new dockerd answers still, and that is no success.
+    let ran = paused("2m", &|| {
+        let _ = far.sh("cd /var/lib/dockseal/change && mv armed restoring").success();
+    });
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(ran.stderr.contains("cannot disarm the dead-man switch: the dead-man switch went off meanwhile"), "{ran}");
+    assert!(ran.stderr.contains("what was there before is back"), "{ran}");
     far.assert_untouched(&ran);
     assert_eq!(here.sandbox.inventory("SELECT count(*) FROM destination WHERE pending IS NOT NULL"), ["0"], "{ran}");
 }
