@@ -334,6 +334,12 @@ fn write_hint(failure: Failure, error: &WriteError) -> Failure {
         WriteError::NotADirectory { .. } | WriteError::Symlink { .. } => {
             failure.hint("name a real directory, or one that does not exist yet")
         }
+        WriteError::UnsafeLink { .. } => {
+            failure.hint("name the directory by its path without that link, or run it as the user whose link it is")
+        }
+        WriteError::Changed { .. } => failure.hint("see who works there, and run it again"),
+        WriteError::InPlace { .. } => failure
+            .hint("the new bundle is in use and recorded; check the disk, then look with dockseal inventory check"),
         WriteError::NoName { .. } => failure.hint("name the directory itself"),
     }
 }
@@ -350,6 +356,7 @@ fn io_hint(error: &std::io::Error) -> &'static str {
         }
         Kind::NotFound => "check the path",
         Kind::InvalidFilename => "choose a shorter name",
+        Kind::TimedOut => "see which process has it locked (lsof or fuser names it), and run it again",
         _ => "check the path and the file system it is on",
     }
 }

@@ -16,7 +16,7 @@ use dockseal_docker::{
     settings::Environment,
 };
 use dockseal_inventory::{CertificateId, Kind, Place};
-use dockseal_store::{ContextStore, Displaced, Existing, ReadError, WriteError};
+use dockseal_store::{ContextStore, Displaced, Existing, Placed, ReadError, WriteError, deliver};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -112,7 +112,8 @@ pub(crate) fn put(
         Books::New(ledger, issued) => ledger.deliver_to(issued, &plan, place, Layout::Docker, Existing::Replace),
         Books::Known(ledger, id) => ledger.install(id, Some(&plan).filter(|_| !has_files), &place, Displaced::Remove),
         Books::Unknown(ledger) => {
-            let there = if has_files { Ok(()) } else { dockseal_store::deliver(&plan, &files.tls, Existing::Replace) };
+            let there =
+                if has_files { Ok(()) } else { deliver(&plan, &files.tls, Existing::Replace).and_then(Placed::check) };
             there.map_err(Undelivered::Place).and_then(|()| ledger.map_or(Ok(()), |ledger| ledger.forget_place(&place)))
         }
     };

@@ -13,13 +13,13 @@ use std::{
 use dockseal_docker::context::ContextFiles;
 use dockseal_docker::{flags::TlsFlags, plugin};
 use dockseal_inventory::{Kind, Place, Run};
-use dockseal_store::Home;
+use dockseal_store::{Home, resolve};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     failure::Failure,
     groups::{Global, parse_lifetime},
-    ledger::{PATIENCE, resolved},
+    ledger::PATIENCE,
     output::Format,
 };
 
@@ -91,7 +91,7 @@ impl Invocation {
     /// A directory of this machine, by the one name that it has; one with a context's TLS files is that context.
     pub(crate) fn place(&self, path: &Path) -> Result<Place, Failure> {
         let (machine, machine_name) = (self.machine.clone(), self.machine_name.clone());
-        let path = resolved(&self.absolute(path)?);
+        let path = resolve(&self.absolute(path)?);
         let kind = if ContextFiles::of_tls(&path).is_some() { Kind::Context } else { Kind::Directory };
         Ok(Place { kind, machine, machine_name, path })
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use dockseal_docker::{FilePlan, Layout, Ownership, RegistryHost, Role, dind_authority_plan, layout};
-use dockseal_store::{Existing, deliver, make_open_directory};
+use dockseal_store::{Existing, Placed, deliver, make_open_directory};
 
 use crate::{authority::write_failure, failure::Failure};
 
@@ -108,7 +108,7 @@ impl Laid {
         let authority = out.join(layout::DIND_AUTHORITY_DIRECTORY);
         let is_there = authority.join(layout::DIND_AUTHORITY_FILE).symlink_metadata().is_ok();
         for (_, plan) in self.authority_plan(roles, ownership).iter().filter(|_| !is_there) {
-            deliver(plan, &authority, Existing::Keep).map_err(failed)?;
+            deliver(plan, &authority, Existing::Keep).and_then(Placed::check).map_err(failed)?;
         }
         Ok(())
     }

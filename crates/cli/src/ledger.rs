@@ -1,9 +1,6 @@
 //! An authority's inventory in the hands of one run, which has the authority to itself meanwhile.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use dockseal_docker::{FilePlan, Layout, Ownership, Role, layout::Names};
 use dockseal_inventory::{
@@ -158,12 +155,16 @@ impl Ledger {
         let staged = stage(plan, &place.path, existing, Displaced::Remove).map_err(Undelivered::Place)?;
         let delivery = Delivery { place, layout, ownership: plan.ownership };
         self.signed(issued, &[delivery]).map_err(inventory)?;
-        if let Err(error) = staged.put_in_place() {
-            self.recorder().taken_back(&[issued.id]).map_err(inventory)?;
-            return Err(Undelivered::Place(error));
-        }
+        let placed = match staged.put_in_place() {
+            Ok(placed) => placed,
+            Err(error) => {
+                self.recorder().taken_back(&[issued.id]).map_err(inventory)?;
+                return Err(Undelivered::Place(error));
+            }
+        };
         let delivered = Delivered { id: issued.id, keeps_previous: false, command_due: false };
-        self.recorder().delivered(&[delivered]).map_err(inventory)
+        self.recorder().delivered(&[delivered]).map_err(inventory)?;
+        placed.check().map_err(Undelivered::Place)
     }
 
     /// Puts a certificate that was issued before into one more place, or remembers that it is there already: without a plan.
@@ -189,12 +190,16 @@ impl Ledger {
         };
         let staged = stage(plan, &place.path, Existing::Replace, displaced).map_err(Undelivered::Place)?;
         let destination = self.recorder().about_to_install(&delivery(plan.ownership), id).map_err(inventory)?;
-        if let Err(error) = staged.put_in_place() {
-            self.recorder().missed(&[destination]).map_err(inventory)?;
-            return Err(Undelivered::Place(error));
-        }
-        let keeps_previous = displaced == Displaced::Keep;
-        self.recorder().delivered(&[Delivered { id, keeps_previous, command_due: false }]).map_err(inventory)
+        let placed = match staged.put_in_place() {
+            Ok(placed) => placed,
+            Err(error) => {
+                self.recorder().missed(&[destination]).map_err(inventory)?;
+                return Err(Undelivered::Place(error));
+            }
+        };
+        let keeps_previous = placed.keeps_previous;
+        self.recorder().delivered(&[Delivered { id, keeps_previous, command_due: false }]).map_err(inventory)?;
+        placed.check().map_err(Undelivered::Place)
     }
 
     /// Remembers a certificate that goes nowhere that we know of: to standard output.
@@ -441,18 +446,6 @@ pub(crate) fn inventory_failure(what: &str, error: &InventoryError) -> Failure {
         InventoryError::Full { .. } => failure.hint("free some space and run it again; nothing was left half-written"),
         InventoryError::Sqlite { .. } => failure.hint("look at the file and its disk; dockseal inventory check reads all of it"),
     }
-}
-
-/// Where `path` really is, as far as it exists, so that one place has one name.
-pub(crate) fn resolved(path: &Path) -> PathBuf {
-    let mut rest = Vec::new();
-    for ancestor in path.ancestors() {
-        if let Ok(real) = ancestor.canonicalize() {
-            return rest.iter().rev().fold(real, |path, name| path.join(name));
-        }
-        rest.extend(ancestor.file_name());
-    }
-    path.to_owned()
 }
 
 /// How long a run waits for another one, unless `--wait` says otherwise.

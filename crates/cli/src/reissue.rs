@@ -391,13 +391,22 @@ pub(crate) fn record_and_swap<Subject: Send>(
     for (id, outcome, waiting) in &mut outcomes {
         let (Some(id), Some(issued)) = (*id, outcome.issued.as_mut()) else { continue };
         let mut left = Vec::new();
+        let mut keeps_previous = true;
         for (place, destination) in waiting.drain(..) {
             match swapped.next() {
                 Some(Err(error)) => {
                     left.extend(destination);
                     outcome.troubles.push(in_the_way(place, &error));
                 }
-                _ => issued.places.push(place),
+                Some(Ok(placed)) => {
+                    keeps_previous &= placed.keeps_previous;
+                    if let Err(error) = placed.check() {
+                        let failure = write_failure(&format!("{} may not be safe", shown(&place)), &error);
+                        outcome.troubles.push(Trouble { place: Some(place.clone()), failure });
+                    }
+                    issued.places.push(place);
+                }
+                None => left.extend(destination),
             }
         }
         if issued.places.is_empty() {
@@ -405,7 +414,7 @@ pub(crate) fn record_and_swap<Subject: Send>(
             outcome.issued = None;
         } else {
             missed.extend(left);
-            delivered.push(Delivered { id, keeps_previous: true, command_due: command_follows });
+            delivered.push(Delivered { id, keeps_previous, command_due: command_follows });
         }
     }
     if !taken_back.is_empty() {

@@ -5,12 +5,12 @@ use std::{collections::HashSet, path::Path};
 use dockseal_ca::{Authority, CrlError, CrlRequest};
 use dockseal_inventory::{Generation, GenerationId, Inventory, InventoryError, State};
 use dockseal_pki::{Lifetime, RevocationList, Revoked, SerialNumber, moment, pem};
-use dockseal_store::{CRL_MODE, Home};
+use dockseal_store::Home;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
-    authority::{Opened, home_failure, write_failure},
+    authority::{Opened, home_failure},
     failure::Failure,
     invocation::Invocation,
     ledger::{Ledger, inventory_failure},
@@ -60,8 +60,7 @@ pub(crate) fn write(
         .filter(|list| is_of_one(list, &generations) && !lists.iter().any(|new| new.issuer == list.issuer));
     let kept: Vec<RevocationList> = kept.collect();
     lists.extend(kept);
-    dockseal_store::replace(&opened.home.crl_path(), CRL_MODE, to_pem(&lists).as_bytes())
-        .map_err(|error| write_failure(WHAT, &error))?;
+    opened.home.write_crls(&to_pem(&lists)).map_err(|error| home_failure(WHAT, &error))?;
     Ok(lists)
 }
 

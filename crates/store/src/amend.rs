@@ -1,15 +1,10 @@
 //! Changing a file that is not ours alone: docker's config.json.
 
-use std::{
-    fs,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
-use crate::{
-    ReadError, Replacement, WriteError,
-    files::{lock_directory, split},
-};
+use dockseal_docker::Ownership;
+
+use crate::{ReadError, WriteError, directory::Directory, files::split, replacement::replace_for, resolve};
 
 /// Why a file was not changed.
 #[derive(Debug)]
@@ -34,9 +29,10 @@ pub fn amend<E>(
     mode: u32,
     change: impl FnOnce(Option<&[u8]>) -> Result<Option<Vec<u8>>, E>,
 ) -> Result<bool, AmendError<E>> {
-    let path = through_link(path).map_err(AmendError::Write)?;
-    let (parent, _) = split(&path).map_err(AmendError::Write)?;
-    let _lock = lock_directory(parent).map_err(AmendError::Write)?;
+    let path = if path.is_symlink() { resolve(path) } else { path.to_owned() };
+    let (parent, name) = split(&path).map_err(AmendError::Write)?;
+    let directory = Directory::open(parent).map_err(AmendError::Write)?;
+    let _lock = directory.lock().map_err(AmendError::Write)?;
     let before = match crate::read(&path) {
         Ok(file) => Some(file),
         Err(error) if error.is_not_found() => None,
@@ -45,29 +41,24 @@ pub fn amend<E>(
     let present = before.as_ref().map(|file| file.bytes.as_slice());
     let after = change(present).map_err(AmendError::Change)?;
     let Some(after) = after.filter(|after| Some(after.as_slice()) != present) else { return Ok(false) };
-    write(&path, before.map_or(mode, |file| file.mode), &after).map_err(AmendError::Write)?;
+    let owner = directory.look(name).map_err(AmendError::Write)?;
+    let ownership = owner.map_or_else(Ownership::default, |found| Ownership {
+        user: Some(found.st_uid),
+        group: Some(found.st_gid),
+        key_mode: None,
+    });
+    replace_for(&path, before.map_or(mode, |file| file.mode), &after, ownership).map_err(AmendError::Write)?;
     Ok(true)
-}
-
-fn through_link(path: &Path) -> Result<PathBuf, WriteError> {
-    if path.is_symlink() { fs::canonicalize(path).map_err(WriteError::io("follow", path)) } else { Ok(path.to_owned()) }
-}
-
-fn write(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), WriteError> {
-    let owner = fs::metadata(path).ok().map(|found| (found.uid(), found.gid()));
-    let mut file = Replacement::new(path, mode)?;
-    if let Some((user, group)) = owner {
-        file.belong_to(user, group)?;
-    }
-    std::io::Write::write_all(&mut file, bytes).map_err(WriteError::io("write", path))?;
-    file.put_in_place()
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::disallowed_methods, reason = "raw files")]
 
-    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::PermissionsExt,
+    };
 
     use super::*;
 

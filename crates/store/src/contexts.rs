@@ -5,9 +5,8 @@
 //! ([`deliver`](crate::deliver())).
 
 use std::{
-    fs::{self, DirBuilder, File, Permissions},
+    fs::{self, File},
     io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -18,8 +17,9 @@ use dockseal_docker::{
 
 use crate::{
     ReadError, WriteError,
-    files::{lock_directory, split, sync_directory},
-    remove::remove,
+    directory::Directory,
+    files::{make_directories, split},
+    remove::{remove, remove_tree},
     replacement::replace,
 };
 
@@ -82,9 +82,9 @@ impl ContextStore {
             (self.contexts.join("meta"), META_DIRECTORY_MODE),
             (self.contexts.join("tls"), DIRECTORY_MODE),
         ] {
-            make(&directory, mode)?;
+            make_directories(&directory, mode)?;
         }
-        Ok(ContextLock { _directory: lock_directory(&self.contexts)? })
+        Ok(ContextLock { _directory: Directory::open(&self.contexts)?.lock()? })
     }
 
     /// Makes the directory of a context's metadata, beside which its files are staged.
@@ -92,7 +92,7 @@ impl ContextStore {
     /// # Errors
     /// When the system refuses.
     pub fn begin(&self, files: &ContextFiles, _lock: &ContextLock) -> Result<(), WriteError> {
-        make(split(&files.meta)?.0, META_DIRECTORY_MODE)
+        make_directories(split(&files.meta)?.0, META_DIRECTORY_MODE)
     }
 
     /// Writes a context's metadata and from where its files were copied: from here on docker knows it.
@@ -119,7 +119,11 @@ impl ContextStore {
     /// Removes the directories of a context that could not be made, as far as they are empty.
     pub fn tidy(&self, files: &ContextFiles, _lock: &ContextLock) {
         for directory in [files.tls.parent(), files.meta.parent()].into_iter().flatten() {
-            let _ = fs::remove_dir(directory);
+            if let Ok((parent, name)) = split(directory)
+                && let Ok(parent) = Directory::open(parent)
+            {
+                let _ = parent.remove_empty(name);
+            }
         }
     }
 
@@ -142,27 +146,5 @@ impl ContextStore {
         }
         remove_tree(split(&files.tls)?.0)?;
         remove_tree(split(&files.meta)?.0)
-    }
-}
-
-/// A directory with the parents it needs; one that is there stays as it is.
-fn make(directory: &Path, mode: u32) -> Result<(), WriteError> {
-    if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.is_dir()) {
-        make(parent, mode)?;
-    }
-    match DirBuilder::new().mode(mode).create(directory) {
-        Ok(()) => fs::set_permissions(directory, Permissions::from_mode(mode))
-            .map_err(WriteError::io("set the mode of", directory)),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
-        Err(error) => Err(WriteError::io("make the directory", directory)(error)),
-    }
-}
-
-/// A directory with all that is in it; links are removed and not followed.
-fn remove_tree(path: &Path) -> Result<(), WriteError> {
-    match fs::remove_dir_all(path) {
-        Ok(()) => sync_directory(split(path)?.0),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(WriteError::io("remove", path)(error)),
     }
 }

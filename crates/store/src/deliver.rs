@@ -1,20 +1,18 @@
 //! Carrying out a plan: staged, synced, swapped.
 
 use std::{
-    collections::BTreeSet,
-    fs::{self, File},
-    io,
-    os::unix::fs::MetadataExt,
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
 use dockseal_docker::FilePlan;
+use rustix::{fs::RenameFlags, io::Errno};
 
 use crate::{
     Existing, WriteError,
-    files::{Sync, lock_directory, make_parents, remove_tree, split, sync_directory},
+    files::Sync,
     found::{Found, inspect},
-    stage::{Bench, Stage, exchange, sweep},
+    stage::{Bench, Stage, fill, tighten},
 };
 
 /// What becomes of a bundle in whose place another is put.
@@ -33,7 +31,7 @@ pub enum Displaced {
 ///
 /// # Errors
 /// When something else is in the way, or the system refuses; then nothing has changed.
-pub fn deliver(plan: &FilePlan, destination: &Path, existing: Existing) -> Result<(), WriteError> {
+pub fn deliver(plan: &FilePlan, destination: &Path, existing: Existing) -> Result<Placed, WriteError> {
     stage(plan, destination, existing, Displaced::Remove)?.put_in_place()
 }
 
@@ -58,6 +56,30 @@ pub struct Staged {
     destination: PathBuf,
     found: Found,
     displaced: Displaced,
+    is_gone: bool,
+}
+
+/// A bundle that is in its place, whatever else went wrong.
+#[derive(Debug)]
+#[must_use = "what went wrong after the swap is in here"]
+pub struct Placed {
+    /// Where.
+    pub destination: PathBuf,
+    /// Whether the bundle before it was kept beside it.
+    pub keeps_previous: bool,
+    /// What could not be done after the swap: then a power failure may bring the former bundle back.
+    pub trouble: Option<WriteError>,
+}
+
+impl Placed {
+    /// That nothing went wrong after the swap either.
+    ///
+    /// # Errors
+    /// [`WriteError::InPlace`] with what did.
+    pub fn check(self) -> Result<(), WriteError> {
+        let Self { destination: path, trouble, .. } = self;
+        trouble.map_or(Ok(()), |trouble| Err(WriteError::InPlace { path, trouble: Box::new(trouble) }))
+    }
 }
 
 /// Bundles that are made durable together and put in place one after the other: one wait for the disk instead of one for
@@ -84,37 +106,44 @@ impl Batch {
         self.0.push(staged);
     }
 
-    /// Waits until all are on the disk, then swaps each in; what became of each, in order, comes back.
+    /// Waits until all are on the disk, then swaps each in; what became of each, in order, is returned. An error means that
+    /// what was there before is still there.
     ///
     /// # Errors
     /// When the disk does not take them; then none was put in place.
-    pub fn put_in_place(self) -> Result<Vec<Result<(), WriteError>>, WriteError> {
-        let mut parents: BTreeSet<PathBuf> = BTreeSet::new();
-        for staged in &self.0 {
-            parents.insert(split(&staged.destination)?.0.to_owned());
-            parents.insert(Bench::of(&staged.destination)?.directory);
+    pub fn put_in_place(self) -> Result<Vec<Result<Placed, WriteError>>, WriteError> {
+        sync_file_systems(&self.0)?;
+        let mut outcomes = Vec::new();
+        // One wait for each directory, for whichever bundle was the last in it.
+        let mut changed: BTreeMap<(u64, u64), (PathBuf, Vec<usize>)> = BTreeMap::new();
+        for staged in self.0 {
+            let (bench, destination) = (staged.stage.bench, staged.destination.clone());
+            let outcome = staged.swap();
+            if outcome.is_ok() {
+                changed.entry(bench).or_insert_with(|| (destination, Vec::new())).1.push(outcomes.len());
+            }
+            outcomes.push(outcome);
         }
-        sync_file_systems(&parents)?;
-        let mut outcomes: Vec<Result<(), WriteError>> = self.0.into_iter().map(Staged::swap).collect();
-        for parent in &parents {
-            if let Err(error) = sync_directory(parent)
-                && let Some(last) = outcomes.last_mut()
-            {
-                *last = Err(error);
+        for (destination, all) in changed.into_values() {
+            let Err(error) = Bench::open(&destination).and_then(|bench| bench.sync()) else { continue };
+            // One error cannot be told of many; the last one gets it.
+            if let Some(Ok(placed)) = all.last().and_then(|last| outcomes.get_mut(*last)) {
+                placed.trouble.get_or_insert(error);
             }
         }
         Ok(outcomes)
     }
 }
 
-/// syncfs(2) once for each file system that holds one of these directories.
-fn sync_file_systems(directories: &BTreeSet<PathBuf>) -> Result<(), WriteError> {
-    let mut done = BTreeSet::new();
-    for path in directories {
-        let directory = File::open(path).map_err(WriteError::io("open the directory", path))?;
-        let device = directory.metadata().map_err(WriteError::io("look at", path))?.dev();
-        if done.insert(device) {
-            rustix::fs::syncfs(&directory).map_err(WriteError::errno("sync the file system of", path))?;
+/// syncfs(2) once for each file system that holds one of these.
+fn sync_file_systems(all: &[Staged]) -> Result<(), WriteError> {
+    let mut done = Vec::new();
+    for staged in all {
+        let (device, _) = staged.stage.identity;
+        if !done.contains(&device) {
+            done.push(device);
+            let path = &staged.destination;
+            rustix::fs::syncfs(&staged.stage.lock).map_err(WriteError::errno("sync the file system of", path))?;
         }
     }
     Ok(())
@@ -127,13 +156,12 @@ fn prepare(
     displaced: Displaced,
     sync: Sync,
 ) -> Result<Staged, WriteError> {
-    let bench = Bench::of(destination)?;
-    make_parents(split(destination)?.0)?;
-    make_parents(&bench.directory)?;
+    let bench = Bench::make(destination)?;
     let found = inspect(&plan.names(), destination, existing)?;
-    let stage = Stage::new(&bench, destination)?;
-    stage.fill(plan, destination, &found, sync)?;
-    Ok(Staged { stage, destination: destination.to_owned(), found, displaced })
+    let (stage, directory) = Stage::new(&bench)?;
+    let staged = Staged { stage, destination: destination.to_owned(), found, displaced, is_gone: false };
+    fill(&directory, plan, &bench, &staged.found, sync)?;
+    Ok(staged)
 }
 
 impl Staged {
@@ -141,30 +169,96 @@ impl Staged {
     ///
     /// # Errors
     /// As [`deliver`]; then nothing has changed.
-    pub fn put_in_place(self) -> Result<(), WriteError> {
+    pub fn put_in_place(self) -> Result<Placed, WriteError> {
         let destination = self.destination.clone();
-        self.swap()?;
-        sync_around(&destination)
+        let mut placed = self.swap()?;
+        if let Err(error) = Bench::open(&destination).and_then(|bench| bench.sync()) {
+            placed.trouble.get_or_insert(error);
+        }
+        Ok(placed)
     }
 
-    fn swap(mut self) -> Result<(), WriteError> {
-        let bench = Bench::of(&self.destination)?;
+    fn swap(mut self) -> Result<Placed, WriteError> {
+        let bench = Bench::open(&self.destination)?;
         // What the exchange leaves at the stage's path is not locked: without the bench's lock another process could
         // sweep it and stage there, and would lose its work to the removal below.
-        let _bench_lock = lock_directory(&bench.directory)?;
-        self.stage.swap(&self.destination, &self.found)?;
-        if !matches!(self.found, Found::Bundle { .. }) {
-            self.stage.is_gone = true;
-        } else if self.displaced == Displaced::Keep {
-            let previous = bench.previous();
-            remove_tree(&previous);
-            fs::rename(&self.stage.path, &previous).map_err(WriteError::io("keep", &previous))?;
-            self.stage.is_gone = true;
+        let _bench_lock = bench.directory().lock()?;
+        let changed = || WriteError::Changed { path: self.destination.clone() };
+        if bench.directory().identity()? != self.stage.bench
+            || !bench.directory().is_there(&self.stage.name, self.stage.identity)?
+        {
+            return Err(changed());
         }
-        // The old bundle goes before the lock does.
-        drop(self.stage);
-        Ok(())
+        let Found::Bundle { identity, .. } = self.found else {
+            put_where_nothing_is(&bench, &self.stage, &self.found)?;
+            self.is_gone = true;
+            return self.placed(&bench, false);
+        };
+        bench.exchange(&self.stage.name)?;
+        // Another run of ours may have been faster, and its bundle goes as any other does; anything else comes back.
+        if !bench.is_displaced(&self.stage.name, identity) {
+            bench.exchange(&self.stage.name)?;
+            return Err(changed());
+        }
+        let mut keeps_previous = false;
+        if self.displaced == Displaced::Keep {
+            match bench.keep(&self.stage.name) {
+                Ok(()) => keeps_previous = true,
+                // Nothing was asked for that loses the bundle before: it goes back, and all is as it was.
+                Err(error) if bench.exchange(&self.stage.name).is_ok() => return Err(error),
+                Err(error) => {
+                    self.is_gone = true;
+                    return self.placed(&bench, false).map(|placed| Placed { trouble: Some(error), ..placed });
+                }
+            }
+        }
+        // The old bundle goes before the lock does. Under the stage's name there is another directory now.
+        let _ = bench.remove_displaced(&self.stage.name);
+        self.is_gone = true;
+        self.placed(&bench, keeps_previous)
     }
+
+    /// Looks whether it is where it is to be.
+    fn placed(&self, bench: &Bench, keeps_previous: bool) -> Result<Placed, WriteError> {
+        let destination = self.destination.clone();
+        match bench.parent.is_there(&bench.name, self.stage.identity) {
+            Ok(false) => Err(WriteError::Changed { path: destination }),
+            Ok(true) => Ok(Placed { destination, keeps_previous, trouble: None }),
+            // The swap was done; that it cannot be looked at now does not take it back.
+            Err(error) => Ok(Placed { destination, keeps_previous, trouble: Some(error) }),
+        }
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.is_gone
+            && let Ok(bench) = Bench::open(&self.destination)
+        {
+            self.stage.remove(&bench);
+        }
+    }
+}
+
+/// rename(2) replaces an empty directory and nothing else, so whoever was faster keeps their bundle.
+fn put_where_nothing_is(bench: &Bench, stage: &Stage, found: &Found) -> Result<(), WriteError> {
+    let (directory, path) = (bench.directory(), bench.path());
+    let renamed = match found {
+        Found::Nothing => {
+            let (from, to) = (directory.as_fd(), bench.parent.as_fd());
+            match rustix::fs::renameat_with(from, &stage.name, to, &bench.name, RenameFlags::NOREPLACE) {
+                Err(Errno::INVAL | Errno::NOSYS) => directory.rename(&stage.name, &bench.parent, &bench.name),
+                done => done,
+            }
+        }
+        _ => directory.rename(&stage.name, &bench.parent, &bench.name),
+    };
+    renamed.map_err(|error| match error {
+        Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR => {
+            WriteError::AlreadyThere { path, files: vec!["a bundle".to_owned()] }
+        }
+        other => WriteError::errno("put in place", &path)(other),
+    })
 }
 
 /// Where the bundle that was replaced with [`Displaced::Keep`] is: beside its place, under a hidden name; for a context's
@@ -173,20 +267,28 @@ impl Staged {
 /// # Errors
 /// When the path has no last name.
 pub fn previous_path(destination: &Path) -> Result<PathBuf, WriteError> {
-    Bench::of(destination).map(|bench| bench.previous())
+    Bench::previous_path(destination)
 }
 
 /// Brings back what was kept by [`Displaced::Keep`], and keeps what it takes the place of: doing it twice changes nothing.
+/// What was made stricter since (an owner, a mode) stays so.
 ///
 /// # Errors
-/// When nothing was kept, or the system refuses.
-pub fn roll_back(destination: &Path) -> Result<(), WriteError> {
-    let bench = Bench::of(destination)?;
+/// When nothing was kept, or the system refuses; then what was there still is.
+pub fn roll_back(destination: &Path) -> Result<Placed, WriteError> {
+    let bench = Bench::open(destination)?;
     let previous = bench.previous();
-    let _bench_lock = lock_directory(&bench.directory)?;
-    fs::symlink_metadata(&previous).map_err(WriteError::io("bring back", &previous))?;
-    exchange(&previous, destination)?;
-    sync_around(destination)
+    let _bench_lock = bench.directory().lock()?;
+    if bench.directory().look(&previous)?.is_none() {
+        return Err(WriteError::errno("bring back", &bench.directory().path_of(&previous))(Errno::NOENT));
+    }
+    let kept = bench.directory().child(&previous)?;
+    tighten(&kept, &bench.parent.child(&bench.name)?)?;
+    bench.exchange(&previous)?;
+    if !bench.parent.is_there(&bench.name, kept.identity()?)? {
+        return Err(WriteError::Changed { path: destination.to_owned() });
+    }
+    Ok(Placed { destination: destination.to_owned(), keeps_previous: true, trouble: bench.sync().err() })
 }
 
 /// Finishes or removes what killed runs have left beside this destination.
@@ -194,18 +296,10 @@ pub fn roll_back(destination: &Path) -> Result<(), WriteError> {
 /// # Errors
 /// When the system refuses.
 pub fn remove_stale(destination: &Path) -> Result<(), WriteError> {
-    let bench = Bench::of(destination)?;
-    match lock_directory(&bench.directory) {
-        Err(WriteError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(_lock) => sweep(&bench, destination),
-    }
-}
-
-/// Makes a swap durable: both directories whose entries it changed.
-fn sync_around(destination: &Path) -> Result<(), WriteError> {
-    let (parent, _) = split(destination)?;
-    let bench = Bench::of(destination)?.directory;
-    sync_directory(parent)?;
-    if bench == parent { Ok(()) } else { sync_directory(&bench) }
+    let bench = match Bench::open(destination) {
+        Err(error) if error.is(Errno::NOENT) => return Ok(()),
+        opened => opened?,
+    };
+    let _bench_lock = bench.directory().lock()?;
+    bench.sweep()
 }

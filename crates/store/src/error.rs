@@ -50,6 +50,25 @@ pub enum WriteError {
         /// Where.
         path: PathBuf,
     },
+    /// On the way there is a symbolic link that another user could have put there, and could change.
+    UnsafeLink {
+        /// Which.
+        path: PathBuf,
+        /// The user it belongs to.
+        owner: u32,
+    },
+    /// Somebody else changed what is there while this worked on it.
+    Changed {
+        /// What.
+        path: PathBuf,
+    },
+    /// The new bundle is in its place, and something after that failed.
+    InPlace {
+        /// Where.
+        path: PathBuf,
+        /// What failed.
+        trouble: Box<WriteError>,
+    },
     /// The path has no last name: `/`, or it ends in `..`.
     NoName {
         /// The path.
@@ -69,6 +88,17 @@ impl fmt::Display for WriteError {
             }
             Self::NotADirectory { path } => write!(f, "{} is there and is not a directory", path.display()),
             Self::Symlink { path } => write!(f, "{} is a symbolic link", path.display()),
+            Self::UnsafeLink { path, owner } => {
+                write!(
+                    f,
+                    "{} is a symbolic link that another user can change (it belongs to user {owner})",
+                    path.display()
+                )
+            }
+            Self::Changed { path } => {
+                write!(f, "another process changed {} while it was being written", path.display())
+            }
+            Self::InPlace { path, trouble } => write!(f, "{} has the new bundle, but {trouble}", path.display()),
             Self::NoName { path } => write!(f, "{} does not name a directory that could be made", path.display()),
         }
     }
@@ -78,20 +108,26 @@ impl std::error::Error for WriteError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
+            Self::InPlace { trouble, .. } => Some(trouble),
             _ => None,
         }
     }
 }
 
 impl WriteError {
+    /// Whether the system answered with this.
+    pub(crate) fn is(&self, errno: rustix::io::Errno) -> bool {
+        matches!(self, Self::Io { source, .. } if source.raw_os_error() == Some(errno.raw_os_error()))
+    }
+
     /// Turns a system error into ours; for `map_err`.
-    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { doing, path, source }
     }
 
     /// The same for rustix.
-    pub(crate) fn errno(doing: &'static str, path: &Path) -> impl FnOnce(rustix::io::Errno) -> Self {
+    pub(crate) fn errno(doing: &'static str, path: &Path) -> impl FnOnce(rustix::io::Errno) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { doing, path, source: source.into() }
     }

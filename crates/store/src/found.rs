@@ -1,10 +1,16 @@
 //! What there is at a place, before anything is put there.
 
-use std::{fs, io, path::Path};
+use std::{ffi::OsString, fs, path::Path};
 
 use dockseal_docker::layout::{self, Names};
+use rustix::{fs::FileType, io::Errno};
 
-use crate::{WriteError, files::split};
+use crate::{
+    WriteError,
+    directory::{Directory, Identity},
+    files::split,
+    generations, home,
+};
 
 /// What a directory of ours may hold at its top, where the names are docker's.
 const OURS: [&str; 7] = [
@@ -16,6 +22,9 @@ const OURS: [&str; 7] = [
     layout::DAEMON_JSON_FILE,
     "docker.service.d",
 ];
+
+/// What the directory of an authority or of a generation holds when it is made.
+const OF_AUTHORITIES: [&str; 4] = [home::KEY_FILE, home::ISSUER_FILE, generations::CROSS_FILE, home::INVENTORY_FILE];
 
 /// What to do when files of the plan are there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +41,9 @@ pub(crate) enum Found {
     EmptyDirectory,
     /// Names of ours that the plan does not bring and that stay.
     Bundle {
-        carried: Vec<String>,
+        carried: Vec<OsString>,
+        /// Which directory it is.
+        identity: Identity,
     },
 }
 
@@ -45,24 +56,21 @@ pub fn check_destination(names: &[&str], destination: &Path, existing: Existing)
     inspect(names, destination, existing).map(drop)
 }
 
+/// What is at a place; where nothing is above it either, it can be made if what is nearest above is a directory.
 pub(crate) fn inspect(planned: &[&str], destination: &Path, existing: Existing) -> Result<Found, WriteError> {
-    let metadata = match fs::symlink_metadata(destination) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return nearest_is_directory(destination),
-        Err(error) => return Err(WriteError::io("look at", destination)(error)),
+    let (parent, name) = split(destination)?;
+    let parent = match Directory::open(parent) {
+        Err(error) if error.is(Errno::NOENT) => return nearest_is_directory(destination),
+        opened => opened?,
     };
-    if metadata.is_symlink() {
-        return Err(WriteError::Symlink { path: destination.to_owned() });
+    let Some(found) = parent.look(name)? else { return Ok(Found::Nothing) };
+    match FileType::from_raw_mode(found.st_mode) {
+        FileType::Directory => {}
+        FileType::Symlink => return Err(WriteError::Symlink { path: destination.to_owned() }),
+        _ => return Err(WriteError::NotADirectory { path: destination.to_owned() }),
     }
-    if !metadata.is_dir() {
-        return Err(WriteError::NotADirectory { path: destination.to_owned() });
-    }
-    let mut names = Vec::new();
-    for entry in fs::read_dir(destination).map_err(WriteError::io("read the directory", destination))? {
-        let entry = entry.map_err(WriteError::io("read the directory", destination))?;
-        names.push(entry.file_name().to_string_lossy().into_owned());
-    }
-    names.sort();
+    let directory = parent.child(name)?;
+    let names = directory.names()?;
     if names.is_empty() {
         return Ok(Found::EmptyDirectory);
     }
@@ -72,16 +80,27 @@ pub(crate) fn inspect(planned: &[&str], destination: &Path, existing: Existing) 
         Some(names) if *names != Names::DOCKER.each() => names,
         Some(_) | None => &OURS,
     };
-    let foreign: Vec<String> = names.iter().filter(|name| !ours.contains(&name.as_str())).take(5).cloned().collect();
+    let is_among = |names: &[&str], name: &OsString| names.iter().any(|known| name == known);
+    let shown = |name: &OsString| name.to_string_lossy().into_owned();
+    let foreign: Vec<String> = names.iter().filter(|name| !is_among(ours, name)).take(5).map(shown).collect();
     if !foreign.is_empty() {
         return Err(WriteError::ForeignFiles { path: destination.to_owned(), files: foreign });
     }
-    let (present, carried): (Vec<String>, Vec<String>) =
-        names.into_iter().partition(|name| planned.contains(&name.as_str()));
+    let (present, carried): (Vec<OsString>, Vec<OsString>) =
+        names.into_iter().partition(|name| is_among(planned, name));
     if existing == Existing::Keep && !present.is_empty() {
-        return Err(WriteError::AlreadyThere { path: destination.to_owned(), files: present });
+        let files = present.iter().map(shown).collect();
+        return Err(WriteError::AlreadyThere { path: destination.to_owned(), files });
     }
-    Ok(Found::Bundle { carried })
+    Ok(Found::Bundle { carried, identity: directory.identity()? })
+}
+
+/// Whether all of these are names of files that we write, in whatever layout: what holds others is not ours to remove.
+pub(crate) fn are_all_ours(names: &[OsString]) -> bool {
+    let of_layouts = || Names::ALL.into_iter().flat_map(Names::each);
+    names.iter().all(|name| {
+        OURS.iter().chain(&OF_AUTHORITIES).any(|known| name == known) || of_layouts().any(|known| name == known)
+    })
 }
 
 /// A destination that is not there can be made if what is nearest above it is a directory; a dangling link is none.

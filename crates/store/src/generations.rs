@@ -5,21 +5,20 @@
 //! is said by `generations.json` alone, one small file that is replaced as a whole: a generation that it does not name
 //! and that is newer than the one that signs was left by a killed run, and is removed by the next.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
-use dockseal_docker::{Contents, FilePlan, Ownership, PlannedFile, layout};
+use dockseal_docker::{Contents, FilePlan, PlannedFile, layout};
 use dockseal_pki::Certificate;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    Existing, Home, HomeError, ReadError, WriteError,
+    Existing, Home, HomeError, Placed, ReadError,
     deliver::{deliver, remove_stale},
     home::{CA_FILE, ISSUER_FILE, KEY_FILE},
-    read, replace,
+    read,
+    remove::{remove, remove_tree},
+    replacement::replace_for,
 };
 
 const GENERATIONS_FILE: &str = "generations.json";
@@ -143,7 +142,8 @@ impl Home {
         let path = self.path().join(GENERATIONS_FILE);
         let text = serde_json::to_string(&wire)
             .map_err(|error| HomeError::Generations { path: path.clone(), detail: error.to_string() })?;
-        replace(&path, layout::PUBLIC_MODE, format!("{text}\n").as_bytes()).map_err(HomeError::Write)
+        let ownership = self.ownership()?;
+        replace_for(&path, layout::PUBLIC_MODE, format!("{text}\n").as_bytes(), ownership).map_err(HomeError::Write)
     }
 
     /// Writes a new generation, whole or not at all; nothing uses it until
@@ -166,8 +166,8 @@ impl Home {
             let pem = link.iter().map(Certificate::to_pem).collect();
             files.push(PlannedFile::public(CROSS_FILE, layout::PUBLIC_MODE, pem));
         }
-        let plan = FilePlan { directory_mode: layout::DIRECTORY_MODE, files, ownership: Ownership::default() };
-        deliver(&plan, &self.generation_path(number), Existing::Keep).map_err(HomeError::Write)
+        let plan = FilePlan { directory_mode: layout::DIRECTORY_MODE, files, ownership: self.ownership()? };
+        deliver(&plan, &self.generation_path(number), Existing::Keep).and_then(Placed::check).map_err(HomeError::Write)
     }
 
     /// Removes what killed runs have left: generations that nothing names and that are newer than the one that signs.
@@ -178,17 +178,13 @@ impl Home {
     pub fn remove_unused_generations(&self) -> Result<Vec<u32>, HomeError> {
         let counting = self.generations()?;
         let directory = |source| HomeError::Read(ReadError::Io { path: self.path().to_owned(), source });
-        let removing = |path: &Path| {
-            let path = path.to_owned();
-            move |source| HomeError::Write(WriteError::Io { doing: "remove", path, source })
-        };
         let mut numbers = Vec::new();
         for entry in fs::read_dir(self.path()).map_err(directory)? {
             let entry = entry.map_err(directory)?;
             let name = entry.file_name().to_string_lossy().into_owned();
             numbers.extend(number_in(&name));
             if name.starts_with(&format!(".{GENERATIONS_FILE}.dockseal-")) {
-                fs::remove_file(entry.path()).map_err(removing(&entry.path()))?;
+                remove(&entry.path()).map_err(HomeError::Write)?;
             }
         }
         numbers.sort_unstable();
@@ -202,7 +198,7 @@ impl Home {
             if is_named || number <= counting.signing || !path.exists() {
                 continue;
             }
-            fs::remove_dir_all(&path).map_err(removing(&path))?;
+            remove_tree(&path).map_err(HomeError::Write)?;
             removed.push(number);
         }
         Ok(removed)
@@ -283,6 +279,7 @@ mod tests {
     #![expect(clippy::disallowed_methods, reason = "a test")]
 
     use super::*;
+    use crate::replace;
 
     fn home() -> (tempfile::TempDir, Home) {
         let directory = tempfile::tempdir().unwrap();

@@ -13,14 +13,20 @@ use dockseal_docker::{Contents, FilePlan, Ownership, PlannedFile, layout};
 use dockseal_pki::Certificate;
 use zeroize::Zeroizing;
 
-use crate::{Existing, Generations, OpenedFile, ReadError, WriteError, deliver::deliver, files::write_new, read};
+use crate::{
+    Existing, Generations, NewFile, OpenedFile, Placed, ReadError, WriteError,
+    deliver::deliver,
+    directory::{Directory, own_user},
+    read,
+    replacement::replace_for,
+};
 
 pub(crate) const CA_FILE: &str = "ca.pem";
 pub(crate) const ISSUER_FILE: &str = "issuer.pem";
 pub(crate) const KEY_FILE: &str = "ca-key.pem";
 /// The certificates of an authority that was made before there were inventories.
 const ISSUED_DIRECTORY: &str = "issued";
-const INVENTORY_FILE: &str = "inventory.db";
+pub(crate) const INVENTORY_FILE: &str = "inventory.db";
 /// The latest revocation lists, one of each generation whose key is here.
 const CRL_FILE: &str = "crl.pem";
 /// Everybody may read a revocation list, and a new one takes its place.
@@ -191,7 +197,7 @@ impl Home {
         let contents = Contents::Octets(inventory);
         files.push(PlannedFile { path: INVENTORY_FILE.to_owned(), mode: INVENTORY_MODE, contents });
         let plan = FilePlan { directory_mode: layout::DIRECTORY_MODE, files, ownership: Ownership::default() };
-        deliver(&plan, &self.path, Existing::Keep).map_err(|error| match error {
+        deliver(&plan, &self.path, Existing::Keep).and_then(Placed::check).map_err(|error| match error {
             WriteError::AlreadyThere { path, .. } => HomeError::AlreadyThere { path },
             // Another process may have been faster.
             WriteError::ForeignFiles { path, .. } if path.join(CA_FILE).exists() => HomeError::AlreadyThere { path },
@@ -291,7 +297,7 @@ impl Home {
                 Ok(()) | Err(_) => {}
             }
         }
-        crate::replace(&path, INVENTORY_MODE, bytes).map_err(HomeError::Write)?;
+        replace_for(&path, INVENTORY_MODE, bytes, self.ownership()?).map_err(HomeError::Write)?;
         Ok(kept)
     }
 
@@ -312,7 +318,27 @@ impl Home {
     /// # Errors
     /// When one is there, or the system refuses.
     pub fn add_inventory(&self, bytes: &[u8]) -> Result<(), HomeError> {
-        write_new(&self.inventory_path(), INVENTORY_MODE, bytes).map_err(HomeError::Write)
+        NewFile::write_for(&self.inventory_path(), INVENTORY_MODE, bytes, self.ownership()?)
+            .and_then(NewFile::put_in_place)
+            .map_err(HomeError::Write)
+    }
+
+    /// Puts these revocation lists in the place of those before them.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn write_crls(&self, pem: &str) -> Result<(), HomeError> {
+        replace_for(&self.crl_path(), CRL_MODE, pem.as_bytes(), self.ownership()?).map_err(HomeError::Write)
+    }
+
+    /// To whom the files of this authority belong: to who owns its directory, also where root works on it, since that user
+    /// could not use it any more otherwise.
+    pub(crate) fn ownership(&self) -> Result<Ownership, HomeError> {
+        let found = Directory::open(&self.path).and_then(|home| home.metadata()).map_err(HomeError::Write)?;
+        if own_user() != 0 || found.st_uid == 0 {
+            return Ok(Ownership::default());
+        }
+        Ok(Ownership { user: Some(found.st_uid), group: Some(found.st_gid), key_mode: None })
     }
 
     /// The certificates that were kept before there were inventories, each with its path; `None` where there is no place

@@ -10,6 +10,7 @@
 mod amend;
 mod contexts;
 mod deliver;
+mod directory;
 mod error;
 mod files;
 mod found;
@@ -26,7 +27,10 @@ mod walk;
 
 pub use amend::{AmendError, amend};
 pub use contexts::{ContextLock, ContextStore};
-pub use deliver::{Batch, Displaced, Staged, deliver, previous_path, remove_stale, roll_back, stage, stage_for_batch};
+pub use deliver::{
+    Batch, Displaced, Placed, Staged, deliver, previous_path, remove_stale, roll_back, stage, stage_for_batch,
+};
+pub use directory::resolve;
 pub use error::{ReadError, WriteError};
 pub use files::{NewFile, make_directories, make_open_directory, make_parents, write_new};
 pub use found::{Existing, check_destination};

@@ -1,14 +1,13 @@
 //! What is put in the place of a file or of a link, at once.
 
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsStr, path::Path};
+
+use dockseal_docker::Ownership;
 
 use crate::{
     WriteError,
-    files::{split, sync_directory, unused_name, write_new},
+    directory::Directory,
+    files::{Sync, split, unused_name, write_file},
 };
 
 /// Makes `path` a link to `target`, in the place of the file or link that may be there.
@@ -16,9 +15,11 @@ use crate::{
 /// # Errors
 /// When the system refuses: some file systems know no links.
 pub fn link(target: &Path, path: &Path) -> Result<(), WriteError> {
-    let staged = beside(path)?;
-    symlink(target, &staged).map_err(WriteError::io("make the link", path))?;
-    take_the_place(&staged, path)
+    let (parent, name) = split(path)?;
+    let directory = Directory::open(parent)?;
+    let staged = unused_name(name)?;
+    directory.make_link(&staged, target, Ownership::default())?;
+    take_the_place(&directory, &staged, name)
 }
 
 /// Makes `path` a file of these bytes, in the place of the file or link that may be there; where a link led is left alone.
@@ -26,20 +27,20 @@ pub fn link(target: &Path, path: &Path) -> Result<(), WriteError> {
 /// # Errors
 /// When the system refuses.
 pub fn supplant(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), WriteError> {
-    let staged = beside(path)?;
-    write_new(&staged, mode, bytes)?;
-    take_the_place(&staged, path)
-}
-
-fn beside(path: &Path) -> Result<PathBuf, WriteError> {
     let (parent, name) = split(path)?;
-    Ok(parent.join(unused_name(name)?))
+    let directory = Directory::open(parent)?;
+    let staged = unused_name(name)?;
+    if let Err(error) = write_file(&directory, &staged, mode, bytes, Ownership::default(), Sync::Each) {
+        let _ = directory.remove_file(&staged);
+        return Err(error);
+    }
+    take_the_place(&directory, &staged, name)
 }
 
-fn take_the_place(staged: &Path, path: &Path) -> Result<(), WriteError> {
-    if let Err(error) = fs::rename(staged, path) {
-        let _ = fs::remove_file(staged);
-        return Err(WriteError::io("put in place", path)(error));
+fn take_the_place(directory: &Directory, staged: &OsStr, name: &OsStr) -> Result<(), WriteError> {
+    if let Err(error) = directory.rename(staged, directory, name) {
+        let _ = directory.remove_file(staged);
+        return Err(WriteError::errno("put in place", &directory.path_of(name))(error));
     }
-    sync_directory(split(path)?.0)
+    directory.sync()
 }

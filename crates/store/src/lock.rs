@@ -1,17 +1,14 @@
 //! One process at a time works on an authority; the others wait, and can say for whom.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    ffi::OsStr,
+    fs::{File, TryLockError},
     io::{Read, Seek, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::fs::OFlags;
-
-use crate::{Home, HomeError, WriteError};
+use crate::{Home, HomeError, WriteError, directory::Directory};
 
 const LOCK_FILE: &str = "lock";
 const LOCK_MODE: u32 = 0o600;
@@ -34,15 +31,9 @@ impl Home {
     pub fn lock(&self, who: &str, patience: Duration) -> Result<HomeLock, HomeError> {
         let path = self.path().join(LOCK_FILE);
         let io = |source| HomeError::Write(WriteError::Io { doing: "lock", path: path.clone(), source });
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(LOCK_MODE)
-            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-            .open(&path)
-            .map_err(io)?;
+        let home = Directory::open(self.path()).map_err(HomeError::Write)?;
+        let mut file =
+            home.open_or_create(OsStr::new(LOCK_FILE), LOCK_MODE, self.ownership()?).map_err(HomeError::Write)?;
         let started = Instant::now();
         loop {
             match file.try_lock() {
@@ -50,7 +41,7 @@ impl Home {
                 Err(TryLockError::Error(error)) => return Err(io(error)),
                 Err(TryLockError::WouldBlock) if started.elapsed() < patience => thread::sleep(PAUSE),
                 Err(TryLockError::WouldBlock) => {
-                    return Err(HomeError::Locked { path: self.path().to_owned(), holder: holder(&path) });
+                    return Err(HomeError::Locked { path: self.path().to_owned(), holder: holder(&home) });
                 }
             }
         }
@@ -60,9 +51,10 @@ impl Home {
     }
 }
 
-fn holder(path: &Path) -> String {
+fn holder(home: &Directory) -> String {
     let mut said = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MOST_SAID).read_to_end(&mut said));
+    let opened = home.open_file(OsStr::new(LOCK_FILE));
+    let read = opened.map(|file| file.take(MOST_SAID).read_to_end(&mut said));
     let said = dockseal_pki::printable(String::from_utf8_lossy(&said).trim());
-    if read.is_err() || said.is_empty() { "another process".to_owned() } else { said }
+    if !matches!(read, Ok(Ok(_))) || said.is_empty() { "another process".to_owned() } else { said }
 }

@@ -1,32 +1,37 @@
 //! A single file that others read, put in the place of the one before it.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
+    ffi::{OsStr, OsString},
+    fs::{File, Permissions, TryLockError},
     io::{self, BufWriter, Write},
-    os::{
-        fd::AsRawFd,
-        unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
-    },
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
+use dockseal_docker::Ownership;
 use rustix::{
-    fs::{AtFlags, CWD, Mode, OFlags},
+    fs::{FileType, fstat},
     io::Errno,
 };
 
 use crate::{
     WriteError,
-    files::{split, sync_directory, unused_name},
+    directory::{Directory, change_owner, hidden, identity},
+    files::{split, unused_name},
 };
+
+/// How many processes may put a file in one place at the same instant.
+const SLOTS: usize = 16;
 
 /// A file in the making. Readers see the one before it until [`put_in_place`](Self::put_in_place); dropped, it is gone.
 pub struct Replacement {
     file: BufWriter<File>,
+    directory: Directory,
     destination: PathBuf,
+    name: OsString,
     mode: u32,
     /// Its name meanwhile; it has none where the file system allows that, so that a kill leaves nothing behind.
-    staged: Option<PathBuf>,
+    staged: Option<OsString>,
 }
 
 impl Replacement {
@@ -36,35 +41,23 @@ impl Replacement {
     /// When something that is no regular file is there, or the system refuses.
     pub fn new(destination: &Path, mode: u32) -> Result<Self, WriteError> {
         let (parent, name) = split(destination)?;
-        match fs::symlink_metadata(destination) {
-            Ok(metadata) if metadata.is_symlink() => {
-                return Err(WriteError::Symlink { path: destination.to_owned() });
-            }
-            Ok(metadata) if !metadata.is_file() => {
+        let directory = Directory::open(parent)?;
+        match directory.look(name)?.map(|found| FileType::from_raw_mode(found.st_mode)) {
+            Some(FileType::Symlink) => return Err(WriteError::Symlink { path: destination.to_owned() }),
+            Some(FileType::RegularFile) | None => {}
+            Some(_) => {
                 return Err(WriteError::io("replace", destination)(io::Error::other("it is not a regular file")));
             }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(WriteError::io("look at", destination)(error));
-            }
-            Ok(_) | Err(_) => {}
         }
-        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-        let (file, staged) = match rustix::fs::open(parent, flags, Mode::from_raw_mode(mode & 0o600)) {
-            Ok(handle) => (File::from(handle), None),
-            // No nameless files on this file system.
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
-                let staged = parent.join(unused_name(name)?);
-                let file = OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(mode & 0o600)
-                    .open(&staged)
-                    .map_err(WriteError::io("write", destination))?;
-                (file, Some(staged))
+        let (file, staged) = match directory.create_nameless(name, mode)? {
+            Some(file) => (file, None),
+            None => {
+                let staged = unused_name(name)?;
+                (directory.create(&staged, mode)?, Some(staged))
             }
-            Err(error) => return Err(WriteError::errno("write", destination)(error)),
         };
-        Ok(Self { file: BufWriter::new(file), destination: destination.to_owned(), mode, staged })
+        let name = name.to_owned();
+        Ok(Self { file: BufWriter::new(file), directory, destination: destination.to_owned(), name, mode, staged })
     }
 
     /// Where it is to be.
@@ -72,47 +65,82 @@ impl Replacement {
         &self.destination
     }
 
-    /// Gives it to this user and this group.
+    /// Gives it to this owner.
     ///
     /// # Errors
     /// When the system refuses, as it does for those who are not root.
-    pub(crate) fn belong_to(&mut self, user: u32, group: u32) -> Result<(), WriteError> {
-        let failed = WriteError::io("change the owner of", &self.destination);
+    pub(crate) fn belong_to(&mut self, ownership: Ownership) -> Result<(), WriteError> {
         let file = self.file.get_ref();
-        let found = match file.metadata() {
-            Ok(found) => found,
-            Err(error) => return Err(failed(error)),
-        };
-        if (found.uid(), found.gid()) == (user, group) {
+        let found = fstat(file).map_err(WriteError::errno("look at", &self.destination))?;
+        let is_so = ownership.user.is_none_or(|user| user == found.st_uid)
+            && ownership.group.is_none_or(|group| group == found.st_gid);
+        if is_so {
             return Ok(());
         }
-        std::os::unix::fs::fchown(file, Some(user), Some(group)).map_err(failed)
+        change_owner(file, ownership).map_err(WriteError::errno("change the owner of", &self.destination))
     }
 
     /// All of it is written: it takes its place, durably.
     ///
     /// # Errors
-    /// When the system refuses; then the file before it is still there.
+    /// When the system refuses; then the file before it is still there, or, where it could not be synced, either may be after
+    /// a power failure.
     pub fn put_in_place(mut self) -> Result<(), WriteError> {
         let failed = |doing| WriteError::io(doing, &self.destination);
-        let (parent, name) = split(&self.destination)?;
         self.file.flush().map_err(failed("write"))?;
         let file = self.file.get_ref();
         file.set_permissions(Permissions::from_mode(self.mode)).map_err(failed("set the mode of"))?;
         file.sync_all().map_err(failed("write"))?;
         if self.staged.is_none() {
-            let staged = parent.join(unused_name(name)?);
-            let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
-            rustix::fs::linkat(CWD, unnamed, CWD, &staged, AtFlags::SYMLINK_FOLLOW)
-                .map_err(WriteError::errno("write", &self.destination))?;
-            self.staged = Some(staged);
+            // What another process finds under that name, and can lock, was left by a killed run.
+            let _ = file.try_lock();
+            self.staged = Some(name_in_a_slot(&self.directory, file, &self.name, &self.destination)?);
         }
         if let Some(staged) = &self.staged {
-            fs::rename(staged, &self.destination).map_err(WriteError::io("put in place", &self.destination))?;
+            self.directory
+                .rename(staged, &self.directory, &self.name)
+                .map_err(WriteError::errno("put in place", &self.destination))?;
             self.staged = None;
         }
-        sync_directory(parent)
+        self.directory.sync()
     }
+}
+
+/// Gives a file one of the hidden names beside its place; a name that a killed run left is taken over.
+fn name_in_a_slot(
+    directory: &Directory,
+    file: &File,
+    name: &OsStr,
+    destination: &Path,
+) -> Result<OsString, WriteError> {
+    for slot in 0..SLOTS {
+        let staged = hidden(name, &format!("-{slot}"));
+        // Once more where what was left was removed.
+        for _ in 0..2 {
+            match directory.name_file(file, &staged) {
+                Ok(()) => return Ok(staged),
+                Err(Errno::EXIST) if remove_left(directory, &staged) => {}
+                Err(Errno::EXIST) => break,
+                Err(error) => return Err(WriteError::errno("write", destination)(error)),
+            }
+        }
+    }
+    Err(WriteError::io("write", destination)(io::Error::from(io::ErrorKind::ResourceBusy)))
+}
+
+/// Removes a file under a hidden name of ours on which no process works; whether it did.
+fn remove_left(directory: &Directory, staged: &OsStr) -> bool {
+    let Ok(Some(found)) = directory.look(staged) else { return true };
+    if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
+        return false;
+    }
+    let Ok(left) = directory.open_file(staged) else { return false };
+    match left.try_lock() {
+        Ok(()) | Err(TryLockError::Error(_)) => {}
+        Err(TryLockError::WouldBlock) => return false,
+    }
+    // A process that is faster than this one has put it in its place already: then another file has the name, or none.
+    directory.is_there(staged, identity(&found)).is_ok_and(|there| !there || directory.remove_file(staged).is_ok())
 }
 
 impl Write for Replacement {
@@ -128,7 +156,7 @@ impl Write for Replacement {
 impl Drop for Replacement {
     fn drop(&mut self) {
         if let Some(staged) = &self.staged {
-            let _ = fs::remove_file(staged);
+            let _ = self.directory.remove_file(staged);
         }
     }
 }
@@ -138,7 +166,13 @@ impl Drop for Replacement {
 /// # Errors
 /// As [`Replacement`].
 pub fn replace(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), WriteError> {
+    replace_for(path, mode, bytes, Ownership::default())
+}
+
+/// The same for an owner.
+pub(crate) fn replace_for(path: &Path, mode: u32, bytes: &[u8], ownership: Ownership) -> Result<(), WriteError> {
     let mut file = Replacement::new(path, mode)?;
+    file.belong_to(ownership)?;
     file.write_all(bytes).map_err(WriteError::io("write", path))?;
     file.put_in_place()
 }

@@ -1,183 +1,336 @@
 //! A directory beside its place, in which a bundle is made before it is swapped in.
 
 use std::{
-    ffi::OsString,
-    fs::{self, File, TryLockError},
+    ffi::{OsStr, OsString},
+    fs::File,
     io,
     path::{Path, PathBuf},
 };
 
-use dockseal_docker::{Contents, FilePlan, context};
+use dockseal_docker::{Contents, FilePlan, Ownership, context, layout};
 use rustix::{
-    fs::{CWD, RenameFlags},
+    fs::{FileType, Mode, RenameFlags, Stat},
     io::Errno,
 };
 
 use crate::{
     WriteError,
-    files::{
-        Sync, carry, lock_directory, make_directory, make_link, own, remove_tree, split, sync_directory, write_file,
-    },
-    found::Found,
+    directory::{Directory, Identity, change_owner, hidden, identity, own_user},
+    files::{Sync, carry, split, write_file},
+    found::{Found, are_all_ours},
 };
 
-/// Where bundles for one destination are made, and kept when they are replaced: beside it, on the same file system.
+/// A bundle has files, and at most directories of files.
+const DEPTH: usize = 2;
+
+/// A destination, by the directory it is in and its name, and by where bundles for it are made, and kept when they are
+/// replaced: beside it, on the same file system.
 pub(crate) struct Bench {
-    /// The directory, which is also the one to lock.
-    pub(crate) directory: PathBuf,
+    /// Where the destination is.
+    pub(crate) parent: Directory,
+    pub(crate) name: OsString,
+    /// Where bundles are made, which is also the directory to lock; `None` where that is the parent.
+    apart: Option<Directory>,
     stem: OsString,
 }
 
 impl Bench {
-    pub(crate) fn of(destination: &Path) -> Result<Self, WriteError> {
-        if let Some((directory, stem)) = context::staging_of(destination) {
-            return Ok(Self { directory, stem });
-        }
+    /// That of a destination whose parents are there.
+    pub(crate) fn open(destination: &Path) -> Result<Self, WriteError> {
+        Self::with(destination, Directory::open)
+    }
+
+    /// The same; parents that are missing are made, for their owner alone.
+    pub(crate) fn make(destination: &Path) -> Result<Self, WriteError> {
+        Self::with(destination, |path| Directory::open_or_make(path, layout::DIRECTORY_MODE))
+    }
+
+    fn with(destination: &Path, open: impl Fn(&Path) -> Result<Directory, WriteError>) -> Result<Self, WriteError> {
         let (parent, name) = split(destination)?;
-        Ok(Self { directory: parent.to_owned(), stem: name.to_owned() })
-    }
-
-    fn staging(&self, slot: usize) -> PathBuf {
-        self.hidden(&format!("-{slot}"))
-    }
-
-    /// Where the fallback without `RENAME_EXCHANGE` puts the old bundle; outside the prefix that is swept.
-    fn displaced(&self) -> PathBuf {
-        self.hidden(".displaced")
+        let (apart, stem) = match context::staging_of(destination) {
+            Some((directory, stem)) => (Some(open(&directory)?), stem),
+            None => (None, name.to_owned()),
+        };
+        Ok(Self { parent: open(parent)?, name: name.to_owned(), apart, stem })
     }
 
     /// Where a bundle is kept that another took the place of.
-    pub(crate) fn previous(&self) -> PathBuf {
-        self.hidden(".previous")
+    pub(crate) fn previous_path(destination: &Path) -> Result<PathBuf, WriteError> {
+        let (parent, name) = split(destination)?;
+        Ok(match context::staging_of(destination) {
+            Some((directory, stem)) => directory.join(hidden(&stem, PREVIOUS)),
+            None => parent.join(hidden(name, PREVIOUS)),
+        })
     }
 
-    fn hidden(&self, end: &str) -> PathBuf {
-        self.directory.join(format!(".{}.dockseal{end}", self.stem.to_string_lossy()))
+    pub(crate) fn directory(&self) -> &Directory {
+        self.apart.as_ref().unwrap_or(&self.parent)
     }
-}
 
-/// A directory beside the destination, locked for as long as this process works on it, and removed when that is over:
-/// then it holds the old bundle after a swap, or a half-written one after a failure.
-pub(crate) struct Stage {
-    pub(crate) path: PathBuf,
-    /// It was moved away: what may be at its path now is somebody else's.
-    pub(crate) is_gone: bool,
-    _lock: File,
-}
+    pub(crate) fn path(&self) -> PathBuf {
+        self.parent.path_of(&self.name)
+    }
 
-impl Drop for Stage {
-    fn drop(&mut self) {
-        if !self.is_gone {
-            remove_tree(&self.path);
+    fn staging(&self, slot: usize) -> OsString {
+        hidden(&self.stem, &format!("-{slot}"))
+    }
+
+    /// Where the fallback without `RENAME_EXCHANGE` puts the old bundle; outside the prefix that is swept.
+    fn displaced(&self) -> OsString {
+        hidden(&self.stem, ".displaced")
+    }
+
+    pub(crate) fn previous(&self) -> OsString {
+        hidden(&self.stem, PREVIOUS)
+    }
+
+    /// Swaps what was made or kept under a hidden name with what is in the place.
+    pub(crate) fn exchange(&self, name: &OsStr) -> Result<(), WriteError> {
+        let failed = |doing| WriteError::errno(doing, &self.path());
+        match self.directory().exchange(name, &self.parent, &self.name) {
+            Ok(()) => return Ok(()),
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::XDEV) => {}
+            Err(error) => return Err(failed("put in place")(error)),
+        }
+        // NFS and some overlays cannot exchange. For an instant there is no bundle, never a mixed one; a run that is
+        // killed right then is mended by the next one's sweep.
+        let displaced = self.displaced();
+        self.parent.rename(&self.name, self.directory(), &displaced).map_err(failed("move away"))?;
+        if let Err(error) = self.directory().rename(name, &self.parent, &self.name) {
+            let back = self.directory().rename(&displaced, &self.parent, &self.name);
+            return Err(failed(if back.is_ok() { "put in place" } else { "put back" })(error));
+        }
+        // What fails here is swept by the next run.
+        let _ = self.directory().rename(&displaced, self.directory(), name);
+        Ok(())
+    }
+
+    /// Keeps what lies under this hidden name as the previous bundle. The one before it stays until then, and lies under
+    /// that name afterwards, or nothing does.
+    pub(crate) fn keep(&self, name: &OsStr) -> Result<(), WriteError> {
+        let previous = self.previous();
+        let directory = self.directory();
+        let failed = |error| WriteError::errno("keep", &directory.path_of(&previous))(error);
+        match rustix::fs::renameat_with(directory.as_fd(), name, directory.as_fd(), &previous, RenameFlags::NOREPLACE) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EXIST) => {}
+            // No such flag there: a plain rename goes over nothing but an empty directory.
+            Err(Errno::INVAL | Errno::NOSYS) if directory.look(&previous)?.is_none() => {
+                return directory.rename(name, directory, &previous).map_err(failed);
+            }
+            Err(Errno::INVAL | Errno::NOSYS) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        match directory.exchange(name, directory, &previous) {
+            Ok(()) => Ok(()),
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                directory.remove_all(&previous, DEPTH)?;
+                directory.rename(name, directory, &previous).map_err(failed)
+            }
+            Err(error) => Err(failed(error)),
         }
     }
+
+    /// Whether what lies under a hidden name is this directory, or at least one that holds nothing but files of ours.
+    pub(crate) fn is_displaced(&self, name: &OsStr, wanted: Identity) -> bool {
+        let directory = self.directory();
+        matches!(directory.is_there(name, wanted), Ok(true))
+            || directory.child(name).and_then(|child| child.names()).is_ok_and(|names| are_all_ours(&names))
+    }
+
+    /// Removes what a swap of ours left under a hidden name.
+    pub(crate) fn remove_displaced(&self, name: &OsStr) -> Result<(), WriteError> {
+        self.directory().remove_all(name, DEPTH)
+    }
+
+    /// Makes a swap durable: both directories whose entries it changed.
+    pub(crate) fn sync(&self) -> Result<(), WriteError> {
+        self.parent.sync()?;
+        self.apart.as_ref().map_or(Ok(()), Directory::sync)
+    }
+
+    /// Removes the staging directories that nobody works on any more, and puts a displaced bundle back.
+    pub(crate) fn sweep(&self) -> Result<(), WriteError> {
+        self.put_displaced_back()?;
+        for slot in 0..SLOTS {
+            let _ = is_free(self.directory(), &self.staging(slot));
+        }
+        Ok(())
+    }
+
+    fn put_displaced_back(&self) -> Result<(), WriteError> {
+        let displaced = self.displaced();
+        if self.directory().look(&displaced)?.is_none() {
+            return Ok(());
+        }
+        if self.parent.look(&self.name)?.is_some() {
+            let _ = remove_ours(self.directory(), &displaced);
+            return Ok(());
+        }
+        self.directory()
+            .rename(&displaced, &self.parent, &self.name)
+            .map_err(WriteError::errno("put back", &self.path()))
+    }
+}
+
+const PREVIOUS: &str = ".previous";
+
+/// A directory beside the destination, locked for as long as this process works on it.
+pub(crate) struct Stage {
+    pub(crate) name: OsString,
+    pub(crate) identity: Identity,
+    /// Which directory it is in.
+    pub(crate) bench: Identity,
+    /// Kept for as long as this process works on it.
+    pub(crate) lock: File,
 }
 
 impl Stage {
-    pub(crate) fn new(bench: &Bench, destination: &Path) -> Result<Self, WriteError> {
+    pub(crate) fn new(bench: &Bench) -> Result<(Self, Directory), WriteError> {
         // Under the bench's lock, so that no other process sweeps the new directory before it is locked itself.
-        let _bench_lock = lock_directory(&bench.directory)?;
-        put_displaced_back(bench, destination)?;
-        let mut slots = (0..SLOTS).map(|slot| bench.staging(slot));
-        let path = slots.find(|path| is_free(path)).ok_or_else(|| {
-            WriteError::io("stage a bundle for", destination)(io::Error::from(io::ErrorKind::ResourceBusy))
-        })?;
-        make_directory(&path)?;
-        let lock = lock_directory(&path)?;
-        Ok(Self { path, is_gone: false, _lock: lock })
+        let _bench_lock = bench.directory().lock()?;
+        bench.put_displaced_back()?;
+        for slot in 0..SLOTS {
+            let name = bench.staging(slot);
+            if !is_free(bench.directory(), &name)? {
+                continue;
+            }
+            let directory = match bench.directory().make_child(&name, layout::DIRECTORY_MODE) {
+                // Somebody who does not ask for the lock put something there.
+                Err(error) if error.is(Errno::EXIST) => continue,
+                made => made?,
+            };
+            let Some(lock) = directory.try_lock()? else { continue };
+            // It is to be given away: nothing may be in it that this run did not put there.
+            if !directory.names()?.is_empty() {
+                return Err(WriteError::Changed { path: bench.path() });
+            }
+            let (identity, bench) = (directory.identity()?, bench.directory().identity()?);
+            return Ok((Self { name, identity, bench, lock }, directory));
+        }
+        Err(WriteError::io("stage a bundle for", &bench.path())(io::Error::from(io::ErrorKind::ResourceBusy)))
     }
 
-    pub(crate) fn fill(
-        &self,
-        plan: &FilePlan,
-        destination: &Path,
-        found: &Found,
-        sync: Sync,
-    ) -> Result<(), WriteError> {
-        for file in plan.files.iter().filter(|file| !matches!(file.contents, Contents::Gone)) {
-            let path = self.path.join(&file.path);
-            if let Some(parent) = path.parent().filter(|parent| *parent != self.path && !parent.exists()) {
-                make_directory(parent)?;
-                own(parent, plan.ownership, plan.directory_mode)?;
-            }
-            match &file.contents {
-                Contents::Link(target) => make_link(&path, target, plan.ownership)?,
-                contents => write_file(&path, file.mode, contents.bytes(), plan.ownership, sync)?,
-            }
-            if let Some(parent) = path.parent().filter(|parent| *parent != self.path && sync == Sync::Each) {
-                sync_directory(parent)?;
-            }
+    /// Removes it again, if it is still there.
+    pub(crate) fn remove(&self, bench: &Bench) {
+        if matches!(bench.directory().is_there(&self.name, self.identity), Ok(true)) {
+            let _ = bench.directory().remove_all(&self.name, DEPTH);
         }
-        if let Found::Bundle { carried } = found {
-            for name in carried {
-                carry(&destination.join(name), &self.path.join(name))?;
-            }
-        }
-        own(&self.path, plan.ownership, plan.directory_mode)?;
-        if sync == Sync::Each { sync_directory(&self.path) } else { Ok(()) }
-    }
-
-    pub(crate) fn swap(&self, destination: &Path, found: &Found) -> Result<(), WriteError> {
-        if matches!(found, Found::Bundle { .. }) {
-            return exchange(&self.path, destination);
-        }
-        // rename(2) replaces an empty directory and nothing else, so whoever was faster keeps their bundle.
-        fs::rename(&self.path, destination).map_err(|source| match source.kind() {
-            io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-                WriteError::AlreadyThere { path: destination.to_owned(), files: vec!["a bundle".to_owned()] }
-            }
-            _ => WriteError::Io { doing: "put in place", path: destination.to_owned(), source },
-        })
     }
 }
 
-/// Swaps two directories that lie beside each other.
-pub(crate) fn exchange(new: &Path, destination: &Path) -> Result<(), WriteError> {
-    match rustix::fs::renameat_with(CWD, new, CWD, destination, RenameFlags::EXCHANGE) {
-        Ok(()) => Ok(()),
-        // NFS and some overlays cannot exchange. For an instant there is no bundle, never a mixed one; a run that is
-        // killed right then is mended by the next one's sweep.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::XDEV) => {
-            let displaced = Bench::of(destination)?.displaced();
-            fs::rename(destination, &displaced).map_err(WriteError::io("move away", destination))?;
-            fs::rename(new, destination).map_err(WriteError::io("put in place", destination))?;
-            fs::rename(&displaced, new).map_err(WriteError::io("move away", new))
+/// Writes the files of a plan into a directory that nobody else can enter yet; its owner comes last.
+pub(crate) fn fill(
+    directory: &Directory,
+    plan: &FilePlan,
+    bench: &Bench,
+    found: &Found,
+    sync: Sync,
+) -> Result<(), WriteError> {
+    for file in plan.files.iter().filter(|file| !matches!(file.contents, Contents::Gone)) {
+        let (below, name) = match file.path.rsplit_once('/') {
+            Some((below, name)) => (Some(open_below(directory, below, plan)?), OsStr::new(name)),
+            None => (None, OsStr::new(&file.path)),
+        };
+        let into = below.as_ref().unwrap_or(directory);
+        match &file.contents {
+            Contents::Link(target) => into.make_link(name, Path::new(target), plan.ownership)?,
+            contents => write_file(into, name, file.mode, contents.bytes(), plan.ownership, sync)?,
         }
-        Err(error) => Err(WriteError::errno("put in place", destination)(error)),
+        if let Some(below) = below.filter(|_| sync == Sync::Each) {
+            below.sync()?;
+        }
     }
+    if let Found::Bundle { carried, identity } = found
+        && !carried.is_empty()
+    {
+        let old = bench.parent.child(&bench.name)?;
+        if old.identity()? != *identity {
+            return Err(WriteError::Changed { path: bench.path() });
+        }
+        for name in carried {
+            carry(&old, name, directory)?;
+        }
+    }
+    directory.own(plan.ownership, plan.directory_mode)?;
+    if sync == Sync::Each { directory.sync() } else { Ok(()) }
+}
+
+/// A directory of the plan, made where it is not there yet.
+fn open_below(directory: &Directory, path: &str, plan: &FilePlan) -> Result<Directory, WriteError> {
+    let mut below = None;
+    for name in path.split('/').map(OsStr::new) {
+        let at = below.as_ref().unwrap_or(directory);
+        let next = match at.make_child(name, layout::DIRECTORY_MODE) {
+            Err(error) if error.is(Errno::EXIST) => at.child(name)?,
+            made => {
+                let made = made?;
+                made.own(plan.ownership, plan.directory_mode)?;
+                made
+            }
+        };
+        below = Some(next);
+    }
+    below.ok_or_else(|| WriteError::NoName { path: directory.path().join(path) })
 }
 
 /// How many processes may stage a bundle for one place at once. Their directories have names that can be tried one by
 /// one, since the parent may hold a hundred thousand others.
 const SLOTS: usize = 64;
 
-/// Removes the staging directories that nobody works on any more, and puts a displaced bundle back.
-pub(crate) fn sweep(bench: &Bench, destination: &Path) -> Result<(), WriteError> {
-    put_displaced_back(bench, destination)?;
-    for slot in 0..SLOTS {
-        is_free(&bench.staging(slot));
+/// Whether a staging directory can be made under this name, after one that nobody works on was removed. What is not ours,
+/// cannot be opened or cannot be removed keeps its slot, and no other.
+fn is_free(directory: &Directory, name: &OsStr) -> Result<bool, WriteError> {
+    if directory.look(name)?.is_none() {
+        return Ok(true);
     }
-    Ok(())
+    let locked = directory.child(name).and_then(|child| child.try_lock());
+    let Ok(Some(_lock)) = locked else { return Ok(false) };
+    Ok(remove_ours(directory, name).is_ok())
 }
 
-/// Whether a staging directory can be made there, after one that nobody works on was removed.
-fn is_free(path: &Path) -> bool {
-    let Ok(directory) = File::open(path) else { return true };
-    if matches!(directory.try_lock(), Err(TryLockError::WouldBlock)) {
-        return false;
+/// Removes a directory that holds nothing but files of the names that we write.
+fn remove_ours(directory: &Directory, name: &OsStr) -> Result<(), WriteError> {
+    let child = directory.child(name)?;
+    let names = child.names()?;
+    if !are_all_ours(&names) {
+        let files = names.iter().take(5).map(|name| name.to_string_lossy().into_owned()).collect();
+        return Err(WriteError::ForeignFiles { path: directory.path_of(name), files });
     }
-    remove_tree(path);
-    true
+    directory.remove_all(name, DEPTH)
 }
 
-fn put_displaced_back(bench: &Bench, destination: &Path) -> Result<(), WriteError> {
-    let displaced = bench.displaced();
-    if displaced.exists() {
-        if destination.exists() {
-            remove_tree(&displaced);
-        } else {
-            fs::rename(&displaced, destination).map_err(WriteError::io("put back", destination))?;
+/// A kept bundle that comes back is never for more people than the one whose place it takes: modes lose what those there
+/// lack, and what belongs to who runs this there belongs to them again.
+///
+/// Files that have a second name elsewhere are left alone: they are somebody else's as well.
+pub(crate) fn tighten(kept: &Directory, place: &Directory) -> Result<(), WriteError> {
+    for name in kept.names()? {
+        let (Some(found), Some(like)) = (kept.look(&name)?, place.look(&name)?) else { continue };
+        let is_plain = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && found.st_nlink == 1;
+        let Some((ownership, mode)) = tighter(&found, &like).filter(|_| is_plain) else { continue };
+        let path = kept.path_of(&name);
+        let file = kept.open_file(&name)?;
+        let opened = rustix::fs::fstat(&file).map_err(WriteError::errno("look at", &path))?;
+        if identity(&opened) != identity(&found) || opened.st_nlink != 1 {
+            return Err(WriteError::Changed { path });
         }
+        change_owner(&file, ownership).map_err(WriteError::errno("change the owner of", &path))?;
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(WriteError::errno("set the mode of", &path))?;
     }
-    Ok(())
+    match tighter(&kept.metadata()?, &place.metadata()?) {
+        Some((ownership, mode)) => kept.own(ownership, mode),
+        None => Ok(()),
+    }
+}
+
+/// The owner and the mode that `found` needs to be for no more people than `like` is; `None` where it is so already.
+fn tighter(found: &Stat, like: &Stat) -> Option<(Ownership, u32)> {
+    let mode = found.st_mode & like.st_mode & 0o7777;
+    let is_reclaimed = like.st_uid == own_user() && found.st_uid != like.st_uid;
+    let ownership = match is_reclaimed {
+        true => Ownership { user: Some(like.st_uid), group: Some(like.st_gid), key_mode: None },
+        false => Ownership::default(),
+    };
+    (is_reclaimed || mode != found.st_mode & 0o7777).then_some((ownership, mode))
 }

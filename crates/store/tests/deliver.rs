@@ -14,7 +14,7 @@ use std::{
 
 use dockseal_docker::{Contents, FilePlan, Ownership, PlannedFile};
 use dockseal_store::{
-    Batch, Displaced, Existing, ReadError, WriteError, deliver, previous_path, read, remove_stale, roll_back,
+    Batch, Displaced, Existing, Placed, ReadError, WriteError, deliver, previous_path, read, remove_stale, roll_back,
     stage_for_batch, write_new,
 };
 use zeroize::Zeroizing;
@@ -48,7 +48,7 @@ fn mode(path: &Path) -> u32 {
 fn a_new_directory_appears_with_its_modes_and_nothing_beside_it() {
     let root = tempfile::tempdir().unwrap();
     let place = root.path().join("parents that are missing/bundle");
-    deliver(&plan("one"), &place, Existing::Keep).unwrap();
+    deliver(&plan("one"), &place, Existing::Keep).and_then(Placed::check).unwrap();
     assert_eq!(names(&place), ["ca.pem", "cert.pem", "key.pem"]);
     assert_eq!(names(place.parent().unwrap()), ["bundle"]);
     assert_eq!((mode(&place), mode(&place.join("cert.pem")), mode(&place.join("key.pem"))), (0o700, 0o444, 0o400));
@@ -59,7 +59,7 @@ fn a_new_directory_appears_with_its_modes_and_nothing_beside_it() {
 fn a_bundle_is_replaced_only_when_asked_and_keeps_what_the_plan_does_not_bring() {
     let root = tempfile::tempdir().unwrap();
     let place = root.path().join("bundle");
-    deliver(&plan("one"), &place, Existing::Keep).unwrap();
+    deliver(&plan("one"), &place, Existing::Keep).and_then(Placed::check).unwrap();
     fs::write(place.join("daemon.json"), "edited").unwrap();
     fs::create_dir(place.join("docker.service.d")).unwrap();
     fs::write(place.join("docker.service.d/x.conf"), "unit").unwrap();
@@ -68,7 +68,7 @@ fn a_bundle_is_replaced_only_when_asked_and_keeps_what_the_plan_does_not_bring()
     assert!(matches!(refused, WriteError::AlreadyThere { ref files, .. } if files.len() == 3), "{refused:?}");
     assert_eq!(fs::read_to_string(place.join("key.pem")).unwrap(), "one");
 
-    deliver(&plan("two"), &place, Existing::Replace).unwrap();
+    deliver(&plan("two"), &place, Existing::Replace).and_then(Placed::check).unwrap();
     for file in ["ca.pem", "cert.pem", "key.pem"] {
         assert_eq!(fs::read_to_string(place.join(file)).unwrap(), "two");
     }
@@ -115,7 +115,7 @@ fn what_a_killed_run_left_is_removed_unless_it_is_at_work() {
     remove_stale(&place).unwrap();
     assert_eq!((left.exists(), busy.exists(), other.exists()), (false, true, true));
     drop(lock);
-    deliver(&plan("one"), &place, Existing::Keep).unwrap();
+    deliver(&plan("one"), &place, Existing::Keep).and_then(Placed::check).unwrap();
     assert_eq!(names(root.path()), [".other.dockseal-0", "bundle"]);
 }
 
@@ -123,7 +123,9 @@ fn what_a_killed_run_left_is_removed_unless_it_is_at_work() {
 fn a_bundle_that_was_moved_away_and_not_replaced_comes_back() {
     let root = tempfile::tempdir().unwrap();
     let place = root.path().join("bundle");
-    deliver(&plan("one"), &root.path().join(".bundle.dockseal.displaced"), Existing::Keep).unwrap();
+    deliver(&plan("one"), &root.path().join(".bundle.dockseal.displaced"), Existing::Keep)
+        .and_then(Placed::check)
+        .unwrap();
     remove_stale(&place).unwrap();
     assert_eq!(fs::read_to_string(place.join("key.pem")).unwrap(), "one");
     assert_eq!(names(root.path()), ["bundle"]);
@@ -159,13 +161,13 @@ fn of_many_at_once_one_wins_and_the_others_are_told() {
 fn of_many_that_replace_at_once_all_succeed() {
     let root = tempfile::tempdir().unwrap();
     let place = root.path().join("bundle");
-    deliver(&plan("first"), &place, Existing::Keep).unwrap();
+    deliver(&plan("first"), &place, Existing::Keep).and_then(Placed::check).unwrap();
     std::thread::scope(|scope| {
         for n in 0..16 {
             let place = &place;
             let _ = scope.spawn(move || {
                 for round in 0..20 {
-                    deliver(&plan(&format!("{n} {round}")), place, Existing::Replace).unwrap();
+                    deliver(&plan(&format!("{n} {round}")), place, Existing::Replace).and_then(Placed::check).unwrap();
                 }
             });
         }
@@ -180,7 +182,7 @@ fn of_many_that_replace_at_once_all_succeed() {
 fn a_batch_is_put_in_place_one_by_one_and_keeps_what_was_there() {
     let root = tempfile::tempdir().unwrap();
     let place = |name: &str| root.path().join("places").join(name);
-    deliver(&plan("old"), &place("a"), Existing::Keep).unwrap();
+    deliver(&plan("old"), &place("a"), Existing::Keep).and_then(Placed::check).unwrap();
     let mut batch = Batch::default();
     for name in ["a", "b"] {
         batch.push(stage_for_batch(&plan("new"), &place(name), Existing::Replace, Displaced::Keep).unwrap());
@@ -191,16 +193,16 @@ fn a_batch_is_put_in_place_one_by_one_and_keeps_what_was_there() {
     fs::create_dir(place("b")).unwrap();
     fs::write(place("b").join("notes.txt"), "mine").unwrap();
     let outcomes = batch.put_in_place().unwrap();
-    assert!(matches!(&outcomes[..], [Ok(()), Err(WriteError::AlreadyThere { .. })]), "{outcomes:?}");
+    assert!(matches!(&outcomes[..], [Ok(_), Err(WriteError::AlreadyThere { .. })]), "{outcomes:?}");
     assert_eq!(text(&place("a")), "new");
     assert_eq!(names(&place("")), [".a.dockseal.previous", "a", "b"]);
     assert_eq!(names(&place("b")), ["notes.txt"]);
 
     let previous = previous_path(&place("a")).unwrap();
     assert_eq!((text(&previous), mode(&previous.join("key.pem"))), ("old".to_owned(), 0o400));
-    roll_back(&place("a")).unwrap();
+    roll_back(&place("a")).unwrap().check().unwrap();
     assert_eq!((text(&place("a")), text(&previous)), ("old".to_owned(), "new".to_owned()));
-    roll_back(&place("a")).unwrap();
+    roll_back(&place("a")).unwrap().check().unwrap();
     assert_eq!(text(&place("a")), "new");
     assert!(roll_back(&place("b")).is_err());
     assert_eq!(names(&place("b")), ["notes.txt"]);
@@ -210,7 +212,7 @@ fn a_batch_is_put_in_place_one_by_one_and_keeps_what_was_there() {
 fn a_batch_that_is_given_up_leaves_nothing() {
     let root = tempfile::tempdir().unwrap();
     let place = root.path().join("bundle");
-    deliver(&plan("old"), &place, Existing::Keep).unwrap();
+    deliver(&plan("old"), &place, Existing::Keep).and_then(Placed::check).unwrap();
     let mut batch = Batch::default();
     batch.push(stage_for_batch(&plan("new"), &place, Existing::Replace, Displaced::Keep).unwrap());
     assert_eq!(names(root.path()), [".bundle.dockseal-0", "bundle"]);
@@ -224,7 +226,7 @@ fn a_batch_that_is_given_up_leaves_nothing() {
 fn a_reader_never_sees_a_mixed_bundle() {
     let root = tempfile::tempdir().unwrap();
     let place = root.path().join("bundle");
-    deliver(&plan("0"), &place, Existing::Keep).unwrap();
+    deliver(&plan("0"), &place, Existing::Keep).and_then(Placed::check).unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
@@ -246,7 +248,7 @@ fn a_reader_never_sees_a_mixed_bundle() {
             seen
         });
         for n in 1..200 {
-            deliver(&plan(&n.to_string()), &place, Existing::Replace).unwrap();
+            deliver(&plan(&n.to_string()), &place, Existing::Replace).and_then(Placed::check).unwrap();
         }
         done.store(true, Ordering::Relaxed);
         assert!(reader.join().unwrap() > 0);

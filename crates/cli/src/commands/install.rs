@@ -9,7 +9,7 @@ use dockseal_ca::Endpoint;
 use dockseal_docker::{Layout, PlannedFile, Role, layout, plan};
 use dockseal_inventory::{Delivered, Delivery};
 use dockseal_pki::{Bundle, Certificate, TrustAnchors, moment};
-use dockseal_store::{Displaced, Existing, check_destination, stage};
+use dockseal_store::{Displaced, Existing, Placed, check_destination, stage};
 use serde_json::json;
 
 use super::issue::{check_not_here, read_request};
@@ -114,15 +114,16 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let placed = staged.put_in_place();
     if let (Some((ledger, entry)), Some(destination)) = (&mut known, destination) {
         let recorded = match &placed {
-            Ok(()) => {
-                let delivered = Delivered { id: entry.id, keeps_previous: old.is_some(), command_due: false };
+            Ok(placed) => {
+                let keeps_previous = placed.keeps_previous;
+                let delivered = Delivered { id: entry.id, keeps_previous, command_due: false };
                 ledger.recorder().delivered(&[delivered])
             }
             Err(_) => ledger.recorder().missed(&[destination]),
         };
         recorded.map_err(failure)?;
     }
-    placed.map_err(|error| write_failure(WHAT, &error))?;
+    placed.and_then(Placed::check).map_err(|error| write_failure(WHAT, &error))?;
     drop(known);
 
     for note in &notes {

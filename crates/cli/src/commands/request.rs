@@ -8,7 +8,7 @@ use clap::Subcommand;
 use dockseal_ca::{Endpoint, certificate_request};
 use dockseal_docker::{Contents, FilePlan, PlannedFile, layout};
 use dockseal_pki::{KeyAlgorithm, Signer};
-use dockseal_store::{Existing, check_destination, deliver, write_new};
+use dockseal_store::{Existing, Placed, check_destination, deliver, write_new};
 use serde_json::json;
 
 use super::issue::check_not_here;
@@ -123,7 +123,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         ],
         ownership,
     };
-    deliver(&plan, &common.out, Existing::Keep).map_err(|error| request_failure(&error))?;
+    deliver(&plan, &common.out, Existing::Keep).and_then(Placed::check).map_err(|error| request_failure(&error))?;
     let directory = invocation.absolute(&common.out)?;
     let csr = directory.join(layout::REQUEST_FILE).display().to_string();
     let human = format!(

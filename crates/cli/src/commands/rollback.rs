@@ -7,7 +7,7 @@ use std::{
 
 use dockseal_inventory::{Delivered, Destination, Entry, Matches, State};
 use dockseal_pki::Certificate;
-use dockseal_store::{previous_path, roll_back};
+use dockseal_store::{Placed, previous_path, roll_back};
 use serde_json::{Value, json};
 
 use crate::{
@@ -175,19 +175,23 @@ fn recorded(
             .hint("see who changed it; dockseal renew makes a new one"));
     }
     ledger.recorder().about_to_return(destination.id, id).map_err(failure)?;
-    if let Err(error) = roll_back(&path) {
-        ledger.recorder().missed(&[destination.id]).map_err(failure)?;
-        return Err(write_failure(WHAT, &error));
-    }
+    let placed = match roll_back(&path) {
+        Ok(placed) => placed,
+        Err(error) => {
+            ledger.recorder().missed(&[destination.id]).map_err(failure)?;
+            return Err(write_failure(WHAT, &error));
+        }
+    };
     let delivered = Delivered { id, keeps_previous: true, command_due: false };
     ledger.recorder().delivered(&[delivered]).map_err(failure)?;
+    placed.check().map_err(|error| write_failure(WHAT, &error))?;
     Ok(Done { path, held })
 }
 
 /// The same where no inventory knows of the directory.
 fn alone(path: &Path, invocation: &Invocation) -> Result<Done, Failure> {
     let held = judged(path, invocation)?;
-    roll_back(path).map_err(|error| write_failure(WHAT, &error))?;
+    roll_back(path).and_then(Placed::check).map_err(|error| write_failure(WHAT, &error))?;
     Ok(Done { path: path.to_owned(), held })
 }
 

@@ -240,6 +240,7 @@ fn bring(
         (Some(_), None) => return Err(meanwhile(copy)),
         (None, _) => stage(&plan, &copy.place.path, Existing::Replace, Displaced::Keep)
             .and_then(dockseal_store::Staged::put_in_place)
+            .and_then(dockseal_store::Placed::check)
             .map_err(|error| write_failure(&what, &error))?,
     }
     Ok(newer.certificate.clone())

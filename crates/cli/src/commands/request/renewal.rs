@@ -12,7 +12,7 @@ use dockseal_docker::{
     layout,
 };
 use dockseal_pki::{KeyAlgorithm, Signer};
-use dockseal_store::{Existing, deliver};
+use dockseal_store::{Existing, Placed, deliver};
 use serde_json::json;
 
 use super::WHAT;
@@ -93,7 +93,9 @@ pub(super) fn run(args: &RenewalArgs, invocation: &Invocation, output: &mut Outp
         let request = PlannedFile::public(layout::REQUEST_FILE, layout::PUBLIC_MODE, request.clone());
         let directory_mode = layout::directory_mode(key_mode);
         let plan = FilePlan { directory_mode, files: vec![waiting, request], ownership };
-        deliver(&plan, directory, Existing::Replace).map_err(|error| write_failure(WHAT, &error))?;
+        deliver(&plan, directory, Existing::Replace)
+            .and_then(Placed::check)
+            .map_err(|error| write_failure(WHAT, &error))?;
     }
     if to_stdout {
         output.raw(&request);

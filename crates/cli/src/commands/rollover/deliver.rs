@@ -134,7 +134,13 @@ impl<'w> Work<'w> {
         let swapped = batch.put_in_place().map_err(|error| write_failure(WHAT, &error))?;
         for ((entry, place), swapped) in waiting.into_iter().zip(swapped) {
             match swapped {
-                Ok(()) => self.report.trusts(&entry, &place, &self.course, output),
+                Ok(placed) => {
+                    self.report.trusts(&entry, &place, &self.course, output);
+                    if let Err(error) = placed.check() {
+                        let failure = write_failure(&format!("{} may not be safe", place.path.display()), &error);
+                        self.report.trouble(&entry, Some(&place), &failure, output);
+                    }
+                }
                 Err(error) => {
                     let failure = write_failure(&format!("{} was left as it is", place.path.display()), &error);
                     self.report.trouble(&entry, Some(&place), &failure, output);
