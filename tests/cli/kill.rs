@@ -305,6 +305,64 @@ fn at_every_call(story: &Story, stride: usize) {
     assert!(killed * 10 >= total * 9, "strace killed only {killed} of {total}");
 }
 
+/// A run with `--exec` that is killed between the first bundle it swaps in and the last command: the next one runs the
+/// command for every place with a new bundle, and for no place twice but the one whose command was running.
+#[test]
+fn a_command_that_follows_outlives_a_kill() {
+    require!("openssl", "python3", "strace");
+    const BORN: &str = "2030-01-01T00:00:00Z";
+    const LATER: &str = "2030-10-01T00:00:00Z";
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let stage = || {
+        let sandbox = Sandbox::new();
+        let _ = sandbox.dockseal(["--at", BORN, "init", "--no-passphrase"]).run().success();
+        for name in names {
+            let _ = sandbox.dockseal(["--at", BORN, "issue", "daemon", name, "--out", name]).run().success();
+        }
+        sandbox
+    };
+    let command = ["--at", LATER, "renew", "--due", "--exec", "echo $DOCKSEAL_NAME >>ran"];
+    // Without -f: the commands are left alone.
+    let traced = |sandbox: &Sandbox, how: &[&str]| {
+        let program = sandbox.program("strace").args(["-qq", "-o"]).arg(sandbox.root().join("tmp/calls"));
+        program.args(how).arg(dockseal_tests::dockseal_binary()).args(command).run()
+    };
+    let sandbox = stage();
+    let probe = traced(&sandbox, &["-e", &format!("trace={CALLS}")]);
+    if probe.code != Some(0) {
+        note_skip(&format!("strace is not allowed here: {}", probe.stderr.trim()));
+        return;
+    }
+    let log = fs::read_to_string(sandbox.root().join("tmp/calls")).unwrap();
+    let count = |call: &str| log.lines().filter(|line| line.starts_with(&format!("{call}("))).count();
+    let mut between = 0;
+    // Every move, and some of the writes to the inventory, among them those that record what was moved.
+    for (call, stride) in [("renameat2", 1), ("renameat", 1), ("rename", 1), ("pwrite64", 7)] {
+        for n in (1..=count(call)).step_by(stride) {
+            let sandbox = stage();
+            let before = names.map(|name| fs::read(sandbox.path(name).join("cert.pem")).unwrap());
+            let when = format!("killed at {call} number {n}");
+            let inject = format!("inject={call}:signal=KILL:when={n}");
+            let ran = traced(&sandbox, &["-e", &format!("trace={call}"), "-e", &inject]);
+            let renewed = names
+                .iter()
+                .zip(before)
+                .filter(|(name, was)| fs::read(sandbox.path(name).join("cert.pem")).unwrap() != *was);
+            let renewed: Vec<&str> = renewed.map(|(name, _)| *name).collect();
+            let followed = || fs::read_to_string(sandbox.path("ran")).unwrap_or_default();
+            between += usize::from(!renewed.is_empty() && followed().is_empty());
+            let next = sandbox.dockseal(command).run().success();
+            let mut followed: Vec<String> = followed().lines().map(str::to_owned).collect();
+            let times = followed.len();
+            followed.sort();
+            followed.dedup();
+            assert_eq!(followed, names, "{when}, with {renewed:?} renewed\n{ran}\n{next}");
+            assert!(times <= names.len() + 1, "{when}: {times} commands\n{ran}\n{next}");
+        }
+    }
+    assert!(between >= names.len(), "only {between} kills fell between a swap and its command\n{log}");
+}
+
 #[test]
 fn bootstrap_killed_at_every_system_call() {
     require!("openssl", "strace");

@@ -149,6 +149,37 @@ fn the_command_that_follows() {
     assert_eq!(fs::read(sandbox.path("d/cert.pem")).unwrap(), daemon, "the certificate is not renewed for it");
 }
 
+/// A renewal without a command, or one that has nothing to do, says that a command is due and does not forget it; and so
+/// does everything else that puts a bundle into the place.
+#[test]
+fn a_command_that_failed_stays_due() {
+    let sandbox = with_bundles(&["issue client alice --out c", "issue daemon h.test --out d"]);
+    let renew = |command: &str| program(&sandbox, LATER, "renew --due --exec").arg(command).run();
+    let _ = renew("exit 1").exits(1);
+    let due = || sandbox.inventory("SELECT command_due FROM destination");
+    for line in
+        ["renew --due", "renew --all", "renew h.test", "rollback h.test", "issue client alice --out c --replace"]
+    {
+        let ran = run(&sandbox, LATER, line).success();
+        if line.starts_with("renew") {
+            let says = "is still due in ";
+            assert!(ran.stderr.contains(says) && ran.stderr.contains("and 1 other place"), "{ran}");
+            assert!(ran.stderr.contains("renew --due --exec"), "{ran}");
+        }
+        assert_eq!(due(), ["1", "1"], "{ran}");
+    }
+    let _ = renew("echo $DOCKSEAL_NAME >>ran").success();
+    assert_eq!(fs::read_to_string(sandbox.path("ran")).unwrap(), "alice\nh.test\n");
+    let quiet = run(&sandbox, LATER, "renew --due").success();
+    assert!(quiet.stdout.is_empty() && quiet.stderr.is_empty(), "{quiet}");
+    // What did not get its new bundle has nothing to follow; what did has.
+    fs::remove_dir_all(sandbox.path("d")).unwrap();
+    let _ = program(&sandbox, LATER, "renew --all --exec").arg("exit 1").run().exits(1);
+    assert_eq!(due(), ["1", "0"]);
+    let _ = run(&sandbox, LATER, "inventory forget c").success();
+    assert_eq!(due(), ["0", "0"]);
+}
+
 #[test]
 fn nothing_due_is_silence() {
     let sandbox = Sandbox::new();

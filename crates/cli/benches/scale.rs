@@ -121,7 +121,13 @@ fn fill(home: &Path, bundle: &Path, size: usize) {
         let signed: Vec<Signed<'_>> = ids
             .iter()
             .zip(&certificates)
-            .map(|(id, certificate)| Signed { id: *id, certificate, key_holder: KeyHolder::Elsewhere, places: &[] })
+            .map(|(id, certificate)| Signed {
+                id: *id,
+                certificate,
+                key_holder: KeyHolder::Elsewhere,
+                places: &[],
+                command_follows: false,
+            })
             .collect();
         recorder.signed(&signed).unwrap();
         let delivered: Vec<Delivered> =

@@ -256,7 +256,8 @@ impl Ledger {
 
     fn signed(&mut self, issued: &Issued, places: &[Delivery]) -> Result<(), InventoryError> {
         let key_holder = if issued.bundle.key.is_some() { KeyHolder::Here } else { KeyHolder::Elsewhere };
-        let signed = Signed { id: issued.id, certificate: &issued.certificate, key_holder, places };
+        let signed =
+            Signed { id: issued.id, certificate: &issued.certificate, key_holder, places, command_follows: false };
         self.recorder().signed(&[signed])
     }
 

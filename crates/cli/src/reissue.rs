@@ -358,7 +358,7 @@ pub(crate) fn record_and_swap<Subject: Send>(
     command_follows: bool,
 ) -> Result<Vec<Outcome<Subject>>, Failure> {
     let failure = |error| inventory_failure("cannot keep what was issued", &error);
-    announce(ledger, &prepared).map_err(failure)?;
+    announce(ledger, &prepared, command_follows).map_err(failure)?;
 
     let mut batch = Batch::default();
     let mut outcomes: Vec<(Option<CertificateId>, Outcome<Subject>, Vec<Waiting>)> = Vec::new();
@@ -432,6 +432,7 @@ pub(crate) fn record_and_swap<Subject: Send>(
 fn announce<Subject>(
     ledger: &mut Ledger,
     prepared: &[Result<Prepared<Subject>, Box<Outcome<Subject>>>],
+    command_follows: bool,
 ) -> Result<(), InventoryError> {
     let places: Vec<Vec<_>> =
         prepared.iter().flatten().map(|one| one.staged.iter().map(StagedAt::delivery).collect()).collect();
@@ -439,7 +440,10 @@ fn announce<Subject>(
         .iter()
         .flatten()
         .zip(&places)
-        .map(|(one, places)| Signed { id: one.id, certificate: &one.certificate, key_holder: one.key_holder, places })
+        .map(|(one, places)| {
+            let Prepared { id, certificate, key_holder, .. } = one;
+            Signed { id: *id, certificate, key_holder: *key_holder, places, command_follows }
+        })
         .collect();
     if signed.is_empty() { Ok(()) } else { ledger.recorder().signed(&signed) }
 }

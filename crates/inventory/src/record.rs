@@ -36,6 +36,8 @@ pub struct Signed<'s> {
     pub key_holder: KeyHolder,
     /// Where its bundles are about to go.
     pub places: &'s [Delivery],
+    /// Whether a command is to follow in each of those places, once it holds the bundle.
+    pub command_follows: bool,
 }
 
 /// Bundles that are in their places.
@@ -45,7 +47,7 @@ pub struct Delivered {
     pub id: CertificateId,
     /// Whether what was in those places before is kept beside them.
     pub keeps_previous: bool,
-    /// Whether a command is to follow.
+    /// Whether a command is to follow, where [`Signed`] did not say so already. One that is due already stays due.
     pub command_due: bool,
 }
 
@@ -151,7 +153,7 @@ impl Recorder<'_> {
                 writer.keep(one.id, one.certificate, one.key_holder)?;
                 writer.event("signed", Some(one.id), None, None)?;
                 for delivery in one.places {
-                    writer.announce(delivery, one.id)?;
+                    writer.announce(delivery, one.id, one.command_follows)?;
                 }
             }
             Ok(())
@@ -181,7 +183,7 @@ impl Recorder<'_> {
             for id in ids {
                 writer
                     .transaction
-                    .prepare_cached("UPDATE destination SET pending = NULL WHERE pending = ?1")?
+                    .prepare_cached("UPDATE destination SET pending = NULL, command_follows = 0 WHERE pending = ?1")?
                     .execute([id.0])?;
                 writer.event("not delivered", Some(*id), None, None)?;
             }
@@ -202,7 +204,7 @@ impl Recorder<'_> {
                     .query_row([place.0], |row| row.get(0))?;
                 writer
                     .transaction
-                    .prepare_cached("UPDATE destination SET pending = NULL WHERE id = ?1")?
+                    .prepare_cached("UPDATE destination SET pending = NULL, command_follows = 0 WHERE id = ?1")?
                     .execute([place.0])?;
                 writer.event("not delivered", pending.map(CertificateId), Some(*place), None)?;
             }
@@ -217,7 +219,10 @@ impl Recorder<'_> {
     /// When the file cannot be written.
     pub fn about_to_return(&mut self, place: DestinationId, id: CertificateId) -> Result<(), InventoryError> {
         self.write(|writer| {
-            writer.transaction.execute("UPDATE destination SET pending = ?2 WHERE id = ?1", params![place.0, id.0])?;
+            writer.transaction.execute(
+                "UPDATE destination SET pending = ?2, command_follows = 0 WHERE id = ?1",
+                params![place.0, id.0],
+            )?;
             writer.event("rollback", Some(id), Some(place), None)
         })
     }
@@ -233,7 +238,7 @@ impl Recorder<'_> {
         id: CertificateId,
     ) -> Result<DestinationId, InventoryError> {
         self.write(|writer| {
-            let destination = writer.announce(delivery, id)?;
+            let destination = writer.announce(delivery, id, false)?;
             writer.event("install", Some(id), Some(destination), None)?;
             Ok(destination)
         })
@@ -282,7 +287,8 @@ impl Recorder<'_> {
                 )
                 .optional()?;
             writer.transaction.execute(
-                "UPDATE destination SET certificate = NULL, pending = NULL, previous = NULL, command_due = 0 WHERE id = ?1",
+                "UPDATE destination SET certificate = NULL, pending = NULL, previous = NULL, command_follows = 0,
+                 command_due = 0 WHERE id = ?1",
                 [destination.0],
             )?;
             if let Some(before) = renewed {

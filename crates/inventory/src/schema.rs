@@ -14,7 +14,8 @@ const APPLICATION_ID: u32 = 0x4453_696e;
 
 /// Every step from an empty file to the present format, in order; the file's `user_version` counts the steps taken. A
 /// step that was released is never changed.
-const MIGRATIONS: [&str; 2] = [include_str!("schema-1.sql"), include_str!("schema-2.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
 
 /// How long a writer waits for another one before [`InventoryError::Busy`]. Writers of one authority take turns by the
 /// authority's lock, so this is for strangers.

@@ -86,13 +86,19 @@ impl Writer<'_> {
             .map(DestinationId)
     }
 
-    /// A place that is about to hold this certificate.
-    pub(crate) fn announce(&self, delivery: &Delivery, id: CertificateId) -> rusqlite::Result<DestinationId> {
+    /// A place that is about to hold this certificate, and whether a command is to follow there.
+    pub(crate) fn announce(
+        &self,
+        delivery: &Delivery,
+        id: CertificateId,
+        command_follows: bool,
+    ) -> rusqlite::Result<DestinationId> {
         let Delivery { place, layout, ownership } = delivery;
         let destination = self.destination(place)?;
         self.transaction
             .prepare_cached(
-                "UPDATE destination SET pending = ?2, owner = ?3, owner_group = ?4, key_mode = ?5, layout = ?6 WHERE id = ?1",
+                "UPDATE destination SET pending = ?2, owner = ?3, owner_group = ?4, key_mode = ?5, layout = ?6,
+                 command_follows = ?7 WHERE id = ?1",
             )?
             .execute(params![
                 destination.0,
@@ -100,7 +106,8 @@ impl Writer<'_> {
                 ownership.user,
                 ownership.group,
                 ownership.key_mode,
-                layout.word()
+                layout.word(),
+                command_follows
             ])?;
         Ok(destination)
     }
@@ -124,7 +131,7 @@ impl Writer<'_> {
             self.transaction
                 .prepare_cached(
                     "UPDATE destination SET certificate = pending, pending = NULL, previous = ?2, delivered_at = ?3,
-                     command_due = ?4 WHERE id = ?1",
+                     command_due = max(command_due, command_follows, ?4), command_follows = 0 WHERE id = ?1",
                 )?
                 .execute(params![destination, kept, self.at, command_due])?;
             self.event("delivered", Some(id), Some(DestinationId(destination)), None)?;

@@ -84,7 +84,7 @@ impl Fixture {
             Delivery { place: place(path), layout, ownership: Ownership::default() }
         };
         let places: Vec<_> = paths.iter().map(delivery).collect();
-        let signed = Signed { id, certificate, key_holder: KeyHolder::Here, places: &places };
+        let signed = Signed { id, certificate, key_holder: KeyHolder::Here, places: &places, command_follows: false };
         self.inventory.as_run(&run()).signed(&[signed]).unwrap();
     }
 

@@ -66,7 +66,7 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
     /// Run this with sh for each directory that got a new bundle; DOCKSEAL_NAME, DOCKSEAL_ROLE, DOCKSEAL_DIRECTORY,
-    /// DOCKSEAL_SERIAL and DOCKSEAL_NOT_AFTER are set. If it fails, the next --due --exec runs it again
+    /// DOCKSEAL_SERIAL and DOCKSEAL_NOT_AFTER are set. Where it fails or is never reached, the next --due --exec runs it
     #[arg(long, value_name = "COMMAND", conflicts_with = "csr")]
     exec: Option<String>,
     /// Sign this request instead (PEM or DER, - for standard input): the key is elsewhere
@@ -124,10 +124,10 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         )?;
         return Ok(report.finish(output));
     }
-    let commands_due =
-        args.exec.is_some() && !inventory.commands_due().map_err(|error| inventory_failure(WHAT, &error))?.is_empty();
+    let commands_due = args.exec.is_some() && !command::waiting(&inventory, invocation)?.is_empty();
     // Nothing to do is success and silence, without a passphrase and without waiting for anybody.
     if !commands_due && nothing_in(&inventory, &wanted, role)? {
+        command::remind(&inventory, invocation, output)?;
         return Ok(report.finish(output));
     }
     let total = count(&inventory, &wanted)?;
@@ -139,8 +139,9 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         command_follows: args.exec.is_some(),
     };
     renew_all(&opened, wanted, role, order, total, invocation, &mut report, output)?;
-    if let Some(command) = &args.exec {
-        command::run_all(command, &opened, invocation, &mut report, output)?;
+    match &args.exec {
+        Some(command) => command::run_all(command, &opened, invocation, &mut report, output)?,
+        None => command::remind(&open_to_read(&opened.home)?, invocation, output)?,
     }
     Ok(report.finish(output))
 }

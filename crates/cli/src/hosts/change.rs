@@ -352,7 +352,7 @@ impl Work<'_> {
         let SignedBundle { certificate, bundle, notes } = permitted.sign(authority, self.invocation)?;
         let key_holder = if bundle.key.is_some() { KeyHolder::Here } else { KeyHolder::Elsewhere };
         let places = [Delivery { place: place.clone(), layout: Layout::Docker, ownership: Ownership::default() }];
-        let signed = Signed { id, certificate: &certificate, key_holder, places: &places };
+        let signed = Signed { id, certificate: &certificate, key_holder, places: &places, command_follows: false };
         ledger
             .recorder()
             .signed(&[signed])

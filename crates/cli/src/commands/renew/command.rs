@@ -2,15 +2,42 @@
 
 use std::process::{Command, Stdio};
 
+use dockseal_inventory::{Destination, Inventory};
+
 use super::{Report, WHAT};
 use crate::{
     authority::Opened,
+    contexts::shown,
     failure::Failure,
     invocation::Invocation,
     ledger::{Ledger, inventory_failure},
     output::Output,
     report::rfc3339,
 };
+
+/// The places of this machine that wait for the command.
+pub(super) fn waiting(inventory: &Inventory, invocation: &Invocation) -> Result<Vec<Destination>, Failure> {
+    let mut waiting = inventory.commands_due().map_err(|error| inventory_failure(WHAT, &error))?;
+    waiting.retain(|destination| destination.place.machine == invocation.machine);
+    Ok(waiting)
+}
+
+/// Says in a run without a command which places still wait for one: a daemon there may not have read its files yet.
+pub(super) fn remind(inventory: &Inventory, invocation: &Invocation, output: &mut Output) -> Result<(), Failure> {
+    let waiting = waiting(inventory, invocation)?;
+    let Some(first) = waiting.first() else { return Ok(()) };
+    let where_ = shown(&first.place);
+    let others = match waiting.len() - 1 {
+        0 => String::new(),
+        1 => " and 1 other place".to_owned(),
+        n => format!(" and {n} other places"),
+    };
+    output.warn(&format!(
+        "the command that follows a renewal is still due in {where_}{others}: it was not run to its end there, or failed;\n\
+         run dockseal renew --due --exec COMMAND"
+    ));
+    Ok(())
+}
 
 /// Runs the command for every place that waits for it: those of this run, and those where it failed before. Others can
 /// work on the authority meanwhile.
@@ -23,9 +50,7 @@ pub(super) fn run_all(
 ) -> Result<(), Failure> {
     let failure = |error| inventory_failure(WHAT, &error);
     let mut ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
-    let waiting = ledger.inventory.commands_due().map_err(failure)?;
-    let machine = &invocation.machine;
-    for destination in waiting.into_iter().filter(|destination| destination.place.machine == *machine) {
+    for destination in waiting(&ledger.inventory, invocation)? {
         let Some(id) = destination.certificate else { continue };
         let Some(entry) = ledger.inventory.entry(id).map_err(failure)? else { continue };
         ledger.pause();

@@ -137,7 +137,7 @@ fn make(
         .succeed(request, Box::new(key))
         .map_err(|error| authority_failure("cannot make the new authority", &error))?;
     if let (Some(id), Some(certificate)) = (cross_id, successor.link.first()) {
-        let signed = Signed { id, certificate, key_holder: KeyHolder::Elsewhere, places: &[] };
+        let signed = Signed { id, certificate, key_holder: KeyHolder::Elsewhere, places: &[], command_follows: false };
         work.ledger.recorder().signed(&[signed]).map_err(failure)?;
     }
 
