@@ -18,6 +18,7 @@ mod bulk;
 mod completions;
 mod context;
 mod env;
+mod faults;
 mod handover;
 mod install;
 mod inventory;
