@@ -305,3 +305,50 @@ fn a_full_disk_while_renewing() {
         let _ = run(&["inventory", "check"]).success();
     }
 }
+
+/// The owner of what is above a recorded place makes a link of it: root's nightly renewal refuses, and what the link leads
+/// to is as it was. The hint helps.
+#[test]
+fn a_neighbour_who_leads_root_elsewhere() {
+    require_root!();
+    let sandbox = with_authority();
+    let (home, elsewhere) = (sandbox.path("home-of-nobody"), sandbox.path("etc"));
+    fs::create_dir(&home).unwrap();
+    fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::chown(&home, Some(65534), Some(65534)).unwrap();
+    let issue = |out: &str| sandbox.dockseal(["issue", "client", "a", "--no-passphrase", "--out", out]).run();
+    let _ = issue("home-of-nobody/docker/a").success();
+    fs::rename(home.join("docker"), home.join("real")).unwrap();
+    symlink(&elsewhere, home.join("docker")).unwrap();
+    // With the same names in it, nothing but the link tells the places apart.
+    fs::create_dir(elsewhere.join("a")).unwrap();
+    for name in ["ca.pem", "cert.pem", "key.pem"] {
+        fs::copy(home.join("real/a").join(name), elsewhere.join("a").join(name)).unwrap();
+    }
+    let before = tree(&elsewhere);
+    let ran = sandbox.dockseal(["renew", "--all", "--no-passphrase"]).run();
+    assert_eq!(ran.code, Some(1), "{ran}");
+    assert!(ran.holds("home-of-nobody/docker is a symbolic link that user 65534 can change"), "{ran}");
+    assert!(ran.holds("hint:"), "{ran}");
+    before.assert_same(&tree(&elsewhere), &ran);
+
+    let ran = issue("home-of-nobody/docker/new");
+    refused_with_hint(&ran, &[2]);
+    assert!(ran.stderr.contains("hint:  name the directory by its path without that link"), "{ran}");
+    before.assert_same(&tree(&elsewhere), &ran);
+    let _ = issue("etc/new").success();
+}
+
+/// A pipe where a bundle would be staged holds nothing up.
+#[test]
+fn a_pipe_at_the_staging_path() {
+    let sandbox = with_authority();
+    for slot in 0..3 {
+        let _ = sandbox.program("mkfifo").arg(sandbox.path(&format!(".a.dockseal-{slot}"))).run().success();
+    }
+    let issue = ["issue", "client", "a", "--no-passphrase", "--out", "a", "--replace"];
+    for _ in 0..2 {
+        let _ = sandbox.dockseal(issue).limit(std::time::Duration::from_secs(60)).run().success();
+    }
+    Bundle(sandbox.path("a")).assert_complete();
+}

@@ -477,8 +477,9 @@ fn walk(path: &Path, told: &Path) -> Result<Walked, WriteError> {
                     parts.push_front(name);
                     return Ok(Walked { at, real, missing: parts, obstacle });
                 }
-                if !is_safe(&rustix::fs::fstat(&at).map_err(failed())?, &found) {
-                    return Err(WriteError::UnsafeLink { path: real.join(&name), owner: found.st_uid });
+                let directory = rustix::fs::fstat(&at).map_err(failed())?;
+                if let Some(user) = who_can_change(&directory, &found) {
+                    return Err(WriteError::UnsafeLink { path: real.join(&name), user });
                 }
                 links += 1;
                 if links > MOST_LINKS {
@@ -509,10 +510,11 @@ fn parts_of(path: &Path) -> VecDeque<OsString> {
         .collect()
 }
 
-/// Whether a link in a directory leads where root or the user who runs this wanted it to.
-fn is_safe(directory: &Stat, link: &Stat) -> bool {
+/// The user who could have made a link in a directory lead elsewhere than root or the user who runs this wanted.
+fn who_can_change(directory: &Stat, link: &Stat) -> Option<u32> {
     let is_shared = directory.st_mode & 0o022 != 0;
-    is_trusted(directory.st_uid) && (!is_shared || is_trusted(link.st_uid))
+    let users = [Some(directory.st_uid), is_shared.then_some(link.st_uid)];
+    users.into_iter().flatten().find(|user| !is_trusted(*user))
 }
 
 /// Root, who runs this, and who owns `/`: in a user namespace that is root as seen from inside.

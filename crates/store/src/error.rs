@@ -54,8 +54,8 @@ pub enum WriteError {
     UnsafeLink {
         /// Which.
         path: PathBuf,
-        /// The user it belongs to.
-        owner: u32,
+        /// That user's number.
+        user: u32,
     },
     /// Somebody else changed what is there while this worked on it.
     Changed {
@@ -88,12 +88,8 @@ impl fmt::Display for WriteError {
             }
             Self::NotADirectory { path } => write!(f, "{} is there and is not a directory", path.display()),
             Self::Symlink { path } => write!(f, "{} is a symbolic link", path.display()),
-            Self::UnsafeLink { path, owner } => {
-                write!(
-                    f,
-                    "{} is a symbolic link that another user can change (it belongs to user {owner})",
-                    path.display()
-                )
+            Self::UnsafeLink { path, user } => {
+                write!(f, "{} is a symbolic link that user {user} can change", path.display())
             }
             Self::Changed { path } => {
                 write!(f, "another process changed {} while it was being written", path.display())
