@@ -1,5 +1,5 @@
-//! `kill -9` at any instant: at random ones, hundreds of times, and (where strace is
-//! allowed) at every single system call that touches a file.
+//! `kill -9` at any instant: before random ones of the system calls that change a file, hundreds of times, and before every
+//! single one that touches a file. strace counts them, so that no instant depends on how fast the machine is.
 //!
 //! After each: whatever bundle is there is whole, no secret is readable by others, the inventory opens and knows every
 //! certificate that is anywhere, no serial was used twice, and the next run of the same command completes and clears away
@@ -7,12 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
 
-use dockseal_tests::{Bundle, Random, Sandbox, note_skip, require, tree};
-use rustix::process::{Pid, Signal, kill_process};
+use dockseal_tests::{Bundle, Ran, Random, Sandbox, note_skip, require, tree};
 
 use crate::home;
 
@@ -158,7 +155,15 @@ impl Story {
         self.assert_safe(sandbox, when);
         self.assert_books(sandbox, "settled", when);
         let left = listed(sandbox.root());
-        assert_eq!(&left, undisturbed, "{}: {when}: leftovers after the next run\n{ran}", self.name);
+        let more: Vec<_> = left.difference(undisturbed).collect();
+        assert!(more.is_empty(), "{}: {when}: leftovers after the next run: {more:?}\n{ran}", self.name);
+        let mut less: Vec<_> = undisturbed.difference(&left).collect();
+        // A bundle that was swapped out and not yet kept when the kill came is removed by the next run, and a place that an
+        // advance had reached is not swapped again.
+        if self.name == "advance a roll-over" {
+            less.retain(|path| !path.contains(".dockseal.previous"));
+        }
+        assert!(less.is_empty(), "{}: {when}: gone after the next run: {less:?}\n{ran}", self.name);
     }
 }
 
@@ -167,38 +172,99 @@ fn listed(root: &Path) -> BTreeSet<String> {
     tree(root).paths().into_iter().collect()
 }
 
-/// What an undisturbed run takes (the median of five), and what it leaves.
-fn undisturbed(story: &Story) -> (Duration, BTreeSet<String>) {
-    let mut times = Vec::new();
-    let mut left = BTreeSet::new();
-    for _ in 0..5 {
-        let sandbox = story.stage();
-        let started = Instant::now();
-        let _ = sandbox.dockseal(story.command.split(' ')).run().success();
-        times.push(started.elapsed());
-        left = listed(sandbox.root());
-    }
-    times.sort();
-    (times[2], left)
+/// The system calls that change what is on disk, and those around them.
+const CALLS: &str = "?open,openat,?creat,write,?pwrite64,?writev,fsync,?fdatasync,?sync,?syncfs,?rename,?renameat,?renameat2,?link,linkat,\
+                     ?unlink,unlinkat,?mkdir,mkdirat,?rmdir,?chmod,fchmod,?fchmodat,?chown,fchown,?fchownat,ftruncate,flock,?symlink,symlinkat";
+
+/// An instant of a run: just before a thread makes a system call of this name for the `nth` time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Instant {
+    call: String,
+    nth: usize,
 }
 
+impl std::fmt::Display for Instant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} number {}", self.call, self.nth)
+    }
+}
+
+/// What strace says of a run, in order: each call that it made, and whether that changes a file.
+fn instants(log: &str) -> Vec<(Instant, bool)> {
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut instants = Vec::new();
+    for line in log.lines() {
+        // "PID  call(arguments) = result"; a line that goes on with an earlier call has no parenthesis that opens.
+        let Some((thread, rest)) = line.split_once(' ') else { continue };
+        let Some((call, arguments)) = rest.trim_start().split_once('(') else { continue };
+        let nth = counts.entry((thread, call)).or_default();
+        *nth += 1;
+        let changes = match call {
+            "open" | "openat" => ["O_CREAT", "O_TRUNC"].iter().any(|flag| arguments.contains(flag)),
+            // What it says to people is no file.
+            "write" | "writev" => !arguments.starts_with("1,") && !arguments.starts_with("2,"),
+            "flock" => false,
+            _ => true,
+        };
+        instants.push((Instant { call: call.to_owned(), nth: *nth }, changes));
+    }
+    instants
+}
+
+/// Where strace writes.
+fn strace_log(sandbox: &Sandbox) -> PathBuf {
+    sandbox.root().join("tmp/calls")
+}
+
+fn strace_is_allowed() -> bool {
+    let sandbox = Sandbox::new();
+    let probe = sandbox.program("strace").args(["-f", "-qq", "-o"]).arg(strace_log(&sandbox)).arg("true").run();
+    if probe.code != Some(0) {
+        note_skip(&format!("strace is not allowed here: {}", probe.stderr.trim()));
+    }
+    probe.code == Some(0)
+}
+
+fn traced(story: &Story, sandbox: &Sandbox, how: &[&str]) -> Ran {
+    let program = sandbox.program("strace").args(["-f", "-qq", "-o"]).arg(strace_log(sandbox));
+    let ran = program.args(how).arg(dockseal_tests::dockseal_binary()).args(story.command.split(' ')).run();
+    assert!(matches!(ran.code, None | Some(0)), "{}: neither done nor killed\n{ran}", story.name);
+    ran
+}
+
+/// The instants of an undisturbed run, and what it leaves.
+fn undisturbed(story: &Story) -> (Vec<(Instant, bool)>, BTreeSet<String>) {
+    let sandbox = story.stage();
+    let _ = traced(story, &sandbox, &["-e", &format!("trace={CALLS}")]).success();
+    let log = fs::read_to_string(strace_log(&sandbox)).unwrap();
+    fs::remove_file(strace_log(&sandbox)).unwrap();
+    (instants(&log), listed(sandbox.root()))
+}
+
+/// Runs the story's command until that instant; whether it got there.
+fn kill(story: &Story, sandbox: &Sandbox, at: &Instant) -> bool {
+    let Instant { call, nth } = at;
+    let inject = format!("inject={call}:signal=KILL:when={nth}");
+    let ran = traced(story, sandbox, &["-e", &format!("trace={call}"), "-e", &inject]);
+    fs::remove_file(strace_log(sandbox)).unwrap();
+    ran.code.is_none()
+}
+
+/// Kills before random ones of the calls that change a file: between two of them, nothing changes.
 fn at_random_instants(story: &Story, seed: u64, times: usize) {
-    let (usual, left) = undisturbed(story);
+    if !strace_is_allowed() {
+        return;
+    }
+    let (instants, left) = undisturbed(story);
+    let instants: Vec<Instant> =
+        instants.into_iter().filter(|(_, changes)| *changes).map(|(instant, _)| instant).collect();
     let mut random = Random::seeded(seed);
     let mut killed = 0;
-    // Follows the machine's load: longer while runs are killed, shorter when one was done before its kill.
-    let mut span = usual;
     for n in 0..times {
         let sandbox = story.stage();
-        let delay = Duration::from_micros(random.below(u64::try_from(span.as_micros()).unwrap() * 11 / 10));
-        let mut child = sandbox.dockseal(story.command.split(' ')).start_quietly();
-        thread::sleep(delay);
-        let _ = kill_process(Pid::from_child(&child), Signal::KILL);
-        let status = child.wait().unwrap();
-        let in_time = status.code().is_none();
-        killed += usize::from(in_time);
-        span = if in_time { span * 21 / 20 } else { span * 9 / 10 };
-        let when = format!("kill {n} of {times}, after {delay:?} of about {usual:?}");
+        let at = &instants[usize::try_from(random.below(instants.len() as u64)).unwrap()];
+        killed += usize::from(kill(story, &sandbox, at));
+        let when = format!("kill {n} of {times}, at {at}");
         story.assert_safe(&sandbox, &when);
         // Reading it with another SQLite mends it as our own would: every second time, ours is the first.
         if n % 2 == 0 {
@@ -206,102 +272,79 @@ fn at_random_instants(story: &Story, seed: u64, times: usize) {
         }
         story.assert_recovers(&sandbox, &when, &left);
     }
-    println!("{}: {killed} of {times} runs were killed before their end (one takes {usual:?})", story.name);
-    assert!(killed * 2 > times, "only {killed} of {times} runs were killed: the delays do not fit");
+    println!("{}: {killed} of {times} runs were killed, at one of {} instants", story.name, instants.len());
+    assert!(killed * 10 >= times * 9, "strace killed only {killed} of {times}");
 }
 
 #[test]
 fn bootstrap_killed_at_random_instants() {
-    require!("openssl");
+    require!("openssl", "strace");
     at_random_instants(&STORIES[0], 20, 200);
 }
 
 #[test]
 fn one_more_client_killed_at_random_instants() {
-    require!("openssl");
+    require!("openssl", "strace");
     at_random_instants(&STORIES[1], 21, 60);
 }
 
 #[test]
 fn replacing_killed_at_random_instants() {
-    require!("openssl");
+    require!("openssl", "strace");
     at_random_instants(&STORIES[2], 22, 200);
 }
 
 #[test]
 fn bootstrap_replacing_killed_at_random_instants() {
-    require!("openssl");
+    require!("openssl", "strace");
     at_random_instants(&STORIES[3], 23, 60);
 }
 
 #[test]
 fn renewing_killed_at_random_instants() {
-    require!("openssl", "python3");
+    require!("openssl", "python3", "strace");
     at_random_instants(&STORIES[4], 24, 100);
     at_random_instants(&STORIES[5], 25, 100);
 }
 
 #[test]
 fn issuing_many_killed_at_random_instants() {
-    require!("openssl", "python3");
+    require!("openssl", "python3", "strace");
     at_random_instants(&STORIES[6], 26, 60);
 }
 
 #[test]
 fn revoking_killed_at_random_instants() {
-    require!("openssl", "python3");
+    require!("openssl", "python3", "strace");
     at_random_instants(&STORIES[7], 27, 60);
 }
 
 #[test]
 fn rolling_over_killed_at_random_instants() {
-    require!("openssl", "python3");
+    require!("openssl", "python3", "strace");
     at_random_instants(&STORIES[8], 28, 40);
     at_random_instants(&STORIES[9], 29, 40);
     at_random_instants(&STORIES[10], 30, 40);
 }
 
-/// The system calls that change what is on disk, and those around them.
-const CALLS: &str = "?open,openat,?creat,write,?pwrite64,?writev,fsync,?fdatasync,?sync,?syncfs,?rename,?renameat,?renameat2,?link,linkat,\
-                     ?unlink,unlinkat,?mkdir,mkdirat,?rmdir,?chmod,fchmod,?fchmodat,?chown,fchown,?fchownat,ftruncate,flock,?symlink,symlinkat";
-
 /// Kills at every system call, or at every `stride`th of each kind.
 fn at_every_call(story: &Story, stride: usize) {
-    let (_, left) = undisturbed(story);
-    let sandbox = story.stage();
-    let log = sandbox.root().join("tmp/calls");
-    let traced = |sandbox: &Sandbox, how: &[&str]| {
-        let program = sandbox.program("strace").args(["-f", "-qq", "-o"]).arg(sandbox.root().join("tmp/calls"));
-        program.args(how).arg(dockseal_tests::dockseal_binary()).args(story.command.split(' ')).run()
-    };
-    let probe = traced(&sandbox, &["-e", &format!("trace={CALLS}")]);
-    if probe.code != Some(0) {
-        note_skip(&format!("strace is not allowed here: {}", probe.stderr.trim()));
+    if !strace_is_allowed() {
         return;
     }
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for line in fs::read_to_string(&log).unwrap().lines() {
-        // "PID  call(arguments) = result"
-        let call = line.split_once(' ').map_or(line, |(_, rest)| rest.trim_start());
-        if let Some((name, _)) = call.split_once('(') {
-            *counts.entry(name.to_owned()).or_default() += 1;
-        }
-    }
-    let total: usize = counts.values().map(|count| count.div_ceil(stride)).sum();
+    let (instants, left) = undisturbed(story);
+    let instants: BTreeSet<Instant> =
+        instants.into_iter().map(|(at, _)| at).filter(|at| (at.nth - 1) % stride == 0).collect();
     let mut killed = 0;
-    for (call, count) in &counts {
-        for n in (1..=*count).step_by(stride) {
-            let sandbox = story.stage();
-            let inject = format!("inject={call}:signal=KILL:when={n}");
-            let ran = traced(&sandbox, &["-e", &format!("trace={call}"), "-e", &inject]);
-            fs::remove_file(sandbox.root().join("tmp/calls")).unwrap();
-            killed += usize::from(ran.code != Some(0));
-            let when = format!("killed at {call} number {n} of {count}");
-            story.assert_safe(&sandbox, &when);
-            story.assert_recovers(&sandbox, &when, &left);
-        }
+    for at in &instants {
+        let sandbox = story.stage();
+        killed += usize::from(kill(story, &sandbox, at));
+        let when = format!("killed at {at}");
+        story.assert_safe(&sandbox, &when);
+        story.assert_recovers(&sandbox, &when, &left);
     }
-    println!("{}: killed at {killed} of {total} system calls: {counts:?}", story.name);
+    let total = instants.len();
+    println!("{}: killed at {killed} of {total} system calls", story.name);
     assert!(killed * 10 >= total * 9, "strace killed only {killed} of {total}");
 }
 
@@ -324,16 +367,15 @@ fn a_command_that_follows_outlives_a_kill() {
     let command = ["--at", LATER, "renew", "--due", "--exec", "echo $DOCKSEAL_NAME >>ran"];
     // Without -f: the commands are left alone.
     let traced = |sandbox: &Sandbox, how: &[&str]| {
-        let program = sandbox.program("strace").args(["-qq", "-o"]).arg(sandbox.root().join("tmp/calls"));
+        let program = sandbox.program("strace").args(["-qq", "-o"]).arg(strace_log(sandbox));
         program.args(how).arg(dockseal_tests::dockseal_binary()).args(command).run()
     };
-    let sandbox = stage();
-    let probe = traced(&sandbox, &["-e", &format!("trace={CALLS}")]);
-    if probe.code != Some(0) {
-        note_skip(&format!("strace is not allowed here: {}", probe.stderr.trim()));
+    if !strace_is_allowed() {
         return;
     }
-    let log = fs::read_to_string(sandbox.root().join("tmp/calls")).unwrap();
+    let sandbox = stage();
+    let _ = traced(&sandbox, &["-e", &format!("trace={CALLS}")]).success();
+    let log = fs::read_to_string(strace_log(&sandbox)).unwrap();
     let count = |call: &str| log.lines().filter(|line| line.starts_with(&format!("{call}("))).count();
     let mut between = 0;
     // Every move, and some of the writes to the inventory, among them those that record what was moved.

@@ -556,3 +556,39 @@ fn an_inventory_made_again_halfway() {
     assert_eq!(status(&sandbox), (0, IN[3]));
     all_work(&sandbox, "finished");
 }
+
+/// What people are told does not grow with the certificates, and neither does the memory that it takes.
+#[test]
+fn status_counts_many_in_little_memory() {
+    // Kilobytes at the most, by the kernel's count.
+    const SCRIPT: &str = "import resource, subprocess, sys\n\
+        said = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE).stdout.decode()\n\
+        print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, said)";
+    let sandbox = fleet();
+    let _ = step(&sandbox, "begin");
+    // As many more of alice as there are to be, each in a directory that is gone.
+    let many = |more: u32| {
+        sandbox.change_inventory(&format!(
+            "INSERT INTO certificate (generation, serial, role, name, state, reserved_at, not_before, not_after, due_at,
+                 key_holder, fingerprint, der)
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {more})
+             SELECT generation, randomblob(16), role, name, state, reserved_at, not_before, not_after, due_at, key_holder,
+                 randomblob(32), der FROM n, (SELECT * FROM certificate WHERE name = 'alice' LIMIT 1);
+             INSERT INTO destination (kind, machine, machine_name, place, certificate)
+             SELECT kind, machine, machine_name, CAST('/nowhere/' || certificate.id AS BLOB), certificate.id
+             FROM certificate, (SELECT kind, machine, machine_name FROM destination LIMIT 1)
+             WHERE certificate.id NOT IN (SELECT certificate FROM destination WHERE certificate IS NOT NULL)
+                 AND state = 'issued' AND role = 'client'"
+        ));
+        let program = sandbox.program("python3").args(["-c", SCRIPT]).arg(dockseal_tests::dockseal_binary());
+        let ran = program.args(["rollover", "status"]).run().success();
+        let (memory, said) = ran.stdout.split_once(' ').unwrap();
+        (memory.parse::<u64>().unwrap(), said.to_owned())
+    };
+    let (few, _) = many(2_000);
+    let (more, said) = many(10_000);
+    assert!(said.contains("and 11980 more"), "{said}");
+    assert!(more < few + 8_192, "{few} KiB for 2,000 certificates, {more} KiB for 12,000");
+    let all = json(&run(&sandbox, "rollover status --format json"));
+    assert_eq!((all["endpoints"].as_array().unwrap().len(), all["unknown"].as_u64()), (12_003, Some(12_000)));
+}

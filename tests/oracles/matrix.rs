@@ -67,7 +67,7 @@ enum Did {
 
 #[test]
 fn the_judge_agrees_with_docker() {
-    require!("dockerd", "docker", "openssl", "python3");
+    require!("dockerd", "docker", "openssl", "python3", "unshare");
     require_root!();
     let python = tools_dir().join("maker/bin/python");
     if !python.is_file() {
@@ -89,6 +89,7 @@ fn the_judge_agrees_with_docker() {
         for _ in 0..2 * thread::available_parallelism().map_or(2, usize::from) {
             let _ = scope.spawn(|| {
                 let home = Sandbox::new();
+                write_resolver(&home);
                 while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
                     matrix.run(group, &home);
                 }
@@ -198,7 +199,8 @@ impl Matrix {
         let file = |flag: &str, name: &str| format!("{flag}={}", folder.join(name).display());
         let (ca, pair) = (file("--tlscacert", "ca.pem"), [file("--tlscert", "cert.pem"), file("--tlskey", "key.pem")]);
         let address = if case.host.contains(':') { format!("[{}]", case.host) } else { case.host.clone() };
-        let mut run = home.program(&docker.program).arg("-H").arg(format!("tcp://{address}:{}", daemon.port));
+        let inside = home.program("unshare").args(["--mount", "sh", "-c", WITH_RESOLVER, "sh"]).arg(home.path("etc"));
+        let mut run = inside.arg(&docker.program).arg("-H").arg(format!("tcp://{address}:{}", daemon.port));
         if !is_loopback(&case.host) {
             run = run.env("HTTPS_PROXY", format!("http://127.0.0.1:{}", self.proxy));
         }
@@ -326,6 +328,22 @@ fn version_of(program: &Path) -> Version {
 /// Whether a daemon's log has a refusal of its own, not just the client's alert.
 fn says_why(log: &str) -> bool {
     log.lines().any(|line| line.contains("TLS handshake error") && !line.contains("remote error: tls: "))
+}
+
+/// Runs what follows with the files of a directory in the place of those of the same names in /etc.
+const WITH_RESOLVER: &str = r#"
+    for file in hosts nsswitch.conf resolv.conf; do
+        ! test -e "/etc/$file" || mount --bind "$1/$file" "/etc/$file" || exit
+    done
+    shift
+    exec "$@"
+"#;
+
+/// What a client's resolver goes by, for [`WITH_RESOLVER`]: it knows localhost, asks nobody, and is the same on every machine.
+fn write_resolver(home: &Sandbox) {
+    let _ = home.write("etc/hosts", "127.0.0.1 localhost\n");
+    let _ = home.write("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n");
+    let _ = home.write("etc/resolv.conf", "");
 }
 
 /// Whether a client reaches the host by itself; any other goes through the proxy.

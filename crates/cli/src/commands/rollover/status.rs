@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use dockseal_docker::Role;
 use dockseal_pki::moment;
+use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -17,7 +18,7 @@ use crate::{
     failure::Failure,
     hosts::renewal::is_on_host,
     invocation::Invocation,
-    output::{Output, table},
+    output::{Format, Output, table},
     report::{SCHEMA, rfc3339},
 };
 
@@ -29,12 +30,44 @@ struct Survey {
     running: Vec<Running>,
     /// Daemons and clients at each stage.
     counts: [[u64; 2]; 4],
-    /// In words, those who are not where the others are to be; and all of them for programs.
-    behind: Vec<String>,
-    unclear: Vec<String>,
+    /// In words, those who are not where the others are to be.
+    behind: Lines,
+    unclear: Lines,
     /// Daemons, and since when their files are what they are.
-    restart: Vec<String>,
-    wires: Vec<Value>,
+    restart: Lines,
+    /// All of them, where programs ask.
+    wires: Option<Vec<Wire>>,
+}
+
+/// Lines of which people are shown the first few.
+#[derive(Default)]
+struct Lines {
+    count: u64,
+    first: Vec<String>,
+}
+
+impl Lines {
+    fn push(&mut self, line: String) {
+        self.count += 1;
+        if self.first.len() < SHOWN {
+            self.first.push(line);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// One endpoint in one place, for programs.
+#[derive(Serialize)]
+struct Wire {
+    role: &'static str,
+    name: String,
+    directory: Option<String>,
+    stage: &'static str,
+    problem: Option<String>,
+    changed: Option<String>,
 }
 
 pub(super) fn run(invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
@@ -43,7 +76,8 @@ pub(super) fn run(invocation: &Invocation, output: &mut Output) -> Result<ExitCo
     crate::authority::read(&home)?;
     let mut inventory = look(&home, invocation, output)?;
     let course = Course::read(&home)?;
-    let mut survey = Survey { running: dockerds(invocation.clock()), ..Survey::default() };
+    let wires = (output.format() == Format::Json).then(Vec::new);
+    let mut survey = Survey { running: dockerds(invocation.clock()), wires, ..Survey::default() };
     each_batch(
         &mut inventory,
         |inventory| inventory,
@@ -73,13 +107,13 @@ impl Survey {
             }
         };
         let mut wire = |directory: Option<String>,
-                        stage: &str,
+                        stage: &'static str,
                         problem: Option<String>,
                         changed: Option<OffsetDateTime>| {
-            self.wires.push(json!({
-                "role": entry.role.word(), "name": entry.name, "directory": directory, "stage": stage, "problem": problem,
-                "changed": changed.map(rfc3339),
-            }));
+            if let Some(wires) = &mut self.wires {
+                let (role, name, changed) = (entry.role.word(), entry.name.clone(), changed.map(rfc3339));
+                wires.push(Wire { role, name, directory, stage, problem, changed });
+            }
         };
         if places.is_empty() && !course.is_of_goal(&entry.certificate) {
             let problem = format!("handed out, serial {}, and in no directory that is known", entry.serial());
@@ -110,7 +144,7 @@ impl Survey {
                         match running::of(&self.running, path) {
                             Some(_) => {
                                 let why = running::not_restarted(&self.running, path);
-                                self.restart.extend(why.map(|why| format!("{who} {why}")));
+                                why.into_iter().for_each(|why| self.restart.push(format!("{who} {why}")));
                             }
                             None => {
                                 let since = changed.map_or_else(|| "its files changed".to_owned(), moment);
@@ -156,7 +190,7 @@ impl Survey {
         push_list(&mut text, "\nNobody can tell from here:\n", &self.unclear);
         if !self.restart.is_empty() {
             push_list(&mut text, "\nTo be restarted, unless it was:\n", &self.restart);
-            text.push_str(&format!("{}.\n", restart(self.restart.len() as u64)));
+            text.push_str(&format!("{}.\n", restart(self.restart.count)));
         }
         text.push_str(&format!("\nNext: {}\n", next(course, self)));
         Ok(text)
@@ -179,9 +213,9 @@ impl Survey {
             "toward": subject(course.counting.goal())?,
             "all_must_trust_first": course.needs_all_to_trust_first(),
             "stages": Value::Object(stages.collect()),
-            "unknown": self.unclear.len(),
+            "unknown": self.unclear.count,
             "endpoints": self.wires,
-            "restart_daemons": self.restart.len(),
+            "restart_daemons": self.restart.count,
         }))
     }
 }
@@ -226,15 +260,16 @@ fn next(course: &Course, survey: &Survey) -> &'static str {
     }
 }
 
-fn push_list(text: &mut String, heading: &str, lines: &[String]) {
+fn push_list(text: &mut String, heading: &str, lines: &Lines) {
     if lines.is_empty() {
         return;
     }
     text.push_str(heading);
-    for line in lines.iter().take(SHOWN) {
+    for line in &lines.first {
         text.push_str(&format!("  {line}\n"));
     }
-    if lines.len() > SHOWN {
-        text.push_str(&format!("  and {} more (--format json has all)\n", lines.len() - SHOWN));
+    match lines.count.saturating_sub(lines.first.len() as u64) {
+        0 => {}
+        more => text.push_str(&format!("  and {more} more (--format json has all)\n")),
     }
 }
