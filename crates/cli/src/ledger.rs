@@ -8,7 +8,9 @@ use dockseal_inventory::{
     KeyHolder, Kind, Place, Recorder, Reservation, Run, Signed, State,
 };
 use dockseal_pki::{Certificate, ExtendedKeyUsage, Fingerprint, moment, printable};
-use dockseal_store::{Displaced, Existing, Home, HomeLock, WriteError, previous_path, remove_stale, stage};
+use dockseal_store::{
+    Displaced, Existing, Home, HomeLock, WriteError, keep_displaced, previous_path, remove_stale, stage,
+};
 
 use crate::{
     authority::{home_failure, read_certificates, signing_issuer, write_failure},
@@ -261,6 +263,19 @@ impl Ledger {
         self.recorder().signed(&[signed])
     }
 
+    /// A run that was killed between putting a bundle in place and keeping the one before it: that one is kept now.
+    fn keep_displaced(&self, destination: &Destination) -> Result<(), InventoryError> {
+        let Some(before) = destination.certificate else { return Ok(()) };
+        let Some(before) = self.inventory.entry(before)? else { return Ok(()) };
+        let (fingerprint, names) = (before.fingerprint(), destination.layout.names(before.role));
+        let is_it = |directory: &Path| leaf_in(directory, names) == Some(fingerprint);
+        if !is_it(&destination.place.path) {
+            // Where it cannot be kept, the new bundle is in its place all the same, and nothing is recorded as kept.
+            let _ = keep_displaced(&destination.place.path, is_it);
+        }
+        Ok(())
+    }
+
     /// Looks at the places to which a killed run was delivering, and remembers what they hold.
     fn settle(&mut self) -> Result<(), InventoryError> {
         let open = self.inventory.unfinished()?;
@@ -270,7 +285,8 @@ impl Ledger {
             .filter(|destination| destination.place.kind != Kind::Ssh && destination.place.machine == self.run.machine)
             .collect();
         for destination in &ours {
-            // What was staged, or displaced, is not needed any more. Where that cannot be told, the place itself tells.
+            self.keep_displaced(destination)?;
+            // What else was staged, or displaced, is not needed any more. Where that cannot be told, the place itself tells.
             let _ = remove_stale(&destination.place.path);
         }
         let mut ids: Vec<CertificateId> = ours.iter().filter_map(|destination| destination.pending).collect();

@@ -158,7 +158,7 @@ fn prepare(
 ) -> Result<Staged, WriteError> {
     let bench = Bench::make(destination)?;
     let found = inspect(&plan.names(), destination, existing)?;
-    let (stage, directory) = Stage::new(&bench)?;
+    let (stage, directory) = Stage::new(&bench, displaced)?;
     let staged = Staged { stage, destination: destination.to_owned(), found, displaced, is_gone: false };
     fill(&directory, plan, &bench, &staged.found, sync)?;
     Ok(staged)
@@ -289,6 +289,17 @@ pub fn roll_back(destination: &Path) -> Result<Placed, WriteError> {
         return Err(WriteError::Changed { path: destination.to_owned() });
     }
     Ok(Placed { destination: destination.to_owned(), keeps_previous: true, trouble: bench.sync().err() })
+}
+
+/// Keeps what a run that was killed right after a swap was to keep with [`Displaced::Keep`], if `is_it` says so of the
+/// directory in which it lies; what is kept already is swept then. Without this [`remove_stale`] removes it.
+///
+/// # Errors
+/// When the system refuses.
+pub fn keep_displaced(destination: &Path, is_it: impl Fn(&Path) -> bool) -> Result<(), WriteError> {
+    let bench = Bench::open(destination)?;
+    let _bench_lock = bench.directory().lock()?;
+    bench.keep_displaced(is_it)
 }
 
 /// Finishes or removes what killed runs have left beside this destination.

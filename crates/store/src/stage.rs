@@ -14,7 +14,7 @@ use rustix::{
 };
 
 use crate::{
-    WriteError,
+    Displaced, WriteError,
     directory::{Directory, Identity, change_owner, hidden, identity, own_user},
     files::{Sync, carry, split, write_file},
     found::{Found, are_all_ours},
@@ -71,8 +71,14 @@ impl Bench {
         self.parent.path_of(&self.name)
     }
 
-    fn staging(&self, slot: usize) -> OsString {
-        hidden(&self.stem, &format!("-{slot}"))
+    /// What is to be kept when another bundle takes its place is exchanged for what is staged under a name that says so:
+    /// after a kill right then it is known by it.
+    fn staging(&self, slot: usize, displaced: Displaced) -> OsString {
+        let end = match displaced {
+            Displaced::Remove => format!("-{slot}"),
+            Displaced::Keep => format!("-keep-{slot}"),
+        };
+        hidden(&self.stem, &end)
     }
 
     /// Where the fallback without `RENAME_EXCHANGE` puts the old bundle; outside the prefix that is swept.
@@ -152,8 +158,25 @@ impl Bench {
     /// Removes the staging directories that nobody works on any more, and puts a displaced bundle back.
     pub(crate) fn sweep(&self) -> Result<(), WriteError> {
         self.put_displaced_back()?;
+        for displaced in [Displaced::Remove, Displaced::Keep] {
+            for slot in 0..SLOTS {
+                let _ = is_free(self.directory(), &self.staging(slot, displaced));
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the first bundle that a killed run displaced and was to keep, if it is the one that is looked for.
+    pub(crate) fn keep_displaced(&self, is_it: impl Fn(&Path) -> bool) -> Result<(), WriteError> {
         for slot in 0..SLOTS {
-            let _ = is_free(self.directory(), &self.staging(slot));
+            let name = self.staging(slot, Displaced::Keep);
+            if self.directory().look(&name)?.is_none() || !is_it(&self.directory().path_of(&name)) {
+                continue;
+            }
+            let locked = self.directory().child(&name).and_then(|child| child.try_lock());
+            if let Ok(Some(_lock)) = locked {
+                return self.keep(&name);
+            }
         }
         Ok(())
     }
@@ -186,12 +209,12 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn new(bench: &Bench) -> Result<(Self, Directory), WriteError> {
+    pub(crate) fn new(bench: &Bench, displaced: Displaced) -> Result<(Self, Directory), WriteError> {
         // Under the bench's lock, so that no other process sweeps the new directory before it is locked itself.
         let _bench_lock = bench.directory().lock()?;
         bench.put_displaced_back()?;
         for slot in 0..SLOTS {
-            let name = bench.staging(slot);
+            let name = bench.staging(slot, displaced);
             if !is_free(bench.directory(), &name)? {
                 continue;
             }
@@ -276,7 +299,7 @@ fn open_below(directory: &Directory, path: &str, plan: &FilePlan) -> Result<Dire
 
 /// How many processes may stage a bundle for one place at once. Their directories have names that can be tried one by
 /// one, since the parent may hold a hundred thousand others.
-const SLOTS: usize = 64;
+const SLOTS: usize = 32;
 
 /// Whether a staging directory can be made under this name, after one that nobody works on was removed. What is not ours,
 /// cannot be opened or cannot be removed keeps its slot, and no other.

@@ -215,7 +215,7 @@ fn a_batch_that_is_given_up_leaves_nothing() {
     deliver(&plan("old"), &place, Existing::Keep).and_then(Placed::check).unwrap();
     let mut batch = Batch::default();
     batch.push(stage_for_batch(&plan("new"), &place, Existing::Replace, Displaced::Keep).unwrap());
-    assert_eq!(names(root.path()), [".bundle.dockseal-0", "bundle"]);
+    assert_eq!(names(root.path()), [".bundle.dockseal-keep-0", "bundle"]);
     drop(batch);
     assert_eq!(names(root.path()), ["bundle"]);
     assert_eq!(fs::read_to_string(place.join("key.pem")).unwrap(), "old");
