@@ -257,3 +257,28 @@ fn errors_as_json() {
         .exits(2);
     assert!(serde_json::from_str::<serde_json::Value>(&ran.stderr).is_ok(), "{ran}");
 }
+
+/// Arguments are octets: one that is no text is a wrong argument, or a path like any other.
+#[test]
+fn arguments_that_are_not_utf8() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let odd = OsStr::from_bytes(b"odd-\xff\xfe");
+    let sandbox = with_authority();
+    for words in
+        [&[][..], &["--format", "json"], &["issue", "client"], &["renew"], &["--at"], &["explain"], &["completions"]]
+    {
+        let ran = sandbox.dockseal(words).arg(odd).run();
+        assert!(matches!(ran.code, Some(1 | 2)), "{words:?} and an odd word: {ran}");
+        assert!(!ran.stderr.is_empty() && !ran.stderr.contains("panicked"), "{ran}");
+    }
+    let ran = sandbox.dockseal(["issue", "client", "a", "--no-passphrase", "--out"]).arg(odd).run().success();
+    assert!(sandbox.path("").join(odd).join("key.pem").exists(), "{ran}");
+    let _ = sandbox.dockseal(["renew", "--all"]).run().success();
+    let _ = sandbox.dockseal(["inventory", "check"]).run().success();
+    for name in ["DOCKSEAL_AUTHORITY", "DOCKER_CERT_PATH", "DOCKER_HOST", "DOCKER_CONFIG"] {
+        for words in [&["status"][..], &["env"], &["probe"], &["context", "list"]] {
+            let ran = sandbox.dockseal(words).env(name, odd).run();
+            assert!(matches!(ran.code, Some(0..=2)), "{name}, {words:?}: {ran}");
+        }
+    }
+}

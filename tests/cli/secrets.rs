@@ -3,10 +3,11 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use dockseal_tests::{Entry, Ran, Sandbox, require, tree};
+use dockseal_tests::{Entry, Ran, Sandbox, require, require_root, tree};
 
 use crate::home;
 
@@ -200,4 +201,34 @@ fn typed(sandbox: &Sandbox, line: &str, answers: &[&str]) -> String {
     }
     let _ = child.wait();
     shown
+}
+
+/// No core of a process that holds keys: the kernel says so by giving its files in /proc to root (proc(5), `/proc/pid`).
+#[test]
+fn no_core_is_dumped() {
+    use std::os::unix::fs::MetadataExt;
+    require!("setpriv");
+    require_root!();
+    let sandbox = Sandbox::new();
+    let words = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    let owner = |program: &Path, arguments: &[&str]| {
+        let mut child = sandbox.program("setpriv").args(words).arg(program).args(arguments).start();
+        let own = format!("/proc/{}", child.id());
+        let name = program.file_name().unwrap().to_str().unwrap().to_owned();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // Once it waits for its input, it is that program, and past its beginning.
+        let waits = || {
+            fs::read_to_string(format!("{own}/comm")).is_ok_and(|comm| comm.trim() == name)
+                && fs::read_to_string(format!("{own}/stat")).is_ok_and(|stat| stat.contains(") S "))
+        };
+        while !waits() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let owner = fs::metadata(format!("{own}/environ")).unwrap().uid();
+        drop(child.stdin.take());
+        let _ = child.wait().unwrap();
+        owner
+    };
+    assert_eq!(owner(Path::new("cat"), &[]), 65534, "the test sees no difference");
+    assert_eq!(owner(dockseal_tests::dockseal_binary(), &["inspect", "-"]), 0);
 }

@@ -32,7 +32,7 @@ mod report;
 mod revocations;
 mod rows;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use crate::{
     called::Called,
@@ -43,6 +43,7 @@ use crate::{
 };
 
 fn main() -> ExitCode {
+    keep_keys_out_of_core_dumps();
     let (cli, docker) = match called::read(std::env::args_os().collect()) {
         Called::Command(cli, docker) => (*cli, docker),
         Called::Wrong(error) => return usage(&error),
@@ -58,6 +59,12 @@ fn main() -> ExitCode {
         Ok(code) => output.finish(code),
         Err(failure) => output.fail(&failure),
     }
+}
+
+/// This process holds keys. What it starts (ssh, the command of --exec) dumps core as it likes: execve(2) takes this back.
+fn keep_keys_out_of_core_dumps() {
+    // Where the system refuses, all else still holds.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
 fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
@@ -94,8 +101,10 @@ fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result
 
 /// clap's own help and complaints. With `--format json` a complaint is JSON too, though nothing was parsed.
 fn usage(error: &clap::Error) -> ExitCode {
-    let wants_json = std::env::args().collect::<Vec<_>>().windows(2).any(|pair| pair == ["--format", "json"])
-        || std::env::args().any(|argument| argument == "--format=json");
+    // What is not UTF-8 is an argument as well, and perhaps what is complained of.
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let wants_json =
+        words.windows(2).any(|pair| pair == ["--format", "json"]) || words.iter().any(|word| word == "--format=json");
     if !error.use_stderr() || !wants_json {
         let _ = error.print();
         return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
