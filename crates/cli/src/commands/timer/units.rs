@@ -36,7 +36,9 @@ impl Job<'_> {
                 "# Certificates of a clock that was not set yet would be of no use.\nAfter=time-sync.target\n",
             );
         }
-        text.push_str("\n[Service]\nType=oneshot\nExecStart=");
+        text.push_str("\n[Service]\nType=oneshot\n");
+        text.push_str(LIMIT);
+        text.push_str("ExecStart=");
         text.push_str(&quoted(self.program, Place::Executable));
         for word in self.arguments() {
             text.push(' ');
@@ -49,7 +51,9 @@ impl Job<'_> {
         match (self.exec, self.scope) {
             (Some(_), _) => text.push_str("# The command may need anything, so nothing is taken from it here.\n"),
             (None, scope) => {
-                text.push_str("# Bundles may be anywhere, so no place is closed to it; everything else is.\n");
+                text.push_str(
+                    "# Bundles may be anywhere, and hosts are reached over ssh; everything else is closed to it.\n",
+                );
                 text.push_str(SANDBOX);
                 if scope == Scope::System {
                     text.push_str(SYSTEM_SANDBOX);
@@ -95,12 +99,18 @@ impl Job<'_> {
     }
 }
 
+/// Without it a command that hangs keeps the unit "activating" for ever, and no timer starts it again (systemd.service(5)).
+const LIMIT: &str = "\
+# A run over many hosts may take long; one that hangs ends here, and the next one goes on.
+TimeoutStartSec=6h
+";
+
 /// What a user's service manager can grant as well: it needs no privileges.
 const SANDBOX: &str = "\
 NoNewPrivileges=yes
 LockPersonality=yes
 MemoryDenyWriteExecute=yes
-RestrictAddressFamilies=AF_UNIX
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
@@ -112,7 +122,6 @@ SystemCallFilter=@system-service
 const SYSTEM_SANDBOX: &str = "\
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER
 PrivateDevices=yes
-PrivateNetwork=yes
 ProtectClock=yes
 ProtectControlGroups=yes
 ProtectKernelLogs=yes
