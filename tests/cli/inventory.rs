@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use dockseal_tests::{Bundle, Ran, Sandbox, require, tree};
+use dockseal_tests::{Bundle, Ran, Sandbox, require, require_root, tree};
 use serde_json::Value;
 
 use crate::{NOW, at, home, refused_with_hint};
@@ -276,4 +276,92 @@ fn a_directory_that_moved() {
     let _ = run(&sandbox, "--authority other issue client carl --out carl").success();
     refused_with_hint(&run(&sandbox, "inventory record carl"), &[1]);
     refused_with_hint(&run(&sandbox, "inventory record nowhere"), &[2]);
+}
+
+/// A bundle comes back from a backup and is recorded, as our own hint says: from then on it is what the place has, for
+/// every command.
+#[test]
+fn what_is_recorded_is_in_use() {
+    require!("openssl");
+    let sandbox = Sandbox::new();
+    let _ = run(&sandbox, "bootstrap h.test --client alice --out host --no-passphrase").success();
+    let alice = sandbox.path("host/clients/alice");
+    let serial = || sandbox.openssl(["x509", "-in", alice.join("cert.pem").to_str().unwrap(), "-noout", "-serial"]);
+    let _ = sandbox.program("cp").args(["-a", "host/clients/alice", "backup"]).run().success();
+    let old = serial();
+    let _ = run(&sandbox, "renew alice").success();
+    assert_ne!(serial(), old);
+    fs::remove_dir_all(&alice).unwrap();
+    fs::rename(sandbox.path("backup"), &alice).unwrap();
+    let _ = run(&sandbox, "renew alice").exits(1).says("inventory record");
+    let _ = run(&sandbox, "inventory record host/clients/alice").success();
+
+    let _ = run(&sandbox, "inventory check").success();
+    let hexadecimal = old.trim().trim_start_matches("serial=").to_owned();
+    let listed = run(&sandbox, "list --format json").success();
+    assert!(listed.stdout.contains(&hexadecimal), "{hexadecimal} is not in\n{listed}");
+    // Ten years later it has ended, and that is told.
+    let _ = at(&sandbox, "2031-08-01T00:00:00Z", "status").exits(1);
+    // A roll-over takes it along; openssl has the last word.
+    for line in ["rollover begin", "rollover advance", "rollover finish"] {
+        let _ = run(&sandbox, line).success();
+    }
+    let (anchors, leaf) = (alice.join("ca.pem"), alice.join("cert.pem"));
+    let time = "1907755200"; // 2030-06-15
+    let verified = ["verify", "-attime", time, "-CAfile", "host/daemon/ca.pem", leaf.to_str().unwrap()];
+    let _ = sandbox.program("openssl").args(verified).run().success();
+    assert_eq!(fs::read(&anchors).unwrap(), fs::read(sandbox.path("host/daemon/ca.pem")).unwrap());
+    // And a plain renewal finds it.
+    let before = serial();
+    let _ = run(&sandbox, "renew --all").success().says("client alice");
+    assert_ne!(serial(), before);
+}
+
+#[test]
+fn what_is_revoked_is_not_recorded() {
+    let sandbox = office();
+    let _ = run(&sandbox, "revoke alice").success();
+    let ran = run(&sandbox, "inventory record clients/alice");
+    refused_with_hint(&ran, &[1]);
+    assert!(ran.stderr.contains("was revoked on 2030-06-15"), "{ran}");
+}
+
+/// The machine-id changed, or is none: the directories are still told of.
+#[test]
+fn a_machine_that_got_another_id() {
+    require!("python3");
+    let sandbox = office();
+    sandbox.change_inventory("UPDATE destination SET machine = 'former'");
+    assert_eq!(findings(&sandbox, 2), ["machine", "machine", "machine"]);
+    // The hint helps.
+    for place in ["db", "clients/alice", "clients/bob"] {
+        let _ = run(&sandbox, &format!("inventory record {place}")).success();
+    }
+    assert_eq!(findings(&sandbox, 0), [] as [&str; 0]);
+    // Those of other machines are theirs.
+    sandbox.change_inventory("UPDATE destination SET machine_name = 'other' WHERE machine = 'former'");
+    let ran = run(&sandbox, "inventory check").success();
+    assert!(ran.stdout.contains("3 of 3") && ran.stdout.contains("3 on other machines"), "{ran}");
+}
+
+/// What could not be read is missing afterwards, and that is not success.
+#[test]
+fn a_rebuild_that_could_not_read_all() {
+    require!("setpriv");
+    require_root!();
+    let sandbox = office();
+    fs::remove_file(home(&sandbox).join("inventory.db")).unwrap();
+    let nobody = 65534;
+    let give = |path: &std::path::Path| std::os::unix::fs::chown(path, Some(nobody), Some(nobody)).unwrap();
+    for path in tree(sandbox.root()).paths().iter().map(|path| sandbox.root().join(path)).filter(|path| path.exists()) {
+        give(&path);
+    }
+    give(sandbox.root());
+    std::os::unix::fs::chown(sandbox.path("clients/bob"), Some(0), Some(0)).unwrap();
+    let words = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    let program = sandbox.program("setpriv").args(words).arg(dockseal_tests::dockseal_binary());
+    let ran = program.args(["inventory", "rebuild", "."]).run();
+    assert_eq!(ran.code, Some(2), "{ran}");
+    assert!(ran.stdout.contains("1 files or directories could not be read"), "{ran}");
+    assert!(ran.stderr.contains("passed over"), "{ran}");
 }

@@ -333,6 +333,22 @@ fn what_was_handed_out_counts_until_it_ends() {
 }
 
 #[test]
+fn a_finish_does_not_speak_for_other_machines() {
+    dockseal_tests::require!("python3");
+    let sandbox = Sandbox::new();
+    let run = |line: &str| sandbox.dockseal(line.split(' ')).run().success();
+    let _ = run("bootstrap h.test --client alice --client bob --out host --no-passphrase");
+    let _ = run("rollover begin");
+    let _ = run("rollover advance");
+    sandbox.change_inventory(
+        "UPDATE destination SET machine = 'other', machine_name = 'elsewhere' WHERE CAST(place AS TEXT) LIKE '%bob'",
+    );
+    let ran = run("rollover finish");
+    assert!(ran.holds("What is on other machines was not looked at (1,"), "{ran}");
+    assert!(!ran.holds("Nobody recorded here trusts the old one"), "{ran}");
+}
+
+#[test]
 fn a_destination_on_another_machine_is_named() {
     let sandbox = fleet();
     sandbox.change_inventory(

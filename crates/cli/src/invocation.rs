@@ -88,6 +88,11 @@ impl Invocation {
         machine().0
     }
 
+    /// What people call this machine.
+    pub(crate) fn machine_name(&self) -> &str {
+        &self.machine_name
+    }
+
     /// A directory of this machine, by the one name that it has; one with a context's TLS files is that context.
     pub(crate) fn place(&self, path: &Path) -> Result<Place, Failure> {
         let (machine, machine_name) = (self.machine.clone(), self.machine_name.clone());

@@ -98,6 +98,8 @@ impl InventoryError {
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { path },
                 Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly { path },
                 Some(ErrorCode::DiskFull) => Self::Full { path },
+                // Where SQLite grows its index of the log, or syncs, a full disk is an I/O error.
+                Some(ErrorCode::SystemIoFailure) if is_full(&path) => Self::Full { path },
                 _ => match source {
                     // A column that does not hold what the schema says.
                     rusqlite::Error::FromSqlConversionFailure(..)
@@ -110,4 +112,15 @@ impl InventoryError {
             }
         }
     }
+}
+
+/// Less is free than SQLite needs to write anything, in octets: the log's index alone has 32 KiB.
+const LEAST_ROOM: u64 = 64 << 10;
+
+/// Whether the file system of this file has no room left, for who is not root or for anybody.
+fn is_full(path: &Path) -> bool {
+    let directory = path.parent().unwrap_or(path);
+    rustix::fs::statvfs(directory).is_ok_and(|found| {
+        found.f_bavail.saturating_mul(found.f_frsize) < LEAST_ROOM || found.f_files > 0 && found.f_favail == 0
+    })
 }

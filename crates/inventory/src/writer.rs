@@ -199,7 +199,15 @@ impl Writer<'_> {
                     "UPDATE destination SET certificate = ?2, delivered_at = ?3, layout = ?4 WHERE id = ?1",
                 )?
                 .execute(params![destination.0, id.0, self.at, layout.word()])?;
-            self.event("found", Some(id), Some(destination), None)?;
+            // What is in a recorded place is in use, whatever took its place elsewhere.
+            let again = self
+                .transaction
+                .prepare_cached(
+                    "UPDATE certificate SET state = 'issued'
+                     WHERE id = ?1 AND der IS NOT NULL AND state IN ('superseded', 'reserved')",
+                )?
+                .execute([id.0])?;
+            self.event("found", Some(id), Some(destination), (again > 0).then_some("in use again"))?;
             if let Some(before) = before.filter(|before| *before != id.0) {
                 self.supersede_unless_in_use(CertificateId(before))?;
             }

@@ -3,7 +3,7 @@
 use std::{io, os::unix::fs::PermissionsExt, path::Path, process::ExitCode};
 
 use dockseal_docker::layout;
-use dockseal_inventory::{Destination, Entry, Inventory, InventoryError, KeyHolder};
+use dockseal_inventory::{Destination, Entry, Inventory, InventoryError, KeyHolder, Kind, Place};
 use dockseal_pki::{Certificate, PrivateKey, Signer, printable};
 use dockseal_store::{Home, ReadError, read};
 use serde_json::{Value, json};
@@ -101,6 +101,7 @@ pub(crate) fn run(_: &Args, invocation: &Invocation, output: &mut Output) -> Res
         for destination in &page {
             if !invocation.has(&destination.place) {
                 count.elsewhere += 1;
+                say(of_former_id(destination, &inventory, invocation).map_err(failed)?.into_iter().collect(), output);
                 continue;
             }
             let found = place(destination, &inventory).map_err(failed)?;
@@ -158,6 +159,24 @@ fn authority(
         Ok(_) | Err(_) => {}
     }
     Ok(findings)
+}
+
+/// A directory of a machine of this one's name that had another machine-id: most likely it is this one, and nobody looks at
+/// that directory any more.
+fn of_former_id(
+    destination: &Destination,
+    inventory: &Inventory,
+    invocation: &Invocation,
+) -> Result<Option<Finding>, InventoryError> {
+    let place = &destination.place;
+    let is_here = place.kind != Kind::Ssh && place.machine_name == invocation.machine_name() && place.path.is_dir();
+    let here = Place { machine: invocation.machine.clone(), ..place.clone() };
+    if !is_here || destination.certificate.is_none() || inventory.destination_at(&here)?.is_some() {
+        return Ok(None);
+    }
+    let text = "was recorded on a machine of this name with another machine-id (/etc/machine-id), so nothing looks at it; \
+                if it is this machine: dockseal inventory record DIR";
+    Ok(Some(Finding { unknown: true, ..Finding::new("machine", &place.path, text) }))
 }
 
 /// One directory.

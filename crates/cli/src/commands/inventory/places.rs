@@ -2,8 +2,8 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use dockseal_inventory::{Found, KeyHolder};
-use dockseal_pki::printable;
+use dockseal_inventory::{Found, KeyHolder, State};
+use dockseal_pki::{moment, printable};
 use serde_json::json;
 
 use crate::{
@@ -57,6 +57,12 @@ pub(super) fn record(args: &RecordArgs, invocation: &Invocation, output: &mut Ou
     let layout = held.layout;
     let key_holder = if held.bundle.key.is_some() { KeyHolder::Here } else { KeyHolder::Elsewhere };
     let mut ledger = Ledger::open(&home, &issuer, invocation, output)?;
+    let known = ledger.inventory.entry_of(leaf.fingerprint()).map_err(|error| inventory_failure(WHAT, &error))?;
+    if let Some(State::Revoked(revocation)) = known.map(|known| known.state) {
+        return Err(Failure::no(WHAT)
+            .cause(format!("its certificate was revoked on {} ({})", moment(revocation.at), revocation.reason))
+            .hint("issue another one with dockseal issue, and put it there with --replace"));
+    }
     let generation = ledger.recorder().generation(&by).map_err(|error| inventory_failure(WHAT, &error))?;
     let found =
         Found { generation, role, name: name.clone(), certificate: leaf, key_holder, place: Some((&place, layout)) };

@@ -74,6 +74,8 @@ struct Draft<'r> {
     replaced: Vec<Certificate>,
     serials: BTreeSet<Vec<u8>>,
     places: BTreeSet<PathBuf>,
+    /// How many files and directories could not be read.
+    passed_over: usize,
 }
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
@@ -121,8 +123,16 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     human.push_str(
         "Certificates that were found nowhere are not known any more, nor are places on other machines and the trail.\n",
     );
+    let passed_over = draft.passed_over;
+    if passed_over > 0 {
+        human.push_str(&format!(
+            "{passed_over} files or directories could not be read: what is in them is missing. See the warnings, and run it again \
+             with --replace as a user who may read them.\n"
+        ));
+    }
     let json = json!({
         "schema": SCHEMA,
+        "passed_over": passed_over,
         "certificates": certificates,
         "places": places,
         "revoked": revoked,
@@ -130,7 +140,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         "kept": kept.map(|kept| kept.to_string_lossy().into_owned()),
     });
     output.result(&human, &json);
-    Ok(ExitCode::SUCCESS)
+    Ok(if passed_over > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }
 
 /// Whether the inventory that is there can be read to its end; one that is lost or damaged is to be made again.
@@ -160,6 +170,7 @@ impl<'r> Draft<'r> {
             replaced: Vec::new(),
             serials: BTreeSet::new(),
             places: BTreeSet::new(),
+            passed_over: 0,
         })
     }
 
@@ -171,14 +182,19 @@ impl<'r> Draft<'r> {
                     let error = ReadError::Io { path, source };
                     return Err(read_hint(Failure::trouble(WHAT).cause(&error), &error));
                 }
-                Err(error) => output.warn(&format!("passed over: {error}")),
+                Err(error) => self.pass_over(&error, output),
                 Ok(path) => match read(&path) {
-                    Err(error) => output.warn(&format!("passed over: {error}")),
+                    Err(error) => self.pass_over(&error, output),
                     Ok(file) => self.take(&path, &file.bytes, invocation)?,
                 },
             }
         }
         Ok(())
+    }
+
+    fn pass_over(&mut self, error: &ReadError, output: &mut Output) {
+        self.passed_over += 1;
+        output.warn(&format!("passed over: {error}"));
     }
 
     /// Takes what is in a file.

@@ -98,10 +98,16 @@ fn conclude(mut work: Work<'_>, force: bool, word: &str, output: &mut Output) ->
     work.home.remove_unused_generations().map_err(|error| home_failure(WHAT, &error))?;
     if let Some(change) = was_under_way.filter(|change| !change.is_taken_back() && work.report.troubles == 0) {
         let key = work.home.generation_path(change.from).join("ca-key.pem");
-        next.push_str(&format!(
-            "\nNobody recorded here trusts the old one any more; when no copy elsewhere does, its key can be destroyed: {}",
-            key.display()
-        ));
+        let key = key.display();
+        next.push_str(&match work.report.elsewhere {
+            0 => format!(
+                "\nNobody recorded here trusts the old one any more; when no copy elsewhere does, its key can be destroyed: {key}"
+            ),
+            places => format!(
+                "\nWhat is on other machines was not looked at ({places}, see the notes) and may still trust the old one. \
+                 Run it there too, or deliver ca.pem to it, before its key is destroyed: {key}"
+            ),
+        });
     }
     Ok(work.report.finish(&next, output))
 }

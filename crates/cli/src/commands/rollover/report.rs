@@ -23,13 +23,15 @@ pub(super) struct Report {
     rows: Vec<Value>,
     done: u64,
     pub(super) troubles: u64,
+    /// How many places on other machines were not looked at.
+    pub(super) elsewhere: u64,
     daemons: u64,
 }
 
 impl Report {
     pub(super) fn new(format: Format, dry_run: bool, invocation: &Invocation) -> Self {
         let machine = invocation.run().machine;
-        Self { format, machine, dry_run, rows: Vec::new(), done: 0, troubles: 0, daemons: 0 }
+        Self { format, machine, dry_run, rows: Vec::new(), done: 0, troubles: 0, elsewhere: 0, daemons: 0 }
     }
 
     /// Something about the authority itself.
@@ -96,6 +98,7 @@ impl Report {
         let cause = failure.cause.clone().unwrap_or_default();
         let text = format!("{} {} in {}: {cause}; run it there too", entry.role, entry.name, shown(place));
         output.note(&text);
+        self.elsewhere += 1;
         self.rows.push(of("elsewhere", entry, Some(place), json!({ "machine": place.machine_name })));
     }
 
