@@ -485,3 +485,22 @@ fn an_authority_without_inventory() {
     refused(&run(&sandbox, LATER, "renew --due"), &[2]);
     assert!(!crate::home(&sandbox).join("inventory.db").exists());
 }
+
+/// A certificate without its key is of no use: nothing is renewed there, and the alarm stays on.
+#[test]
+fn a_key_that_is_gone() {
+    require!("openssl");
+    let sandbox = with_bundles(&["issue client alice --out c"]);
+    fs::remove_file(sandbox.path("c/key.pem")).unwrap();
+    let before = picture(&sandbox);
+    for line in ["renew alice", "renew --all", "renew alice --reuse-key"] {
+        let ran = run(&sandbox, BORN, line).exits(1);
+        assert!(ran.holds("its key key.pem is gone") && ran.holds("hint:"), "{ran}");
+        before.assert_same(&picture(&sandbox), &ran);
+    }
+    let _ = run(&sandbox, "2031-05-01T00:00:00Z", "status").exits(1);
+    // The hint helps.
+    let _ = run(&sandbox, BORN, "issue client alice --out c --replace").success();
+    Bundle(sandbox.path("c")).assert_complete();
+    let _ = run(&sandbox, BORN, "renew alice").success();
+}

@@ -333,6 +333,30 @@ fn what_was_handed_out_counts_until_it_ends() {
 }
 
 #[test]
+fn a_rollback_does_not_bring_a_replaced_authority_back() {
+    let sandbox = Sandbox::new();
+    let run = |line: &str| sandbox.dockseal(line.split(' ')).run();
+    let _ = run("bootstrap h.test --client alice --out host --no-passphrase").success();
+    for line in ["rollover begin", "rollover advance", "renew alice"] {
+        let _ = run(line).success();
+    }
+    // Both are trusted still, so that the one before is as good.
+    let _ = run("rollback alice").success();
+    let _ = run("rollback alice").success();
+    let _ = run("rollover finish").success();
+    let anchors = || fs::read(sandbox.path("host/clients/alice/ca.pem")).unwrap();
+    let before = anchors();
+    let ran = run("rollback alice");
+    refused_with_hint(&ran, &[1]);
+    assert!(ran.stderr.contains("an authority that was rolled over"), "{ran}");
+    assert_eq!(anchors(), before);
+    // The hint helps, and what that keeps is of the new authority alone.
+    let _ = run("renew alice").success();
+    let _ = run("rollback alice").success();
+    assert_eq!(anchors(), before);
+}
+
+#[test]
 fn a_finish_does_not_speak_for_other_machines() {
     dockseal_tests::require!("python3");
     let sandbox = Sandbox::new();

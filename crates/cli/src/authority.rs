@@ -124,13 +124,18 @@ pub(crate) fn signing_issuer(home: &Home, what: &str) -> Result<Certificate, Fai
 
 /// The certificates that sign or signed once, one of each generation, the oldest first.
 pub(crate) fn known_issuers(home: &Home, what: &str) -> Result<Vec<Certificate>, Failure> {
+    let issuer = |chain: Vec<Certificate>| chain.into_iter().next().ok_or_else(|| Failure::trouble(what));
+    known_chains(home, what)?.into_iter().map(issuer).collect()
+}
+
+/// The same with those above each, up to its anchor.
+pub(crate) fn known_chains(home: &Home, what: &str) -> Result<Vec<Vec<Certificate>>, Failure> {
     let numbers = home.known_generations().map_err(|error| home_failure(what, &error))?;
-    let issuer = |number| {
+    let chain = |number| {
         let chain = home.read_chain_of(number).map_err(|error| home_failure(what, &error))?;
-        let chain = read_certificates(&chain, &home.generation_path(number).join("ca.pem"))?;
-        chain.into_iter().next().ok_or_else(|| Failure::trouble(what))
+        read_certificates(&chain, &home.generation_path(number).join("ca.pem"))
     };
-    numbers.into_iter().map(issuer).collect()
+    numbers.into_iter().map(chain).collect()
 }
 
 /// A new authority that nothing was written of yet, and the text under which its key is to be kept.

@@ -253,6 +253,13 @@ pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invoc
             }
             Some(key)
         }
+        // Without it the bundle is of no use to anybody, and a new certificate alone would not change that.
+        Err(error) if error.is_not_found() && entry.key_holder == KeyHolder::Here => {
+            return Err(no(
+                format!("its key {} is gone", names.key),
+                "bring its key back from a copy; dockseal issue … --replace makes both anew",
+            ));
+        }
         Err(error) if error.is_not_found() => None,
         Err(error) => return Err(no(error.to_string(), "check the file")),
     };

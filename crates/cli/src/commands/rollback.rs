@@ -11,7 +11,7 @@ use dockseal_store::{Placed, previous_path, roll_back};
 use serde_json::{Value, json};
 
 use crate::{
-    authority::{chains, read as read_authority, write_failure},
+    authority::{chains, known_chains, read as read_authority, write_failure},
     contexts::shown,
     failure::Failure,
     held,
@@ -41,13 +41,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let directory = Path::new(&args.what);
     let home = invocation.home().ok().filter(|home| home.inventory_path().exists());
-    let mut trusted: Vec<Certificate> = Vec::new();
+    let mut trust = Trust::default();
     let mut ledger = match &home {
         None => None,
         Some(home) => {
             let files = read_authority(home)?;
-            trusted = chains(home, &files)?.into_iter().filter_map(|chain| chain.into_iter().next()).collect();
-            let issuer = trusted.first().ok_or_else(|| Failure::trouble(WHAT))?;
+            trust = Trust::new(&chains(home, &files)?, &known_chains(home, WHAT)?);
+            let issuer = trust.issuers.first().ok_or_else(|| Failure::trouble(WHAT))?;
             Some(Ledger::open(home, issuer, invocation, output)?)
         }
     };
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
             Some(ledger) => ledger.inventory.destination_at(&invocation.place(directory)?).map_err(failure)?,
         };
         let done = match (known, &mut ledger) {
-            (Some(destination), Some(ledger)) => recorded(ledger, &destination, &trusted, invocation)?,
+            (Some(destination), Some(ledger)) => recorded(ledger, &destination, &trust, invocation)?,
             _ => alone(&path, invocation)?,
         };
         done.show(invocation, &mut rows, &mut wires);
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
                 .hint("name the directory, or the authority with --authority DIR"));
         };
         for (entry, destination) in with_previous(ledger, &args.what, invocation)? {
-            let done = recorded(ledger, &destination, &trusted, invocation)?;
+            let done = recorded(ledger, &destination, &trust, invocation)?;
             done.show(invocation, &mut rows, &mut wires);
             drop(entry);
         }
@@ -96,6 +96,27 @@ fn is_directory(what: &str, ledger: Option<&Ledger>) -> Result<bool, Failure> {
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn failure(error: dockseal_inventory::InventoryError) -> Failure {
     inventory_failure(WHAT, &error)
+}
+
+/// Whom the endpoints of an authority trust at present, and no longer.
+#[derive(Default)]
+struct Trust {
+    /// The issuers whose certificates are accepted.
+    issuers: Vec<Certificate>,
+    /// The anchors that a roll-over took away.
+    replaced: Vec<Certificate>,
+}
+
+impl Trust {
+    /// From the chains that are trusted, and all that ever were; each ends with its anchor.
+    fn new(trusted: &[Vec<Certificate>], known: &[Vec<Certificate>]) -> Self {
+        let anchors: Vec<&Certificate> = trusted.iter().filter_map(|chain| chain.last()).collect();
+        let replaced = known.iter().filter_map(|chain| chain.last()).filter(|anchor| !anchors.contains(anchor));
+        Self {
+            replaced: replaced.cloned().collect(),
+            issuers: trusted.iter().filter_map(|chain| chain.first()).cloned().collect(),
+        }
+    }
 }
 
 struct Done {
@@ -148,7 +169,7 @@ fn nothing_kept(name: &str) -> Failure {
 fn recorded(
     ledger: &mut Ledger,
     destination: &Destination,
-    trusted: &[Certificate],
+    trust: &Trust,
     invocation: &Invocation,
 ) -> Result<Done, Failure> {
     let path = destination.place.path.clone();
@@ -160,7 +181,7 @@ fn recorded(
             .cause(format!("what {} had before was revoked ({})", path.display(), revocation.reason))
             .hint("issue another one"));
     }
-    if trusted.iter().all(|issuer| issuer.subject != entry.certificate.issuer) {
+    if trust.issuers.iter().all(|issuer| issuer.subject != entry.certificate.issuer) {
         return Err(Failure::no(WHAT)
             .cause(format!(
                 "what {} had before is of an authority that was rolled over: nobody trusts it",
@@ -173,6 +194,15 @@ fn recorded(
         return Err(Failure::no(WHAT)
             .cause(format!("what is kept beside {} is not what the inventory says", path.display()))
             .hint("see who changed it; dockseal renew makes a new one"));
+    }
+    if let Some(anchor) = held.bundle.anchors.certificates().iter().find(|anchor| trust.replaced.contains(anchor)) {
+        return Err(Failure::no(WHAT)
+            .cause(format!(
+                "what {} had before trusts {}, an authority that was rolled over",
+                path.display(),
+                anchor.subject
+            ))
+            .hint("dockseal renew makes a new one"));
     }
     ledger.recorder().about_to_return(destination.id, id).map_err(failure)?;
     let placed = match roll_back(&path) {
