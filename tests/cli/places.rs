@@ -344,7 +344,7 @@ fn a_neighbour_who_leads_root_elsewhere() {
 fn a_pipe_at_the_staging_path() {
     let sandbox = with_authority();
     for slot in 0..3 {
-        let _ = sandbox.program("mkfifo").arg(sandbox.path(&format!(".a.dockseal-{slot}")).as_path()).run().success();
+        let _ = sandbox.program("mkfifo").arg(sandbox.path(format!(".a.dockseal-{slot}"))).run().success();
     }
     let issue = ["issue", "client", "a", "--no-passphrase", "--out", "a", "--replace"];
     for _ in 0..2 {

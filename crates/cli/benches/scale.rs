@@ -93,6 +93,7 @@ fn fill(home: &Path, bundle: &Path, size: usize) {
         machine: "bench".to_owned(),
         machine_name: "bench".to_owned(),
         command: "bench".to_owned(),
+        time_is_given: false,
     };
     let mut inventory = Inventory::open(&PathBuf::from(home).join(Inventory::FILE), Access::Write).unwrap();
     let generation = inventory.generations().unwrap().remove(0).id;

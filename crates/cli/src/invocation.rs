@@ -38,6 +38,8 @@ pub(crate) struct Invocation {
     pub(crate) docker: Option<TlsFlags>,
     machine_name: String,
     authority: Option<PathBuf>,
+    /// `--at` was given.
+    time_is_given: bool,
 }
 
 impl Invocation {
@@ -65,7 +67,15 @@ impl Invocation {
             Some(text) => parse_lifetime(text)?.duration().try_into().unwrap_or(PATIENCE),
         };
         let (machine, machine_name) = machine();
-        Ok(Self { now: now.replace_nanosecond(0).unwrap_or(now), patience, machine, docker, machine_name, authority })
+        Ok(Self {
+            now: now.replace_nanosecond(0).unwrap_or(now),
+            patience,
+            machine,
+            docker,
+            machine_name,
+            authority,
+            time_is_given: global.at.is_some(),
+        })
     }
 
     /// Who runs what, where and when, for the authority's trail.
@@ -79,6 +89,7 @@ impl Invocation {
             user: name.unwrap_or_else(|| user.to_string()),
             machine: self.machine.clone(),
             machine_name: self.machine_name.clone(),
+            time_is_given: self.time_is_given,
             command: format!("{} {}", if self.docker.is_some() { "docker" } else { "dockseal" }, words.join(" ")),
         }
     }
@@ -86,6 +97,12 @@ impl Invocation {
     /// What tells this machine from others.
     pub(crate) fn machine(&self) -> String {
         machine().0
+    }
+
+    /// Whether this machine's clock went back since it said `last`. A person who says what time it is, is believed.
+    pub(crate) fn went_back(&self, last: Option<OffsetDateTime>) -> Option<OffsetDateTime> {
+        // Clocks of machines that share an authority differ a little.
+        last.filter(|last| !self.time_is_given && self.now < *last - dockseal_pki::Validity::BACKDATE)
     }
 
     /// What people call this machine.

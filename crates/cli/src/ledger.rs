@@ -18,6 +18,7 @@ use crate::{
     failure::Failure,
     invocation::Invocation,
     output::Output,
+    report::rfc3339,
 };
 
 const WHAT: &str = "cannot use the authority's inventory";
@@ -76,6 +77,7 @@ impl Ledger {
         import_old_records(home, issuer, &run, output)?;
         let failure = |error| inventory_failure(WHAT, &error);
         let mut inventory = Inventory::open(&home.inventory_path(), Access::Write).map_err(failure)?;
+        refuse_a_clock_that_went_back(&inventory, invocation, WHAT)?;
         let generation = inventory.as_run(&run).generation(issuer).map_err(failure)?;
         let mut ledger = Self { inventory, generation, run, lock: Some(lock) };
         ledger.settle().map_err(failure)?;
@@ -381,6 +383,28 @@ pub(crate) fn leaf_in(directory: &Path, names: Names) -> Option<Fingerprint> {
     let path = directory.join(names.chain);
     let bytes = dockseal_store::read(&path).ok()?.bytes;
     read_certificates(&bytes, &path).ok()?.first().map(Certificate::fingerprint)
+}
+
+/// What a clock that went back makes would not be valid yet for anybody, or end too soon. One rule for all that writes: the
+/// last run says what the clock was, unless a person gave its time; and who gives the time now is believed, so that nobody
+/// is locked out by a run whose clock was ahead.
+pub(crate) fn refuse_a_clock_that_went_back(
+    inventory: &Inventory,
+    invocation: &Invocation,
+    what: &str,
+) -> Result<(), Failure> {
+    let last = inventory.last_clock().map_err(|error| inventory_failure(what, &error))?;
+    let Some(last) = invocation.went_back(last) else { return Ok(()) };
+    Err(Failure::trouble(what)
+        .cause(format!(
+            "the clock went back: it says {}, and this authority was used on {}",
+            moment(invocation.now),
+            moment(last)
+        ))
+        .hint(format!(
+            "set the clock of this machine; if it is right now, say so with --at {}",
+            rfc3339(invocation.now)
+        )))
 }
 
 /// Opens an authority's inventory for looking alone.

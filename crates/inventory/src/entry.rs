@@ -38,6 +38,8 @@ pub struct Run {
     pub machine_name: String,
     /// The command and its arguments. Never anything secret: no option of this program takes a secret.
     pub command: String,
+    /// A person said what time it is: it is not this machine's clock that says so.
+    pub time_is_given: bool,
 }
 
 /// An issuer.

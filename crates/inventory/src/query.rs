@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use crate::{
     CertificateId, Destination, DestinationId, Entry, Event, Generation, GenerationId, Inventory, InventoryError,
     Place, Revocation, Run, State,
-    rows::{ENTRY, damaged, destination, destination_columns, entry, moment, role},
+    rows::{ENTRY, damaged, destination, destination_columns, entry, moment, role, time_given_column},
 };
 
 /// Which certificates.
@@ -355,17 +355,32 @@ impl Inventory {
             .map(|rows| rows.into_iter().next())
     }
 
+    /// What the machine's clock said when this inventory was last written to; `None` where a person said what time it was, or
+    /// nothing was written yet.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn last_clock(&self) -> Result<Option<OffsetDateTime>, InventoryError> {
+        let time_given = time_given_column(self.version);
+        let sql = format!("SELECT at, {time_given} FROM run ORDER BY id DESC LIMIT 1");
+        let rows = self.query(&sql, [], |row| Ok((moment(row, 0)?, row.get::<_, bool>(1)?)))?;
+        Ok(rows.into_iter().next().filter(|(_, is_given)| !is_given).map(|(at, _)| at))
+    }
+
     /// The last `limit` events, oldest first.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn events(&self, limit: u32) -> Result<Vec<Event>, InventoryError> {
+        let time_given = time_given_column(self.version);
         let mut events = self.query(
-            "SELECT event.at, what, detail, run.at, user, run.machine, run.machine_name, command, serial, role, name, place
-             FROM event JOIN run ON run.id = event.run
+            &format!(
+                "SELECT event.at, what, detail, run.at, user, run.machine, run.machine_name, command, serial, role, name, place,
+             {time_given} FROM event JOIN run ON run.id = event.run
              LEFT JOIN certificate ON certificate.id = event.certificate
              LEFT JOIN destination ON destination.id = event.destination
-             ORDER BY event.id DESC LIMIT ?1",
+             ORDER BY event.id DESC LIMIT ?1"
+            ),
             [limit],
             |row| {
                 let endpoint = match row.get::<_, Option<String>>(10)? {
@@ -382,6 +397,7 @@ impl Inventory {
                         machine: row.get(5)?,
                         machine_name: row.get(6)?,
                         command: row.get(7)?,
+                        time_is_given: row.get(12)?,
                     },
                     serial: row.get_ref(8)?.as_blob_or_null()?.map(SerialNumber::from_der_content),
                     endpoint,

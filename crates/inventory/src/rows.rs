@@ -54,6 +54,11 @@ pub(crate) fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
+/// Whether the time of a run was given, in a file of this version.
+pub(crate) fn time_given_column(version: u32) -> &'static str {
+    if version < 3 { "0" } else { "time_given" }
+}
+
 /// The columns of a destination, in a file of this version.
 pub(crate) fn destination_columns(version: u32) -> String {
     let layout = if version < 2 { "'docker'" } else { "layout" };

@@ -9,8 +9,17 @@ use crate::{CertificateId, Delivered, Delivery, DestinationId, Found, KeyHolder,
 
 pub(crate) fn begin(connection: &Connection, run: &Run) -> rusqlite::Result<i64> {
     connection
-        .prepare_cached("INSERT INTO run (at, user, machine, machine_name, command) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .insert(params![run.at.unix_timestamp(), run.user, run.machine, run.machine_name, run.command])
+        .prepare_cached(
+            "INSERT INTO run (at, user, machine, machine_name, command, time_given) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .insert(params![
+            run.at.unix_timestamp(),
+            run.user,
+            run.machine,
+            run.machine_name,
+            run.command,
+            run.time_is_given
+        ])
 }
 
 /// The names by which a certificate may be asked for, besides its main one.

@@ -24,6 +24,7 @@ fn run() -> Run {
         machine: "1".repeat(32),
         machine_name: "here.test".to_owned(),
         command: "dockseal issue client alice".to_owned(),
+        time_is_given: false,
     }
 }
 

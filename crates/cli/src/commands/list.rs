@@ -6,7 +6,6 @@ use dockseal_docker::Role;
 use dockseal_inventory::Selection;
 use serde_json::{Map, Value};
 
-use super::renew::went_back;
 use crate::{
     failure::Failure,
     groups::parse_lifetime,
@@ -64,8 +63,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let otherwise = if args.all { Selection::Everything } else { Selection::Issued };
     let question = args.rows.question(otherwise, invocation)?;
     let view = View::open(invocation, WHAT)?;
-    let last = view.inventory.last_written().map_err(|error| inventory_failure(WHAT, &error))?;
-    if last.is_some_and(|last| went_back(last, invocation.now)) {
+    let last = view.inventory.last_clock().map_err(|error| inventory_failure(WHAT, &error))?;
+    if invocation.went_back(last).is_some() {
         output.warn("the clock went back since this authority was last used: what is left of a life may be wrong");
     }
     let format = output.format();

@@ -9,7 +9,6 @@ use std::{path::PathBuf, process::ExitCode};
 
 use dockseal_docker::Role;
 use dockseal_inventory::{Cursor, Entry, Inventory, Selection};
-use time::OffsetDateTime;
 
 use self::report::Report;
 use crate::{
@@ -18,7 +17,7 @@ use crate::{
     groups::{PassphraseArgs, Pkcs12PassphraseArgs, parse_lifetime},
     handover::Form,
     invocation::Invocation,
-    ledger::{Ledger, inventory_failure, open_to_read, settle},
+    ledger::{Ledger, inventory_failure, open_to_read, refuse_a_clock_that_went_back, settle},
     named,
     output::Output,
     progress::Progress,
@@ -330,28 +329,4 @@ fn still_counting(inventory: &Inventory, entries: Vec<Entry>) -> Result<Vec<Entr
         counting.extend(now.filter(|now| now.state == dockseal_inventory::State::Issued));
     }
     Ok(counting)
-}
-
-/// Certificates made by a clock that went back would not count yet for anybody, or end too soon.
-pub(crate) fn refuse_a_clock_that_went_back(
-    inventory: &Inventory,
-    invocation: &Invocation,
-    what: &str,
-) -> Result<(), Failure> {
-    let last = inventory.last_written().map_err(|error| inventory_failure(what, &error))?;
-    match last.filter(|last| went_back(*last, invocation.now)) {
-        None => Ok(()),
-        Some(last) => Err(Failure::trouble(what)
-            .cause(format!(
-                "the clock went back: it says {}, and this authority was used on {}",
-                dockseal_pki::moment(invocation.now),
-                dockseal_pki::moment(last)
-            ))
-            .hint("set the clock of this machine, or give the right time with --at")),
-    }
-}
-
-/// Clocks of machines that share an authority differ a little.
-pub(crate) fn went_back(last: OffsetDateTime, now: OffsetDateTime) -> bool {
-    now < last - dockseal_pki::Validity::BACKDATE
 }

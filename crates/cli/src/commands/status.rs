@@ -8,14 +8,11 @@ use dockseal_inventory::Selection;
 use dockseal_pki::{moment, printable};
 use serde_json::{Map, Value};
 
-use super::{
-    list::{RowArgs, field},
-    renew::refuse_a_clock_that_went_back,
-};
+use super::list::{RowArgs, field};
 use crate::{
     failure::Failure,
     invocation::Invocation,
-    ledger::inventory_failure,
+    ledger::{inventory_failure, refuse_a_clock_that_went_back},
     listing::{List, Question, Row, Sink, Table, View, row_wire, write_metrics},
     output::{Format, Output},
     report::{distance, rfc3339},

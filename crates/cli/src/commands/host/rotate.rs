@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use dockseal_inventory::{Entry, Inventory, Kind, State};
 
 use crate::{
-    commands::renew::{look, refuse_a_clock_that_went_back, renew_entries},
+    commands::renew::{look, renew_entries},
     failure::Failure,
     groups::{PassphraseArgs, parse_lifetime},
     hosts::reach::parse_target,
     invocation::Invocation,
-    ledger::inventory_failure,
+    ledger::{inventory_failure, refuse_a_clock_that_went_back},
     output::Output,
     reissue::{KeyChoice, Order},
 };
