@@ -96,7 +96,7 @@ fn a_check_of_what_it_cannot_tell() {
     // A delivery that a killed run left open; a place elsewhere.
     sandbox.change_inventory("UPDATE destination SET pending = 1 WHERE id = 1");
     assert_eq!(findings(&sandbox, 1), ["unfinished"]);
-    sandbox.change_inventory("UPDATE destination SET pending = NULL, machine = 'x' WHERE id = 1");
+    sandbox.change_inventory("UPDATE destination SET pending = NULL, machine = 'x', machine_name = 'y' WHERE id = 1");
     let ran = run(&sandbox, "inventory check").success();
     assert!(ran.stdout.contains("2 of 2") && ran.stdout.contains("1 on other machines"), "{ran}");
     // Damage beyond the header.
@@ -364,4 +364,43 @@ fn a_rebuild_that_could_not_read_all() {
     assert_eq!(ran.code, Some(2), "{ran}");
     assert!(ran.stdout.contains("1 files or directories could not be read"), "{ran}");
     assert!(ran.stderr.contains("passed over"), "{ran}");
+}
+
+/// A delivery that is under way while the check looks is none that was left unfinished.
+#[test]
+fn a_check_beside_a_run_at_work() {
+    require!("python3");
+    let sandbox = office();
+    let inventory = home(&sandbox).join("inventory.db");
+    sandbox.change_inventory("UPDATE destination SET pending = certificate");
+    // One that nobody works on is told of.
+    assert_eq!(findings(&sandbox, 1), ["unfinished", "unfinished", "unfinished"]);
+    // It ends its delivery, then lets go of the lock.
+    let script = "import fcntl, sqlite3, sys, time\n\
+        f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print('locked', flush=True); sys.stdin.readline()\n\
+        time.sleep(1); i = sqlite3.connect(sys.argv[2]); i.execute('UPDATE destination SET pending = NULL'); i.commit()";
+    let program = sandbox.program("python3").args(["-c", script]).arg(home(&sandbox).join("lock")).arg(&inventory);
+    let mut child = program.start();
+    let mut said = [0; 7];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut said).unwrap();
+    std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"go\n").unwrap();
+    let checked = run(&sandbox, "inventory check");
+    assert!(child.wait().unwrap().success());
+    let _ = checked.success();
+}
+
+/// What a renewal kept is still there for `rollback` after the inventory was made again.
+#[test]
+fn a_rebuild_remembers_what_is_kept() {
+    require!("openssl");
+    let sandbox = office();
+    let alice = sandbox.path("clients/alice");
+    let serial = || sandbox.openssl(["x509", "-in", alice.join("cert.pem").to_str().unwrap(), "-noout", "-serial"]);
+    let before = serial();
+    let _ = run(&sandbox, "renew alice").success();
+    fs::remove_file(home(&sandbox).join("inventory.db")).unwrap();
+    let _ = run(&sandbox, "inventory rebuild .").success();
+    let _ = run(&sandbox, "rollback alice").success();
+    assert_eq!(serial(), before);
+    let _ = run(&sandbox, "inventory check").success();
 }

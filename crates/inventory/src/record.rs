@@ -344,6 +344,19 @@ impl Recorder<'_> {
         self.write(|writer| writer.event(what, None, None, Some(detail)))
     }
 
+    /// Beside this place lies the bundle of this certificate, which was there before.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn keeps(&mut self, place: DestinationId, previous: CertificateId) -> Result<(), InventoryError> {
+        self.write(|writer| {
+            writer
+                .transaction
+                .execute("UPDATE destination SET previous = ?2 WHERE id = ?1", params![place.0, previous.0])
+                .map(drop)
+        })
+    }
+
     /// These certificates, found where replaced ones are kept, count no longer, unless they are at a destination too.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::{
     authority::{home_failure, read_certificates},
     failure::Failure,
     invocation::Invocation,
-    ledger::{inventory_failure, leaf_in, open_to_read},
+    ledger::{inventory_failure, leaf_in, lock, open_to_read},
     output::{Format, Output},
     report::SCHEMA,
 };
@@ -93,6 +93,8 @@ pub(crate) fn run(_: &Args, invocation: &Invocation, output: &mut Output) -> Res
         }
     };
     say(authority(&home, &inventory, &failed)?, output);
+    let run = invocation.run();
+    let mut may_wait = true;
     let mut after = None;
     loop {
         let page = inventory.destinations(after, PAGE).map_err(failed)?;
@@ -104,7 +106,15 @@ pub(crate) fn run(_: &Args, invocation: &Invocation, output: &mut Output) -> Res
                 say(of_former_id(destination, &inventory, invocation).map_err(failed)?.into_iter().collect(), output);
                 continue;
             }
-            let found = place(destination, &inventory).map_err(failed)?;
+            let mut found = place(destination, &inventory).map_err(failed)?;
+            // Another run may be at work on it right now: once none is, what is found is so.
+            if !found.is_empty() && may_wait {
+                let waited = lock(&home, &run, invocation);
+                may_wait = waited.is_ok();
+                if may_wait {
+                    found = again(destination, &inventory).map_err(failed)?;
+                }
+            }
             count.places += 1;
             count.as_recorded += u64::from(found.is_empty());
             say(found, output);
@@ -161,6 +171,14 @@ fn authority(
     Ok(findings)
 }
 
+/// One directory as it is recorded now.
+fn again(destination: &Destination, inventory: &Inventory) -> Result<Vec<Finding>, InventoryError> {
+    match inventory.destination_at(&destination.place)?.filter(|now| now.certificate.is_some()) {
+        Some(now) => place(&now, inventory),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// A directory of a machine of this one's name that had another machine-id: most likely it is this one, and nobody looks at
 /// that directory any more.
 fn of_former_id(
@@ -169,9 +187,15 @@ fn of_former_id(
     invocation: &Invocation,
 ) -> Result<Option<Finding>, InventoryError> {
     let place = &destination.place;
-    let is_here = place.kind != Kind::Ssh && place.machine_name == invocation.machine_name() && place.path.is_dir();
+    let may_be_here = place.kind != Kind::Ssh && place.machine_name == invocation.machine_name();
     let here = Place { machine: invocation.machine.clone(), ..place.clone() };
-    if !is_here || destination.certificate.is_none() || inventory.destination_at(&here)?.is_some() {
+    if !may_be_here || inventory.destination_at(&here)?.is_some() {
+        return Ok(None);
+    }
+    // Many machines have the same name; the certificate is one machine's.
+    let recorded = destination.certificate.map(|id| inventory.entry(id)).transpose()?.flatten();
+    let holds = |entry: &Entry| leaf_in(&place.path, destination.layout.names(entry.role)) == Some(entry.fingerprint());
+    if !recorded.is_some_and(|entry| holds(&entry)) {
         return Ok(None);
     }
     let text = "was recorded on a machine of this name with another machine-id (/etc/machine-id), so nothing looks at it; \

@@ -1,7 +1,7 @@
 //! `dockseal inventory rebuild`: what is known of an authority's certificates, from the certificates themselves.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -12,7 +12,7 @@ use dockseal_inventory::{
     Access, CertificateId, Found, GenerationId, Inventory, InventoryError, KeyHolder, Place, Revocation, Run,
 };
 use dockseal_pki::{Certificate, PrivateKey, RevocationList, Signer, pem};
-use dockseal_store::{Home, ReadError, Walk, read};
+use dockseal_store::{Home, ReadError, Walk, previous_path, read};
 use serde_json::json;
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     failure::Failure,
     held,
     invocation::Invocation,
-    ledger::{inventory_failure, lock, role_and_name},
+    ledger::{inventory_failure, leaf_in, lock, role_and_name},
     output::Output,
     report::SCHEMA,
     revocations,
@@ -73,7 +73,7 @@ struct Draft<'r> {
     waiting: Vec<Discovery>,
     replaced: Vec<Certificate>,
     serials: BTreeSet<Vec<u8>>,
-    places: BTreeSet<PathBuf>,
+    places: BTreeMap<PathBuf, Names>,
     /// How many files and directories could not be read.
     passed_over: usize,
 }
@@ -101,6 +101,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         draft.take(&path, &file.bytes, invocation)?;
     }
     draft.flush().map_err(failed)?;
+    draft.remember_kept(invocation)?;
     let lists = revocations::before(&home, output)?;
     let (revoked, unknown) = draft.revoke(&lists).map_err(failed)?;
     let where_from: Vec<String> = args.directories.iter().map(|path| path.display().to_string()).collect();
@@ -169,7 +170,7 @@ impl<'r> Draft<'r> {
             waiting: Vec::new(),
             replaced: Vec::new(),
             serials: BTreeSet::new(),
-            places: BTreeSet::new(),
+            places: BTreeMap::new(),
             passed_over: 0,
         })
     }
@@ -187,6 +188,19 @@ impl<'r> Draft<'r> {
                     Err(error) => self.pass_over(&error, output),
                     Ok(file) => self.take(&path, &file.bytes, invocation)?,
                 },
+            }
+        }
+        Ok(())
+    }
+
+    /// What is kept beside the places, for `rollback`.
+    fn remember_kept(&mut self, invocation: &Invocation) -> Result<(), Failure> {
+        let failed = |error| inventory_failure(WHAT, &error);
+        for (path, names) in &self.places {
+            let Some(kept) = previous_path(path).ok().and_then(|previous| leaf_in(&previous, *names)) else { continue };
+            let Some(kept) = self.inventory.entry_of(kept).map_err(failed)? else { continue };
+            if let Some(destination) = self.inventory.destination_at(&invocation.place(path)?).map_err(failed)? {
+                self.inventory.as_run(self.run).keeps(destination.id, kept.id).map_err(failed)?;
             }
         }
         Ok(())
@@ -221,7 +235,7 @@ impl<'r> Draft<'r> {
                 None => KeyHolder::Elsewhere,
             };
             self.serials.insert(certificate.serial.der_content().to_vec());
-            self.places.extend(place.as_ref().map(|(place, _)| place.path.clone()));
+            self.places.extend(place.as_ref().zip(names).map(|((place, _), names)| (place.path.clone(), names)));
             self.waiting.push(Discovery { generation, role, name, certificate, key_holder, place, replaced });
         }
         if self.waiting.len() < BATCH {
