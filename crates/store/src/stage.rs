@@ -213,6 +213,11 @@ impl Stage {
         // Under the bench's lock, so that no other process sweeps the new directory before it is locked itself.
         let _bench_lock = bench.directory().lock()?;
         bench.put_displaced_back()?;
+        // What killed runs left under the other kind of name is swept on the way: beyond the first slot of each there is
+        // only what many runs at once have left.
+        for kind in [Displaced::Remove, Displaced::Keep] {
+            let _ = is_free(bench.directory(), &bench.staging(0, kind));
+        }
         for slot in 0..SLOTS {
             let name = bench.staging(slot, displaced);
             if !is_free(bench.directory(), &name)? {
