@@ -325,8 +325,10 @@ fn at_every_call(story: &Story, stride: usize) {
         return;
     }
     let (instants, left) = undisturbed(story);
+    // Most of what is opened is a part of a path on the way to a directory, which changes nothing: every fourth does.
+    let stride_of = |at: &Instant| if at.call == "openat" { stride * 4 } else { stride };
     let instants: BTreeSet<Instant> =
-        instants.into_iter().map(|(at, _)| at).filter(|at| (at.nth - 1) % stride == 0).collect();
+        instants.into_iter().map(|(at, _)| at).filter(|at| (at.nth - 1) % stride_of(at) == 0).collect();
     let mut killed = 0;
     for at in &instants {
         let sandbox = story.stage();
