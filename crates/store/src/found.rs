@@ -1,6 +1,10 @@
 //! What there is at a place, before anything is put there.
 
-use std::{ffi::OsString, fs, path::Path};
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    path::Path,
+};
 
 use dockseal_docker::layout::{self, Names};
 use rustix::{fs::FileType, io::Errno};
@@ -69,8 +73,7 @@ pub(crate) fn inspect(planned: &[&str], destination: &Path, existing: Existing) 
         FileType::Symlink => return Err(WriteError::Symlink { path: destination.to_owned() }),
         _ => return Err(WriteError::NotADirectory { path: destination.to_owned() }),
     }
-    let directory = parent.child(name)?;
-    let names = directory.names()?;
+    let (directory, names) = names_at(&parent, name)?;
     if names.is_empty() {
         return Ok(Found::EmptyDirectory);
     }
@@ -94,6 +97,22 @@ pub(crate) fn inspect(planned: &[&str], destination: &Path, existing: Existing) 
     }
     Ok(Found::Bundle { carried, identity: directory.identity()? })
 }
+
+/// The directory at a place and what it holds. Another run may displace and empty it meanwhile: then what is there now is
+/// looked at.
+fn names_at(parent: &Directory, name: &OsStr) -> Result<(Directory, Vec<OsString>), WriteError> {
+    for _ in 0..MOST_LOOKS {
+        let directory = parent.child(name)?;
+        let names = directory.names()?;
+        if parent.is_there(name, directory.identity()?)? {
+            return Ok((directory, names));
+        }
+    }
+    Err(WriteError::Changed { path: parent.path_of(name) })
+}
+
+/// How often a place may be exchanged under a look at it.
+const MOST_LOOKS: usize = 1000;
 
 /// Whether all of these are names of files that we write, in whatever layout: what holds others is not ours to remove.
 pub(crate) fn are_all_ours(names: &[OsString]) -> bool {
