@@ -342,6 +342,10 @@ fn a_machine_that_got_another_id() {
     sandbox.change_inventory("UPDATE destination SET machine_name = 'other' WHERE machine = 'former'");
     let ran = run(&sandbox, "inventory check").success();
     assert!(ran.stdout.contains("3 of 3") && ran.stdout.contains("3 on other machines"), "{ran}");
+    // Another name as well, and nothing is looked at: that is not "all is as recorded".
+    sandbox.change_inventory("UPDATE destination SET machine = 'another' || id, machine_name = 'other'");
+    let ran = run(&sandbox, "inventory check").exits(2);
+    assert!(ran.stdout.contains("0 of 0") && ran.stdout.contains("Nothing was looked at"), "{ran}");
 }
 
 /// What could not be read is missing afterwards, and that is not success.

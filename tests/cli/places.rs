@@ -44,6 +44,26 @@ fn an_authority_directory_with_somebody_elses_files() {
     unchanged(&sandbox, &["--authority", "authority", "init", "--no-passphrase"], &[1]);
 }
 
+/// Homes are links on many machines; the inventory's own place is never one.
+#[test]
+fn an_authority_reached_through_a_link() {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("real")).unwrap();
+    symlink("real", sandbox.path("link")).unwrap();
+    let run = |line: &str| sandbox.dockseal(format!("--authority link/ca {line}").split(' ')).run();
+    let _ = run("bootstrap h.test --client alice --out host --no-passphrase").success();
+    assert!(run("list").success().stdout.contains("alice"));
+    let _ = run("renew alice").success();
+    let _ = run("inventory check").success();
+    fs::rename(sandbox.path("real/ca/inventory.db"), sandbox.path("real/elsewhere.db")).unwrap();
+    symlink("../elsewhere.db", sandbox.path("real/ca/inventory.db")).unwrap();
+    for line in ["list", "renew alice", "inventory check"] {
+        let ran = run(line);
+        refused_with_hint(&ran, &[2]);
+        assert!(ran.stderr.contains("it is a symbolic link"), "{ran}");
+    }
+}
+
 #[test]
 fn an_authority_without_its_key() {
     let sandbox = with_authority();

@@ -356,6 +356,73 @@ fn a_rollback_does_not_bring_a_replaced_authority_back() {
     assert_eq!(anchors(), before);
 }
 
+/// Nor where nobody recorded the directory.
+#[test]
+fn a_rollback_of_an_unrecorded_directory_does_not_either() {
+    let sandbox = Sandbox::new();
+    let run = |line: &str| sandbox.dockseal(line.split(' ')).run();
+    let _ = run("bootstrap h.test --client alice --out host --no-passphrase").success();
+    for line in ["rollover begin", "rollover advance", "renew alice", "inventory forget host/clients/alice"] {
+        let _ = run(line).success();
+    }
+    let _ = run("rollover finish --force").success();
+    let before = tree(&sandbox.path("host"));
+    let ran = run("rollback host/clients/alice");
+    refused_with_hint(&ran, &[1]);
+    assert!(ran.stderr.contains("an authority that was rolled over"), "{ran}");
+    before.assert_same(&tree(&sandbox.path("host")), &ran);
+}
+
+/// A run that read the authority and then waited while a roll-over went on goes on with the generation that signs now; one
+/// whose input is gone says so, and changes nothing.
+#[test]
+fn a_run_that_waited_for_a_roll_over() {
+    dockseal_tests::require!("strace");
+    let sandbox = fleet();
+    let without_log = |sandbox: &Sandbox| {
+        let mut all = picture(sandbox);
+        all.0.retain(|path, _| !path.starts_with("./tmp") && !path.ends_with("lock"));
+        all
+    };
+    // What the run that waits is told on its standard input, and how it ends.
+    for (line, input, code) in [
+        ("renew --all", "", 0),
+        ("issue client carol --out carol --no-passphrase", "", 0),
+        ("issue clients --from - --out many --no-passphrase", "dave\n", 2),
+    ] {
+        let log = sandbox.root().join("tmp/calls");
+        let stopped = sandbox.program("strace").args(["-f", "-qq", "-o"]).arg(&log);
+        // It has read the authority by the time it opens the lock.
+        let how = ["-P", "lock", "-e", "trace=openat", "-e", "inject=openat:signal=SIGSTOP:when=1"];
+        let waiting = stopped.args(how).arg(dockseal_tests::dockseal_binary()).args(line.split(' ')).input(input);
+        let waiting = std::thread::spawn(move || waiting.run());
+        let pid = loop {
+            let calls = fs::read_to_string(&log).unwrap_or_default();
+            match calls.lines().find(|call| call.contains("stopped by SIGSTOP")) {
+                Some(call) => break call.split(' ').next().unwrap().to_owned(),
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
+        };
+        for step in ["rollover begin", "rollover advance"] {
+            let _ = run(&sandbox, step).success();
+        }
+        let before = without_log(&sandbox);
+        let _ = sandbox.program("kill").args(["-CONT", &pid]).run().success();
+        let ran = waiting.join().unwrap();
+        assert_eq!(ran.code, Some(code), "{line}: {ran}");
+        if code == 0 {
+            assert!(ran.stderr.contains("it begins anew"), "{line}: {ran}");
+        } else {
+            refused_with_hint(&ran, &[code]);
+            before.assert_same(&without_log(&sandbox), &ran);
+        }
+        let _ = run(&sandbox, "rollover finish").success();
+        all_work(&sandbox, line);
+        fs::remove_file(&log).unwrap();
+    }
+    assert_eq!(leaf_issuer(&sandbox, "carol"), leaf_issuer(&sandbox, PLACES[0]));
+}
+
 #[test]
 fn a_finish_does_not_speak_for_other_machines() {
     dockseal_tests::require!("python3");
@@ -367,6 +434,10 @@ fn a_finish_does_not_speak_for_other_machines() {
     sandbox.change_inventory(
         "UPDATE destination SET machine = 'other', machine_name = 'elsewhere' WHERE CAST(place AS TEXT) LIKE '%bob'",
     );
+    // A person is asked (script(1) is a terminal), a script goes on.
+    let finish = format!("{} rollover finish", dockseal_tests::dockseal_binary().display());
+    let asked = sandbox.program("script").args(["-qec", &finish, "/dev/null"]).input("n\n").run();
+    assert!(asked.code == Some(1) && asked.holds("not looked at (1). ") && asked.holds("nobody agreed"), "{asked}");
     let ran = run("rollover finish");
     assert!(ran.holds("What is on other machines was not looked at (1,"), "{ran}");
     assert!(!ran.holds("Nobody recorded here trusts the old one"), "{ran}");

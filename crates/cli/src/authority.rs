@@ -227,16 +227,6 @@ fn key_failure(what: String, error: &KeyError) -> Failure {
     }
 }
 
-/// The bytes of a file that a person names, or of standard input for `-`.
-pub(crate) fn read_input(path: &Path, what: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let read = if path.as_os_str() == "-" {
-        dockseal_store::read_from(std::io::stdin().lock(), Path::new("standard input"))
-    } else {
-        dockseal_store::read(path).map(|file| file.bytes)
-    };
-    read.map_err(|error| read_hint(Failure::trouble(what).cause(&error), &error))
-}
-
 /// Every certificate of a PEM text, at least one.
 pub(crate) fn read_certificates(bytes: &[u8], path: &Path) -> Result<Vec<Certificate>, Failure> {
     let cannot = || {

@@ -13,17 +13,19 @@ pub(crate) struct Failure {
     pub(crate) hint: Option<String>,
     /// 1 for no, 2 for could not tell or could not run.
     pub(crate) code: u8,
+    /// Another run changed what this one had read before it began, and nothing was done yet: the command can be run anew.
+    pub(crate) is_outdated: bool,
 }
 
 impl Failure {
     /// The answer is no: refused, there already, not permitted.
     pub(crate) fn no(what: impl Into<String>) -> Self {
-        Self { what: what.into(), cause: None, hint: None, code: 1 }
+        Self { what: what.into(), cause: None, hint: None, code: 1, is_outdated: false }
     }
 
     /// It could not be done: bad input, or the system refused.
     pub(crate) fn trouble(what: impl Into<String>) -> Self {
-        Self { what: what.into(), cause: None, hint: None, code: 2 }
+        Self { what: what.into(), cause: None, hint: None, code: 2, is_outdated: false }
     }
 
     pub(crate) fn cause(mut self, cause: impl Display) -> Self {

@@ -13,7 +13,7 @@ use dockseal_store::{
 };
 
 use crate::{
-    authority::{home_failure, read_certificates, signing_issuer, write_failure},
+    authority::{Opened, home_failure, read_certificates, signing_issuer, write_failure},
     endpoint::{Issued, Permitted, name_of},
     failure::Failure,
     invocation::Invocation,
@@ -60,20 +60,30 @@ impl Ledger {
     }
 
     /// That of an authority that is there: waits for other runs, and settles what killed ones left open.
-    pub(crate) fn open(
+    pub(crate) fn open(home: &Home, invocation: &Invocation, output: &mut Output) -> Result<Self, Failure> {
+        let run = invocation.run();
+        let lock = lock(home, &run, invocation)?;
+        let issuer = &signing_issuer(home, WHAT)?;
+        Self::locked(home, issuer, run, lock, invocation, output)
+    }
+
+    /// The same for a run that has the signing key: a roll-over may have gone on while it waited, or asked for a passphrase.
+    /// The failure of that is [`Failure::is_outdated`].
+    pub(crate) fn open_to_sign(opened: &Opened, invocation: &Invocation, output: &mut Output) -> Result<Self, Failure> {
+        let run = invocation.run();
+        let lock = lock(&opened.home, &run, invocation)?;
+        refuse_a_former_generation(opened)?;
+        Self::locked(&opened.home, opened.authority.issuer(), run, lock, invocation, output)
+    }
+
+    fn locked(
         home: &Home,
         issuer: &Certificate,
+        run: Run,
+        lock: HomeLock,
         invocation: &Invocation,
         output: &mut Output,
     ) -> Result<Self, Failure> {
-        let run = invocation.run();
-        let lock = lock(home, &run, invocation)?;
-        // A roll-over may have gone on while this run waited, or asked for a passphrase.
-        if signing_issuer(home, WHAT)? != *issuer {
-            return Err(Failure::trouble(WHAT)
-                .cause("another generation of the authority signs since a moment ago")
-                .hint("run it again; nothing was changed"));
-        }
         import_old_records(home, issuer, &run, output)?;
         let failure = |error| inventory_failure(WHAT, &error);
         let mut inventory = Inventory::open(&home.inventory_path(), Access::Write).map_err(failure)?;
@@ -120,16 +130,25 @@ impl Ledger {
         self.recorder().reserve(&reservations).map_err(|error| inventory_failure(WHAT, &error))
     }
 
-    /// Lets others work on the authority, until [`give_way`](Self::give_way).
+    /// Lets others work on the authority, until [`resume`](Self::resume).
     pub(crate) fn pause(&mut self) {
         self.lock = None;
     }
 
-    /// Lets others work on the authority, and then goes on.
-    pub(crate) fn give_way(&mut self, home: &Home, invocation: &Invocation) -> Result<(), Failure> {
-        self.pause();
+    /// Goes on after a pause, once no other run is at work.
+    pub(crate) fn resume(&mut self, home: &Home, invocation: &Invocation) -> Result<(), Failure> {
         self.lock = Some(lock(home, &self.run, invocation)?);
         self.settle().map_err(|error| inventory_failure(WHAT, &error))
+    }
+
+    /// Lets others work on the authority, and then goes on, unless this run's key is no longer the one that signs.
+    pub(crate) fn give_way(&mut self, opened: &Opened, invocation: &Invocation) -> Result<(), Failure> {
+        self.pause();
+        self.resume(&opened.home, invocation)?;
+        refuse_a_former_generation(opened).map_err(|failure| Failure {
+            is_outdated: false,
+            ..failure.hint("run it again for the rest; what was done stays")
+        })
     }
 
     /// Puts one bundle into a directory and remembers both.
@@ -322,18 +341,24 @@ impl Ledger {
     }
 }
 
+/// What would be signed now with that key would be of a generation that a roll-over may be about to end.
+fn refuse_a_former_generation(opened: &Opened) -> Result<(), Failure> {
+    if signing_issuer(&opened.home, WHAT)? == *opened.authority.issuer() {
+        return Ok(());
+    }
+    let failure = Failure::trouble(WHAT)
+        .cause("another generation of the authority signs since a moment ago")
+        .hint("run it again; nothing was changed");
+    Err(Failure { is_outdated: true, ..failure })
+}
+
 /// Settles what a killed run left open, where a command has nothing else to write.
-pub(crate) fn settle(
-    home: &Home,
-    issuer: &Certificate,
-    invocation: &Invocation,
-    output: &mut Output,
-) -> Result<(), Failure> {
+pub(crate) fn settle(home: &Home, invocation: &Invocation, output: &mut Output) -> Result<(), Failure> {
     if !home.inventory_path().exists() {
         return Ok(());
     }
     let unfinished = open_to_read(home)?.unfinished().map_err(|error| inventory_failure(WHAT, &error))?;
-    if unfinished.is_empty() { Ok(()) } else { Ledger::open(home, issuer, invocation, output).map(drop) }
+    if unfinished.is_empty() { Ok(()) } else { Ledger::open(home, invocation, output).map(drop) }
 }
 
 /// The certificate in the inventory of an authority that is on this machine as well.
@@ -348,7 +373,7 @@ pub(crate) fn known_here(
     if open_to_read(&home)?.entry_of(leaf.fingerprint()).map_err(failure)?.is_none() {
         return Ok(None);
     }
-    let ledger = Ledger::open(&home, &signing_issuer(&home, what)?, invocation, output)?;
+    let ledger = Ledger::open(&home, invocation, output)?;
     let entry = ledger.inventory.entry_of(leaf.fingerprint()).map_err(failure)?;
     if let Some(State::Revoked(revocation)) = entry.as_ref().map(|entry| &entry.state) {
         return Err(Failure::no(what)
@@ -370,11 +395,11 @@ pub(crate) fn recorded_here(
     if !known.is_some_and(|known| is_used(&known)) {
         return Ok(None);
     }
-    Ledger::open(&home, &signing_issuer(&home, what)?, invocation, output).map(Some)
+    Ledger::open(&home, invocation, output).map(Some)
 }
 
 /// Whether anything is, or was about to be, in a destination; one that was forgotten is still known.
-fn is_used(destination: &Destination) -> bool {
+pub(crate) fn is_used(destination: &Destination) -> bool {
     destination.certificate.is_some() || destination.pending.is_some()
 }
 

@@ -17,6 +17,7 @@ mod handover;
 mod held;
 mod hosts;
 mod in_use;
+mod input;
 mod invocation;
 mod judgement;
 mod layouts;
@@ -54,7 +55,8 @@ fn main() -> ExitCode {
         let failure = Failure::trouble("cannot write this as metrics for Prometheus");
         return output.fail(&failure.hint("dockseal list and dockseal status can; here it is human or json"));
     }
-    let result = Invocation::new(&cli.global, docker).and_then(|invocation| run(cli.command, &invocation, &mut output));
+    let result = Invocation::new(&cli.global, docker)
+        .and_then(|invocation| run_on_what_is_so(&cli.command, &invocation, &mut output));
     match result {
         Ok(code) => output.finish(code),
         Err(failure) => output.fail(&failure),
@@ -67,35 +69,47 @@ fn keep_keys_out_of_core_dumps() {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
-fn run(command: Command, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+/// Begins anew where another run changed what this one had read before it could begin; it had waited for that run.
+fn run_on_what_is_so(command: &Command, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    loop {
+        match run(command, invocation, output) {
+            Err(failure) if failure.is_outdated && !input::is_used_up() => {
+                output.note("a roll-over went on while this run waited: it begins anew");
+            }
+            result => return result,
+        }
+    }
+}
+
+fn run(command: &Command, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     match command {
-        Command::Init(args) => commands::init::run(&args, invocation, output),
-        Command::Adopt(args) => commands::adopt::run(&args, invocation, output),
-        Command::Issue(args) => commands::issue::run(&args, invocation, output),
-        Command::Request(args) => commands::request::run(&args, invocation, output),
-        Command::List(args) => commands::list::run(&args, invocation, output),
-        Command::Status(args) => commands::status::run(&args, invocation, output),
-        Command::Export(args) => commands::export::run(&args, invocation, output),
-        Command::Install(args) => commands::install::run(&args, invocation, output),
-        Command::Renew(args) => commands::renew::run(&args, invocation, output),
-        Command::Timer(args) => commands::timer::run(&args, invocation, output),
-        Command::Rollback(args) => commands::rollback::run(&args, invocation, output),
-        Command::Revoke(args) => commands::revoke::run(&args, invocation, output),
-        Command::Crl(args) => commands::crl::run(&args, invocation, output),
-        Command::Inventory(args) => commands::inventory::run(&args, invocation, output),
-        Command::Rollover(args) => commands::rollover::run(&args, invocation, output),
-        Command::Context(args) => commands::context::run(&args, invocation, output),
-        Command::Env(args) => commands::env::run(&args, invocation, output),
-        Command::Probe(args) => commands::probe::run(&args, invocation, output),
-        Command::Plugin(args) => commands::plugin::run(&args, invocation, output),
-        Command::Inspect(args) => commands::inspect::run(&args, invocation, output),
-        Command::Audit(args) => commands::audit::run(&args, invocation, output),
-        Command::Verify(args) => commands::verify::run(&args, invocation, output),
-        Command::Completions(args) => commands::completions::run(&args, output),
-        Command::Man(args) => commands::man::run(&args, invocation, output),
-        Command::Explain(args) => commands::explain::run(&args, output),
-        Command::Host(args) => commands::host::run(&args, invocation, output),
-        Command::Bootstrap(args) => commands::bootstrap::run(&args, invocation, output),
+        Command::Init(args) => commands::init::run(args, invocation, output),
+        Command::Adopt(args) => commands::adopt::run(args, invocation, output),
+        Command::Issue(args) => commands::issue::run(args, invocation, output),
+        Command::Request(args) => commands::request::run(args, invocation, output),
+        Command::List(args) => commands::list::run(args, invocation, output),
+        Command::Status(args) => commands::status::run(args, invocation, output),
+        Command::Export(args) => commands::export::run(args, invocation, output),
+        Command::Install(args) => commands::install::run(args, invocation, output),
+        Command::Renew(args) => commands::renew::run(args, invocation, output),
+        Command::Timer(args) => commands::timer::run(args, invocation, output),
+        Command::Rollback(args) => commands::rollback::run(args, invocation, output),
+        Command::Revoke(args) => commands::revoke::run(args, invocation, output),
+        Command::Crl(args) => commands::crl::run(args, invocation, output),
+        Command::Inventory(args) => commands::inventory::run(args, invocation, output),
+        Command::Rollover(args) => commands::rollover::run(args, invocation, output),
+        Command::Context(args) => commands::context::run(args, invocation, output),
+        Command::Env(args) => commands::env::run(args, invocation, output),
+        Command::Probe(args) => commands::probe::run(args, invocation, output),
+        Command::Plugin(args) => commands::plugin::run(args, invocation, output),
+        Command::Inspect(args) => commands::inspect::run(args, invocation, output),
+        Command::Audit(args) => commands::audit::run(args, invocation, output),
+        Command::Verify(args) => commands::verify::run(args, invocation, output),
+        Command::Completions(args) => commands::completions::run(args, output),
+        Command::Man(args) => commands::man::run(args, invocation, output),
+        Command::Explain(args) => commands::explain::run(args, output),
+        Command::Host(args) => commands::host::run(args, invocation, output),
+        Command::Bootstrap(args) => commands::bootstrap::run(args, invocation, output),
     }
 }
 

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::{
     failure::Failure,
     groups::{PassphraseArgs, Pkcs12PassphraseArgs},
+    input::read_stream,
     invocation::Invocation,
     output::Output,
 };
@@ -141,7 +142,7 @@ fn read_descriptor(descriptor: u32, flag: &str, none: &str) -> Result<Passphrase
     let file = File::open(&path).map_err(|error| {
         trouble().cause(error).hint(format!("open it for reading, e.g. dockseal … {flag} 3 3</run/secrets/passphrase"))
     })?;
-    let bytes = dockseal_store::read_from(file, &path).map_err(|error| trouble().cause(error))?;
+    let bytes = read_stream(file, &path).map_err(|error| trouble().cause(error))?;
     passphrase(first_line(&bytes), none)
 }
 
@@ -158,7 +159,8 @@ fn read(path: &Path, none: &str, output: &mut Output) -> Result<Passphrase, Fail
     if metadata.is_file() && mode & 0o044 != 0 {
         output.warn(&format!("{} can be read by others (mode {mode:04o})", path.display()));
     }
-    let bytes = dockseal_store::read_from(file, path).map_err(|error| trouble(&error))?;
+    let read = if metadata.is_file() { dockseal_store::read_from(file, path) } else { read_stream(file, path) };
+    let bytes = read.map_err(|error| trouble(&error))?;
     passphrase(first_line(&bytes), none)
 }
 

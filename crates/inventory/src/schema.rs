@@ -72,13 +72,16 @@ impl Inventory {
     /// When it is missing, damaged, no inventory, newer than this program, or the system refuses.
     pub fn open(path: &Path, access: Access) -> Result<Self, InventoryError> {
         let report = InventoryError::sqlite(path);
-        match path.metadata() {
+        match path.symlink_metadata() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(InventoryError::Missing { path: path.to_owned() });
             }
             // What SQLite takes for a new database; ours are never empty.
             Ok(metadata) if metadata.is_file() && metadata.len() == 0 => {
                 return Err(InventoryError::damaged(path, "it is empty"));
+            }
+            Ok(metadata) if metadata.is_symlink() => {
+                return Err(InventoryError::damaged(path, "it is a symbolic link, and none is followed here"));
             }
             Ok(metadata) if !metadata.is_file() => return Err(InventoryError::damaged(path, "it is not a file")),
             Ok(_) | Err(_) => {}

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::{
     Existing, Generations, NewFile, OpenedFile, Placed, ReadError, WriteError,
     deliver::deliver,
-    directory::{Directory, own_user},
+    directory::{Directory, own_user, resolve},
     read,
     replacement::replace_for,
 };
@@ -252,9 +252,9 @@ impl Home {
         self.read_chain_of(self.generations()?.signing)
     }
 
-    /// Where the inventory is.
+    /// Where the inventory is: by a path without links, since SQLite is told to follow none.
     pub fn inventory_path(&self) -> PathBuf {
-        self.path.join(INVENTORY_FILE)
+        resolve(&self.path).join(INVENTORY_FILE)
     }
 
     /// Where the latest revocation lists are.

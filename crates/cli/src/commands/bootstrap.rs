@@ -262,7 +262,7 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
         let kept = keep(wanted, &generations, existing, invocation, output)?;
         if kept.iter().all(Option::is_some) {
             let Some(authority) = generations.into_iter().flatten().next() else { return Err(Failure::trouble(WHAT)) };
-            settle(&home, &authority, invocation, output)?;
+            settle(&home, invocation, output)?;
             let outcomes = kept.into_iter().flatten().collect();
             let home = home.path().to_owned();
             let done = Done { authority, home, made_authority: false, outcomes, opened: None };
@@ -298,7 +298,7 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
     let issuer = opened.authority.issuer();
     let mut ledger = match new_key_pem {
         Some(_) => Ledger::draft(issuer, invocation)?,
-        None => Ledger::open(&opened.home, issuer, invocation, output)?,
+        None => Ledger::open_to_sign(&opened, invocation, output)?,
     };
     let mut outcomes = Vec::new();
     for (wanted, permitted) in wanted.iter().zip(permitted) {
@@ -325,7 +325,7 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
             }
             other => other.map_err(|error| home_failure("cannot make the authority", &error))?,
         }
-        ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
+        ledger = Ledger::open_to_sign(&opened, invocation, output)?;
     }
     for (wanted, outcome) in wanted.iter().zip(&outcomes) {
         let Outcome::Made(issued, plan) = outcome else { continue };

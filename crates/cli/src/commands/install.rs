@@ -14,9 +14,10 @@ use serde_json::json;
 
 use super::issue::{check_not_here, read_request};
 use crate::{
-    authority::{read_certificates, read_input, write_failure},
+    authority::{read_certificates, write_failure},
     failure::Failure,
     held,
+    input::read_input,
     invocation::Invocation,
     judgement,
     ledger::{inventory_failure, known_here},

@@ -178,7 +178,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
             permit(&opened.authority, endpoint, key, wish, invocation)
         })
         .collect::<Result<Vec<Permitted>, Failure>>()?;
-    let mut ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
+    let mut ledger = Ledger::open_to_sign(&opened, invocation, output)?;
     let mut all = Vec::new();
     for permitted in permitted {
         all.push(permitted.issue(&opened.authority, &mut ledger, None, invocation)?);

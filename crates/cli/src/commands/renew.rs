@@ -12,7 +12,7 @@ use dockseal_inventory::{Cursor, Entry, Inventory, Selection};
 
 use self::report::Report;
 use crate::{
-    authority::{Opened, open, signing_issuer},
+    authority::{Opened, open},
     failure::Failure,
     groups::{PassphraseArgs, Pkcs12PassphraseArgs, parse_lifetime},
     handover::Form,
@@ -139,7 +139,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     };
     renew_all(&opened, wanted, role, order, total, invocation, &mut report, output)?;
     match &args.exec {
-        Some(command) => command::run_all(command, &opened, invocation, &mut report, output)?,
+        Some(command) => command::run_all(command, &opened.home, invocation, &mut report, output)?,
         None => command::remind(&open_to_read(&opened.home)?, invocation, output)?,
     }
     Ok(report.finish(output))
@@ -167,11 +167,10 @@ pub(crate) fn look(
     invocation: &Invocation,
     output: &mut Output,
 ) -> Result<Inventory, Failure> {
-    let issuer = signing_issuer(home, WHAT)?;
     if !home.inventory_path().exists() && home.old_records().is_ok_and(|records| records.is_some()) {
-        drop(Ledger::open(home, &issuer, invocation, output)?);
+        drop(Ledger::open(home, invocation, output)?);
     }
-    settle(home, &issuer, invocation, output)?;
+    settle(home, invocation, output)?;
     open_to_read(home)
 }
 
@@ -266,7 +265,7 @@ fn renew_all(
     report: &mut Report,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let mut ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
+    let mut ledger = Ledger::open_to_sign(opened, invocation, output)?;
     let mut progress = Progress::new("renewed", total);
     match wanted {
         Wanted::Named(entries) => {
@@ -293,7 +292,7 @@ fn renew_all(
                 renew_batch(opened, &mut ledger, jobs, order, invocation, report, output, &mut progress)?;
                 after = next;
                 if after.is_some() {
-                    ledger.give_way(&opened.home, invocation)?;
+                    ledger.give_way(opened, invocation)?;
                 }
             }
         }

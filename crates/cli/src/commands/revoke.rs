@@ -10,7 +10,7 @@ use dockseal_store::Home;
 use serde_json::json;
 
 use crate::{
-    authority::{Opened, open_every, read, read_certificates},
+    authority::{Opened, open_every, read},
     failure::Failure,
     groups::{PassphraseArgs, parse_lifetime},
     invocation::Invocation,
@@ -57,8 +57,7 @@ fn reason(text: &str) -> Result<RevocationReason, String> {
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let home = invocation.home()?;
-    let files = read(&home)?;
-    let chain = read_certificates(&files.chain, &home.path().join("ca.pem"))?;
+    read(&home)?;
     // Before anybody types a passphrase.
     if home.inventory_path().exists()
         && let Err(refusal) = wanted(&open_to_read(&home)?, args, invocation)
@@ -70,8 +69,10 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         };
     }
     let opened = if args.no_crl { None } else { Some(open_every(&args.passphrase, invocation, output)?) };
-    let issuer = chain.first().ok_or_else(|| Failure::trouble(WHAT).cause("the authority has no certificate"))?;
-    let mut ledger = Ledger::open(&home, issuer, invocation, output)?;
+    let mut ledger = match &opened {
+        Some((opened, _)) => Ledger::open_to_sign(opened, invocation, output)?,
+        None => Ledger::open(&home, invocation, output)?,
+    };
     // Once more: other runs may have been at work meanwhile.
     let entries = wanted(&ledger.inventory, args, invocation)?;
     let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
@@ -117,7 +118,7 @@ fn finish_lists(
     output: &mut Output,
 ) -> Result<ExitCode, Failure> {
     let (opened, others) = open_every(&args.passphrase, invocation, output)?;
-    let mut ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
+    let mut ledger = Ledger::open_to_sign(&opened, invocation, output)?;
     if !lists(&opened, &others, &mut ledger, invocation, output)?.is_empty() {
         output.note("the revocation list lacked it, and has it now");
     }

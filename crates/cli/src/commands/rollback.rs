@@ -16,7 +16,7 @@ use crate::{
     failure::Failure,
     held,
     invocation::Invocation,
-    ledger::{Ledger, inventory_failure},
+    ledger::{Ledger, inventory_failure, is_used},
     named,
     output::Output,
     report::{SCHEMA, rfc3339, until},
@@ -45,10 +45,10 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let mut ledger = match &home {
         None => None,
         Some(home) => {
+            let ledger = Ledger::open(home, invocation, output)?;
             let files = read_authority(home)?;
             trust = Trust::new(&chains(home, &files)?, &known_chains(home, WHAT)?);
-            let issuer = trust.issuers.first().ok_or_else(|| Failure::trouble(WHAT))?;
-            Some(Ledger::open(home, issuer, invocation, output)?)
+            Some(ledger)
         }
     };
     let (mut rows, mut wires) = (Vec::new(), Vec::new());
@@ -56,11 +56,13 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         let path = invocation.place(directory)?.path;
         let known = match &ledger {
             None => None,
-            Some(ledger) => ledger.inventory.destination_at(&invocation.place(directory)?).map_err(failure)?,
+            Some(ledger) => {
+                ledger.inventory.destination_at(&invocation.place(directory)?).map_err(failure)?.filter(is_used)
+            }
         };
         let done = match (known, &mut ledger) {
             (Some(destination), Some(ledger)) => recorded(ledger, &destination, &trust, invocation)?,
-            _ => alone(&path, invocation)?,
+            _ => alone(&path, &trust, invocation)?,
         };
         done.show(invocation, &mut rows, &mut wires);
     } else {
@@ -116,6 +118,19 @@ impl Trust {
             replaced: replaced.cloned().collect(),
             issuers: trusted.iter().filter_map(|chain| chain.first()).cloned().collect(),
         }
+    }
+
+    /// Whoever got it back would let the replaced authority's users in again.
+    fn refuse_replaced(&self, path: &Path, held: &held::Held, hint: &str) -> Result<(), Failure> {
+        let anchors = held.bundle.anchors.certificates();
+        let Some(anchor) = anchors.iter().find(|anchor| self.replaced.contains(anchor)) else { return Ok(()) };
+        Err(Failure::no(WHAT)
+            .cause(format!(
+                "what {} had before trusts {}, an authority that was rolled over",
+                path.display(),
+                anchor.subject
+            ))
+            .hint(hint))
     }
 }
 
@@ -195,15 +210,7 @@ fn recorded(
             .cause(format!("what is kept beside {} is not what the inventory says", path.display()))
             .hint("see who changed it; dockseal renew makes a new one"));
     }
-    if let Some(anchor) = held.bundle.anchors.certificates().iter().find(|anchor| trust.replaced.contains(anchor)) {
-        return Err(Failure::no(WHAT)
-            .cause(format!(
-                "what {} had before trusts {}, an authority that was rolled over",
-                path.display(),
-                anchor.subject
-            ))
-            .hint("dockseal renew makes a new one"));
-    }
+    trust.refuse_replaced(&path, &held, "dockseal renew makes a new one")?;
     ledger.recorder().about_to_return(destination.id, id).map_err(failure)?;
     let placed = match roll_back(&path) {
         Ok(placed) => placed,
@@ -219,8 +226,9 @@ fn recorded(
 }
 
 /// The same where no inventory knows of the directory.
-fn alone(path: &Path, invocation: &Invocation) -> Result<Done, Failure> {
+fn alone(path: &Path, trust: &Trust, invocation: &Invocation) -> Result<Done, Failure> {
     let held = judged(path, invocation)?;
+    trust.refuse_replaced(path, &held, "keep what is in it, or issue another one for it")?;
     roll_back(path).and_then(Placed::check).map_err(|error| write_failure(WHAT, &error))?;
     Ok(Done { path: path.to_owned(), held })
 }

@@ -152,7 +152,10 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         None => None,
     };
     let home = invocation.home()?;
-    let mut ledger = Ledger::open(&home, &done.authority, invocation, output)?;
+    let mut ledger = match &opened {
+        Some(opened) => Ledger::open_to_sign(opened, invocation, output)?,
+        None => Ledger::open(&home, invocation, output)?,
+    };
     for (_, one) in &mut planned {
         settle_place(&mut ledger, &one.reached)?;
         // What it takes the place of may have been issued by this very authority before.

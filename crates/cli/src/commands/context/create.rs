@@ -10,7 +10,7 @@ use dockseal_store::Existing;
 use serde_json::json;
 
 use crate::{
-    authority::{open, read_certificates, signing_issuer},
+    authority::{open, read_certificates},
     contexts::{self, Books, Done, Wanted, files_in, put},
     endpoint::{SubjectKey, new_key, parse_user, permit},
     failure::Failure,
@@ -132,14 +132,13 @@ fn issued(
     let files = contexts::store(invocation)?.files(wanted.name);
     let place = invocation.place(&files.tls)?;
     let home = invocation.home()?;
-    let issuer = signing_issuer(&home, what)?;
     // A run that was killed may have delivered it already.
-    settle(&home, &issuer, invocation, output)?;
+    settle(&home, invocation, output)?;
     let has_one = wanted.existing == Existing::Keep
         && home.inventory_path().exists()
         && delivered_to(&open_to_read(&home)?, &place, user, what, invocation)?.is_some();
     if has_one {
-        let mut ledger = Ledger::open(&home, &issuer, invocation, output)?;
+        let mut ledger = Ledger::open(&home, invocation, output)?;
         if let Some(entry) = delivered_to(&ledger.inventory, &place, user, what, invocation)? {
             let plan = files_in(&place.path, Ownership::default(), what)?;
             let (done, notes) = put(wanted, plan, Books::Known(&mut ledger, entry.id), invocation)?;
@@ -153,7 +152,7 @@ fn issued(
     let key = SubjectKey::Here(Box::new(new_key(args.leaf.key, output)?));
     let endpoint = Endpoint::Client { user: user.clone() };
     let permitted = permit(&opened.authority, &endpoint, key, args.leaf.wish()?, invocation)?;
-    let mut ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
+    let mut ledger = Ledger::open_to_sign(&opened, invocation, output)?;
     // Another run may have been faster while this one waited.
     if wanted.existing == Existing::Keep && files.meta.symlink_metadata().is_ok() {
         return Err(contexts::another(what));

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::copies::{Copy, Looker, Newer, Standing, inventory_here};
 use crate::{
-    authority::{signing_issuer, write_failure},
+    authority::write_failure,
     contexts::{self, MetaTrouble, Stored, files_in, read_meta, shown},
     failure::Failure,
     held,
@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         Some(inventory) => {
             drop(inventory);
             let home = invocation.home()?;
-            Some(Ledger::open(&home, &signing_issuer(&home, WHAT)?, invocation, output)?)
+            Some(Ledger::open(&home, invocation, output)?)
         }
     };
     let (mut copies, mut directories) = (Vec::new(), Vec::new());

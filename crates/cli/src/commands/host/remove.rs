@@ -10,7 +10,6 @@ use dockseal_pki::printable;
 use serde_json::json;
 
 use crate::{
-    authority::signing_issuer,
     failure::Failure,
     hosts::{
         agree,
@@ -63,8 +62,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     output.talk_plainly(&format!("{text}\n"));
     agree(args.yes, 1)?;
     let home = invocation.home()?;
-    let issuer = signing_issuer(&home, "cannot take the host out of the authority's books")?;
-    let mut ledger = Ledger::open(&home, &issuer, invocation, output)?;
+    let mut ledger = Ledger::open(&home, invocation, output)?;
     let lines = Lines::new(vec![target.to_string()]);
     let work = Work {
         authority: None,

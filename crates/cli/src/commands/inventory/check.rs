@@ -65,6 +65,8 @@ struct Count {
     places: u64,
     as_recorded: u64,
     elsewhere: u64,
+    /// Directories that are recorded for other machines; hosts over ssh are no machine's.
+    of_others: u64,
 }
 
 pub(crate) fn run(_: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
@@ -103,6 +105,7 @@ pub(crate) fn run(_: &Args, invocation: &Invocation, output: &mut Output) -> Res
         for destination in &page {
             if !invocation.has(&destination.place) {
                 count.elsewhere += 1;
+                count.of_others += u64::from(destination.place.kind != Kind::Ssh);
                 say(of_former_id(destination, &inventory, invocation).map_err(failed)?.into_iter().collect(), output);
                 continue;
             }
@@ -128,7 +131,8 @@ pub(crate) fn run(_: &Args, invocation: &Invocation, output: &mut Output) -> Res
         "findings": findings,
     });
     output.result(&summary(&count), &json);
-    Ok(match (wrong, unknown) {
+    let nothing_seen = count.places == 0 && count.of_others > 0;
+    Ok(match (wrong, unknown || nothing_seen) {
         (true, _) => ExitCode::from(1),
         (false, true) => ExitCode::from(2),
         (false, false) => ExitCode::SUCCESS,
@@ -136,10 +140,15 @@ pub(crate) fn run(_: &Args, invocation: &Invocation, output: &mut Output) -> Res
 }
 
 fn summary(count: &Count) -> String {
-    let Count { places, as_recorded, elsewhere } = count;
+    let Count { places, as_recorded, elsewhere, of_others } = count;
     let mut text = format!("{as_recorded} of {places} directories of this machine are as recorded.");
     if *elsewhere > 0 {
         text.push_str(&format!(" {elsewhere} on other machines were not looked at."));
+    }
+    if *places == 0 && *of_others > 0 {
+        text.push_str(
+            "\nNothing was looked at. If this machine got another name and machine-id since: dockseal inventory record DIR",
+        );
     }
     text.push('\n');
     text

@@ -7,7 +7,7 @@ use dockseal_pki::{moment, printable};
 use serde_json::json;
 
 use crate::{
-    authority::{known_issuers, signing_issuer},
+    authority::known_issuers,
     failure::Failure,
     held,
     invocation::Invocation,
@@ -42,7 +42,6 @@ pub(super) struct ForgetArgs {
 pub(super) fn record(args: &RecordArgs, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     const WHAT: &str = "cannot record the directory";
     let home = invocation.home()?;
-    let issuer = signing_issuer(&home, WHAT)?;
     let held = held::read(&args.directory, WHAT)?;
     let leaf = held.bundle.leaf().ok_or_else(|| Failure::trouble(WHAT))?;
     let by = known_issuers(&home, WHAT)?.into_iter().find(|by| leaf.issuer == by.subject && leaf.is_signed_by(by));
@@ -56,7 +55,7 @@ pub(super) fn record(args: &RecordArgs, invocation: &Invocation, output: &mut Ou
     let place = invocation.place(&args.directory)?;
     let layout = held.layout;
     let key_holder = if held.bundle.key.is_some() { KeyHolder::Here } else { KeyHolder::Elsewhere };
-    let mut ledger = Ledger::open(&home, &issuer, invocation, output)?;
+    let mut ledger = Ledger::open(&home, invocation, output)?;
     let known = ledger.inventory.entry_of(leaf.fingerprint()).map_err(|error| inventory_failure(WHAT, &error))?;
     if let Some(State::Revoked(revocation)) = known.map(|known| known.state) {
         return Err(Failure::no(WHAT)
@@ -85,9 +84,8 @@ pub(super) fn forget(args: &ForgetArgs, invocation: &Invocation, output: &mut Ou
     const WHAT: &str = "cannot forget the directory";
     let failure = |error| inventory_failure(WHAT, &error);
     let home = invocation.home()?;
-    let issuer = signing_issuer(&home, WHAT)?;
     let here = invocation.place(&args.directory)?;
-    let mut ledger = Ledger::open(&home, &issuer, invocation, output)?;
+    let mut ledger = Ledger::open(&home, invocation, output)?;
     let named = |name: &str, place: &dockseal_inventory::Place| name == place.machine_name || name == place.machine;
     let known = ledger.inventory.destinations_of_path(&here.path).map_err(failure)?;
     let found = known.into_iter().find(|destination| match &args.machine {

@@ -21,6 +21,7 @@ use crate::{
     endpoint::{Permitted, SignedBundle, SubjectKey, Wish, parse_user, permit},
     failure::Failure,
     groups::{LeafArgs, OwnerArgs, PassphraseArgs},
+    input::standard_input,
     invocation::Invocation,
     layouts::{Laid, LayoutArgs},
     ledger::{Ledger, inventory_failure},
@@ -107,10 +108,10 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         }
         let ledger = match &mut ledger {
             Some(ledger) => {
-                ledger.give_way(&opened.home, invocation)?;
+                ledger.give_way(&opened, invocation)?;
                 ledger
             }
-            none => none.insert(Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?),
+            none => none.insert(Ledger::open_to_sign(&opened, invocation, output)?),
         };
         for outcome in issue_batch(&terms, ledger, batch, &mut rows, output)? {
             show(&outcome, &mut rows, invocation, output);
@@ -139,7 +140,7 @@ fn lines(from: Option<&Path>) -> Result<impl Iterator<Item = Result<String, Fail
     };
     let reader: Option<(Box<dyn Read>, PathBuf)> = match from {
         None => None,
-        Some(path) if path.as_os_str() == "-" => Some((Box::new(std::io::stdin()), PathBuf::from("standard input"))),
+        Some(path) if path.as_os_str() == "-" => Some((Box::new(standard_input()), PathBuf::from("standard input"))),
         Some(path) => Some((Box::new(File::open(path).map_err(|error| cannot(path, error))?), path.to_owned())),
     };
     Ok(reader.into_iter().flat_map(move |(reader, path)| {

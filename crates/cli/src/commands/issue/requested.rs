@@ -6,10 +6,10 @@ use dockseal_ca::Endpoint;
 use dockseal_pki::{CertificateRequest, GeneralName, SubjectAltName, pem};
 
 use crate::{
-    authority::read_input,
     endpoint::{no_names, parse_user},
     failure::Failure,
     groups::NamesArgs,
+    input::read_input,
     output::Output,
 };
 

@@ -3,10 +3,10 @@
 use std::process::{Command, Stdio};
 
 use dockseal_inventory::{Destination, Inventory};
+use dockseal_store::Home;
 
 use super::{Report, WHAT};
 use crate::{
-    authority::Opened,
     contexts::shown,
     failure::Failure,
     invocation::Invocation,
@@ -43,13 +43,13 @@ pub(super) fn remind(inventory: &Inventory, invocation: &Invocation, output: &mu
 /// work on the authority meanwhile.
 pub(super) fn run_all(
     command: &str,
-    opened: &Opened,
+    home: &Home,
     invocation: &Invocation,
     report: &mut Report,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let failure = |error| inventory_failure(WHAT, &error);
-    let mut ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
+    let mut ledger = Ledger::open(home, invocation, output)?;
     for destination in waiting(&ledger.inventory, invocation)? {
         let Some(id) = destination.certificate else { continue };
         let Some(entry) = ledger.inventory.entry(id).map_err(failure)? else { continue };
@@ -66,7 +66,7 @@ pub(super) fn run_all(
             // What it says is talk, and no part of the result.
             .stdout(std::io::stderr())
             .status();
-        ledger.give_way(&opened.home, invocation)?;
+        ledger.resume(home, invocation)?;
         let trouble = match status {
             Ok(status) if status.success() => None,
             Ok(status) => Some(status.to_string()),

@@ -42,7 +42,7 @@ pub(super) fn run(
     let opened = open(passphrase, invocation, output)?;
     let key = SubjectKey::Elsewhere(request.public_key);
     let permitted = permit(&opened.authority, &endpoint, key, wish_of(entry, lifetime), invocation)?;
-    let mut ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
+    let mut ledger = Ledger::open_to_sign(&opened, invocation, output)?;
     let issued = permitted.issue(&opened.authority, &mut ledger, Some(entry.id), invocation)?;
     for note in &issued.notes {
         output.note(note);

@@ -34,7 +34,7 @@ pub(super) fn run(
     let kind = KeyAlgorithm::like(entry.certificate.public_key.algorithm()).unwrap_or(KeyAlgorithm::P256);
     let key = SubjectKey::Here(Box::new(new_key(kind, output)?));
     let permitted = permit(&opened.authority, &endpoint, key, wish_of(entry, lifetime), invocation)?;
-    let mut ledger = Ledger::open(&opened.home, opened.authority.issuer(), invocation, output)?;
+    let mut ledger = Ledger::open_to_sign(&opened, invocation, output)?;
     let issued = permitted.issue(&opened.authority, &mut ledger, Some(entry.id), invocation)?;
     for note in &issued.notes {
         output.note(note);

@@ -14,8 +14,13 @@ use super::{
     stage::{Course, Stage, Standing, each_batch},
 };
 use crate::{
-    authority::home_failure, commands::renew::look, failure::Failure, hosts::renewal::is_on_host,
-    invocation::Invocation, output::Output,
+    authority::home_failure,
+    commands::renew::look,
+    failure::Failure,
+    hosts::renewal::is_on_host,
+    invocation::Invocation,
+    output::Output,
+    passphrase::{confirm, is_interactive},
 };
 
 pub(super) fn finish(args: &Last, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
@@ -119,12 +124,15 @@ fn refuse_to_lock_out(work: &mut Work<'_>, force: bool, output: &mut Output) -> 
     let back = work.course.counting.change.filter(|change| change.is_taken_back());
     let is_vouched_for = back.is_some_and(|change| work.home.read_link(change.from).is_ok_and(|link| link.is_some()));
     let running = if is_vouched_for { Vec::new() } else { dockerds(work.invocation.clock()) };
+    let mut elsewhere = 0;
     work.each_batch(&[], |work, standings| {
         locked_out.extend(standings.iter().flat_map(|standing| reasons(&work.course, standing, &running)));
+        let places = standings.iter().flat_map(|standing| &standing.places);
+        elsewhere += places.filter(|(destination, _)| work.report.is_elsewhere(&destination.place)).count();
         Ok(())
     })?;
     if locked_out.is_empty() {
-        return Ok(());
+        return if force { Ok(()) } else { agree_without_others(elsewhere) };
     }
     if force {
         output.warn(&format!("these will be locked out: {}", list(&locked_out)));
@@ -133,6 +141,24 @@ fn refuse_to_lock_out(work: &mut Work<'_>, force: bool, output: &mut Output) -> 
     Err(Failure::no("cannot take the other authority out yet")
         .cause(format!("these would be locked out: {}", list(&locked_out)))
         .hint("run dockseal rollover advance, see to them (dockseal rollover status), or go on with --force"))
+}
+
+/// What other machines hold is known from the inventory alone: a person says whether that is enough. A script goes on, and the
+/// notes and the last words name those machines.
+fn agree_without_others(places: usize) -> Result<(), Failure> {
+    if places == 0 || !is_interactive() {
+        return Ok(());
+    }
+    let question = format!(
+        "What is on other machines was not looked at ({places}). A certificate of the other authority that came back there, \
+         from a backup perhaps, would be refused from now on. Go on?"
+    );
+    if confirm(&question)? {
+        return Ok(());
+    }
+    Err(Failure::no("the other authority stays trusted")
+        .cause("nobody agreed")
+        .hint("run dockseal inventory check on those machines first"))
 }
 
 /// Why taking the other anchor away would lock this one out; none where it would not.

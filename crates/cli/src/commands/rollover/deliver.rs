@@ -39,8 +39,7 @@ impl<'w> Work<'w> {
         invocation: &'w Invocation,
         output: &mut Output,
     ) -> Result<Self, Failure> {
-        let issuer = crate::authority::signing_issuer(&home, WHAT)?;
-        let ledger = Ledger::open(&home, &issuer, invocation, output)?;
+        let ledger = Ledger::open(&home, invocation, output)?;
         // Read again: nobody changes it from here on.
         let course = Course::read(&home)?;
         Ok(Self { home, ledger, course, report, invocation })
