@@ -161,6 +161,57 @@ fn what_is_on_the_host() {
     here.assert_reaches(&far);
 }
 
+/// Where somebody else can exchange a directory on the way, root's files could be led anywhere.
+#[test]
+fn a_place_that_others_can_change() {
+    require_hosts!();
+    let far = Far::take();
+    let led = |who: &str, directory: &str| format!("{who} can change {directory} there");
+    for (make, who, mend) in [
+        ("chown 1000 /etc/docker", led("the user 1000", "/etc/docker"), "chown 0 /etc/docker"),
+        (
+            "chmod 0775 /etc/docker; chgrp 1000 /etc/docker",
+            led("the group 1000", "/etc/docker"),
+            "chmod 0755 /etc/docker; chgrp 0 /etc/docker",
+        ),
+        ("chmod 1777 /etc/docker", led("everybody", "/etc/docker"), "chmod 0755 /etc/docker"),
+        // A link of root's into somebody's directory.
+        (
+            "mkdir /srv/theirs; mv /etc/docker /srv/theirs/d; ln -s /srv/theirs/d /etc/docker; chown 1000 /srv/theirs",
+            led("the user 1000", "/srv/theirs"),
+            "rm /etc/docker; mv /srv/theirs/d /etc/docker; rmdir /srv/theirs",
+        ),
+    ] {
+        let _ = far.sh(make).success();
+        let _ = refused(&far, &[], 1, &[&who, "make it root's alone"]);
+        let _ = far.sh(mend).success();
+    }
+    // The hint helps; the group root is root's.
+    let _ = far.sh("chown 1000 /etc/docker; chmod 0777 /etc/docker").success();
+    let _ = refused(&far, &[], 1, &["make it root's alone"]);
+    let _ = far.sh("chown root:root /etc/docker; chmod go-w /etc/docker; chmod g+w /etc/docker").success();
+    let here = Here::new();
+    let _ = here.bootstrap(&format!("root@{}", far.name()), &[]).run().success();
+    here.assert_reaches(&far);
+    // What changes after the look is found by the step that writes: at the first directory that is looked at once more.
+    let stat = "#!/bin/sh\ncase \" $* \" in *' -L '*) n=$(($(cat /run/looks 2>/dev/null || echo 0) + 1)); echo $n >/run/looks; \
+                [ $n = \"$(cat /run/last-look 2>/dev/null)\" ] && chown 1000 /etc/docker ;; esac\nexec /usr/bin/stat \"$@\"\n";
+    let before = far.state();
+    far.put("/usr/local/bin/stat", stat, 0o755);
+    let rotate = || here.dockseal(["host", "rotate"]).arg(format!("root@{}", far.name())).run();
+    let _ = here.bootstrap(&format!("root@{}", far.name()), &["--dry-run"]).run().success();
+    let _ = far.sh("echo $(($(cat /run/looks) + 1)) >/run/last-look; echo 0 >/run/looks").success();
+    let ran = rotate().exits(1);
+    assert!(ran.stderr.contains("the user 1000 can change /etc/docker"), "{ran}");
+    assert!(ran.stderr.contains("make it root's alone"), "{ran}");
+    let _ = far.sh("rm /usr/local/bin/stat /run/looks /run/last-look; chown 0 /etc/docker").success();
+    assert_eq!(far.state(), before, "{ran}");
+    let _ = far.sh("chown 1000 /etc/docker").success();
+    let _ = rotate().exits(1).says("the user 1000 can change /etc/docker there");
+    let _ = far.sh("chown 0 /etc/docker").success();
+    let _ = rotate().success();
+}
+
 #[test]
 fn ssh_that_does_not_get_through() {
     require_hosts!();

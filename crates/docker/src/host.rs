@@ -71,6 +71,8 @@ pub struct HostFacts {
     pub in_swarm: bool,
     /// Whether its configuration can be written.
     pub writable: bool,
+    /// Who but root, or who logged in, could put something else where its configuration is written, and in which directory.
+    pub changeable: Option<String>,
     /// What an unfinished change left: who made it, and whether its switch is still to come.
     pub unfinished: Option<Unfinished>,
 }

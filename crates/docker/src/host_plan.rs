@@ -119,6 +119,9 @@ fn standing(facts: &HostFacts) -> Result<Standing, PlanRefusal> {
     if !facts.writable {
         return Err(PlanRefusal::ReadOnly);
     }
+    if let Some(who) = &facts.changeable {
+        return Err(PlanRefusal::Changeable(who.clone()));
+    }
     let running = facts.daemons.first().map(|daemon| part(daemon.arguments().iter().map(|word| plain(word)).collect()));
     let restart = match (facts.init, &facts.unit) {
         (Init::Systemd, Some(_)) => RestartWay::Systemd,

@@ -24,7 +24,7 @@ use crate::{
     session::{Done, Session, quoted},
 };
 
-pub(crate) use self::script::waits;
+pub(crate) use self::script::{CHANGEABLE, waits};
 
 /// Where a change keeps what it needs, for root alone.
 pub(crate) const DIRECTORY: &str = "/var/lib/dockseal/change";
@@ -36,6 +36,8 @@ const BOOT_SWITCH: &str = "dockseal-restore-at-boot.service";
 const STEP: Duration = Duration::from_secs(60);
 /// The exit status of a step that found another change going on.
 const BUSY: i32 = 17;
+/// The exit status of a step that found that others could lead it elsewhere.
+const CHANGED_BY_OTHERS: i32 = 18;
 /// What a step says that came too late, as a word of a script.
 const WENT_OFF: &str = "'the dead-man switch went off meanwhile'";
 
@@ -143,10 +145,16 @@ impl<'s> Switch<'s> {
         let restore = restore_script(restart, was_running, paths);
         let parents: Vec<String> =
             [DIRECTORY].iter().chain(paths).map(|path| format!("missing {}", quoted(parent(path)))).collect();
+        let ways: Vec<String> = paths.iter().map(|path| quoted(path)).collect();
         let leftovers: Vec<String> = paths.iter().map(|path| quoted(&staged(path))).collect();
         let length = restore.len();
         let (unit, link) = boot_switch();
-        let mut script = format!("change={}\n", quoted(DIRECTORY));
+        let mut script = format!("change={}\n{CHANGEABLE}", quoted(DIRECTORY));
+        let _ = writeln!(
+            script,
+            "for place in {}; do who=$(changeable \"$place\"); [ -z \"$who\" ] || {{ printf '%s' \"$who\"; exit {CHANGED_BY_OTHERS}; }}; done",
+            ways.join(" ")
+        );
         let _ = write!(
             script,
             "missing() {{ at=$1; while [ \"$at\" ] && [ ! -d \"$at\" ]; do printf '%s\\n' \"$at\"; at=${{at%/*}}; done; }}\n\
@@ -185,6 +193,9 @@ impl<'s> Switch<'s> {
         let done = session.run(&script, restore.as_bytes(), STEP)?;
         if done.status == BUSY {
             return Err(ReachError::Busy { who: done.text().trim().to_owned() });
+        }
+        if done.status == CHANGED_BY_OTHERS {
+            return Err(ReachError::Changeable { who: done.text().trim().to_owned() });
         }
         done.success("cannot arm the dead-man switch")?;
         let paths = paths.iter().map(|path| (*path).to_owned()).collect();

@@ -45,6 +45,11 @@ pub enum ReachError {
         /// Who, as it left word there.
         who: String,
     },
+    /// Others can put something else where root is to write.
+    Changeable {
+        /// Who can change which directory.
+        who: String,
+    },
     /// What the host said cannot be understood.
     Garbled(String),
 }
@@ -107,6 +112,7 @@ impl fmt::Display for ReachError {
             Self::TimedOut { after } => format!("no answer within {} seconds", after.as_secs()),
             Self::Failed { what, said } => format!("{what}: {}", or(said, "no reason was given")),
             Self::Busy { who } => format!("another run is changing it: {who}"),
+            Self::Changeable { who } => format!("{who}, and root is to write below it"),
             Self::Garbled(what) => format!("what it says about itself cannot be understood: {what}"),
         };
         // The host's own words and paths are in it.

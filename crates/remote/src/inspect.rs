@@ -14,7 +14,7 @@ use dockseal_docker::{
 use dockseal_pki::Fingerprint;
 
 use crate::{
-    change::{DIRECTORY, waits},
+    change::{CHANGEABLE, DIRECTORY, waits},
     error::ReachError,
     session::{Session, quoted, shown},
 };
@@ -51,7 +51,7 @@ fn script(daemon_json: &str) -> String {
         ("change", DIRECTORY),
     ];
     let set: Vec<String> = set.iter().map(|(name, value)| format!("{name}={}\n", quoted(value))).collect();
-    format!("{}{}{SCRIPT}", set.concat(), waits())
+    format!("{}{}{CHANGEABLE}{SCRIPT}", set.concat(), waits())
 }
 
 /// The configuration file that dockerd was told to read.
@@ -154,6 +154,7 @@ pub fn facts(printed: &[u8]) -> Result<HostFacts, ReachError> {
         is_untried: seen.is("untried"),
         in_swarm: seen.is("swarm"),
         writable: seen.is("writable"),
+        changeable: line("changeable"),
         unfinished,
     })
 }

@@ -1,4 +1,5 @@
-# Looks at this machine; sh, dash and busybox alike. Set before: daemon_json drop_in late_drop_in tls record change, and waits().
+# Looks at this machine; sh, dash and busybox alike. Set before: daemon_json drop_in late_drop_in tls record change, and waits() and
+# changeable().
 put() { printf '%s ' "$1"; od -An -v -tx1 | tr -d ' \n'; echo; }
 say() { fact=$1; shift; printf '%s' "$*" | put "$fact"; }
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -133,4 +134,8 @@ for directory in "${daemon_json%/*}" /etc/systemd/system; do
     [ -w "$directory" ] || writable=no
 done
 say writable $writable
+for place in "$daemon_json" "$drop_in" "$late_drop_in" "$tls" "$record"; do
+    who=$(changeable "$place")
+    if [ "$who" ]; then say changeable "$who"; break; fi
+done
 say end yes

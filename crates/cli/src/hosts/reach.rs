@@ -82,6 +82,10 @@ pub(crate) fn place(target: &Target, facts: &HostFacts) -> Place {
     }
 }
 
+/// What to do about a directory on the host that is not root's alone.
+const GIVE_TO_ROOT: &str = "whoever can change that directory is as good as root there: make it root's alone (chown root:root and chmod go-w), \
+                            or keep dockerd's configuration in /etc/docker";
+
 /// What to do about a host that cannot be talked to.
 pub(crate) fn reach_failure(target: &Target, error: &ReachError) -> Failure {
     let failure = Failure::trouble(format!("cannot reach {target}")).cause(error);
@@ -111,6 +115,9 @@ pub(crate) fn reach_failure(target: &Target, error: &ReachError) -> Failure {
         }
         ReachError::Busy { .. } => Failure { what: format!("cannot change {target}"), ..failure }
             .hint("wait until it is done; what was not finished is taken back by itself within a few minutes"),
+        ReachError::Changeable { .. } => {
+            Failure { what: format!("cannot change {target}"), ..failure }.hint(GIVE_TO_ROOT)
+        }
         ReachError::Failed { said, .. } if said.contains(NO_SPACE) => {
             Failure { what: format!("cannot work on {target}"), ..failure }.hint(MAKE_ROOM)
         }
@@ -143,6 +150,7 @@ pub(crate) fn plan_failure(target: &Target, refusal: &PlanRefusal) -> Failure {
              bootstrap without --ssh writes them all"
                 .to_owned()
         }
+        PlanRefusal::Changeable(_) => GIVE_TO_ROOT.to_owned(),
         PlanRefusal::NotAFile { .. } => "set it up where that file comes from".to_owned(),
         PlanRefusal::Document { .. } => "mend the file there; nothing was changed".to_owned(),
         PlanRefusal::ExecStart(_) => "see systemctl cat docker.service; nothing was changed".to_owned(),

@@ -18,6 +18,8 @@ pub enum PlanRefusal {
     SeveralDaemons(usize),
     /// Its configuration cannot be written.
     ReadOnly,
+    /// Others can put something else where it is to be written: who, and in which directory.
+    Changeable(String),
     /// A file is something else.
     NotAFile {
         /// Which.
@@ -91,6 +93,7 @@ impl PlanRefusal {
             }
             Self::SeveralDaemons(count) => format!("{count} dockerds run there"),
             Self::ReadOnly => "/etc/docker or /etc/systemd cannot be written there".to_owned(),
+            Self::Changeable(who) => format!("{who} there, and root is to write below it"),
             Self::NotAFile { path } => format!("{path} is no plain file there: something else looks after it"),
             Self::Document { path, error } => format!("{path}: {error}"),
             Self::ExecStart(why) => format!("the command line of {SERVICE} cannot be changed: {why}"),

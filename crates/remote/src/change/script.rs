@@ -32,6 +32,24 @@ pub(crate) fn waits() -> String {
     )
 }
 
+/// A shell's function: says who but root, or the user who logged in and became root, could put something else into the way
+/// to a place, as it is written and as it really leads; nothing where nobody could. What sshd(8) asks of the way to its keys
+/// (StrictModes; OpenSSH misc.c, safe_path).
+pub(crate) const CHANGEABLE: &str = r#"changeable() {
+at=${1%/*}; while [ "$at" ] && [ ! -d "$at" ]; do at=${at%/*}; done
+for way in "$at" "$(cd -P "${at:-/}" 2>/dev/null && pwd -P)"; do
+while :; do
+set -- $(stat -L -c '%u %g %a' "${way:-/}" 2>/dev/null); who=
+case $3 in *[2367]) who=everybody ;; *[2367]?) [ "$2" = 0 ] || who="the group $2" ;; esac
+[ "${1:-0}" = 0 ] || [ "$1" = "${SUDO_UID:-0}" ] || who="the user $1"
+if [ "$who" ]; then printf '%s can change %s' "$who" "${way:-/}"; return; fi
+[ "$way" ] || break
+way=${way%/*}
+done
+done
+}
+"#;
+
 /// What brings the former state back, or, once the change is confirmed, takes away what is left of it. Can be run again
 /// after it was cut short.
 pub(super) fn restore_script(way: Restart, was_running: bool, paths: &[&str]) -> String {
