@@ -65,7 +65,7 @@ fn material(directory: &Path) -> Material {
     Material::from_bytes("", ca, cert, key)
 }
 
-fn understand(daemon: &Path, client: &Path) -> bool {
+pub(crate) fn understand(daemon: &Path, client: &Path) -> bool {
     let scenario = Scenario::mutual("localhost");
     judge(&material(daemon), &material(client), &scenario, OffsetDateTime::now_utc()).is_accepted()
 }

@@ -182,6 +182,13 @@ impl Directory {
     pub(crate) fn make_child(&self, name: &OsStr, mode: u32) -> Result<Self, WriteError> {
         rustix::fs::mkdirat(&self.handle, name, Mode::from_raw_mode(mode & 0o700))
             .map_err(self.failed("make the directory", name))?;
+        self.open_made(name, mode).inspect_err(|_| {
+            // An empty directory is no use to anybody; what is not empty stays.
+            let _ = rustix::fs::unlinkat(&self.handle, name, AtFlags::REMOVEDIR);
+        })
+    }
+
+    fn open_made(&self, name: &OsStr, mode: u32) -> Result<Self, WriteError> {
         // The umask may have taken even the owner's bits, so the mode comes before the handle that can be read. chmod of
         // what somebody else put there would be by name; so what is there is held first.
         let held =
