@@ -320,3 +320,47 @@ fn files_of_an_authority_belong_to_its_owner() {
         assert_eq!((found.uid(), found.gid()), (NEIGHBOUR, NEIGHBOUR), "{name}");
     }
 }
+
+/// What a directory hands down to all that is made in it (its group by setgid, rights by a default ACL, acl(5)) reaches no key:
+/// neither when a bundle is new nor when it replaces one.
+#[test]
+fn a_parent_that_hands_down_rights() {
+    if !is_root() {
+        return;
+    }
+    let (_root, home) = home_of_neighbour();
+    std::os::unix::fs::chown(&home, Some(0), Some(NEIGHBOUR)).unwrap();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o2755)).unwrap();
+    // Version 2, then tag, rights and number of each: the owner, the neighbour, the group, the mask, others (acl_ea.h).
+    let entries =
+        [(0x01, 7, u32::MAX), (0x02, 7, NEIGHBOUR), (0x04, 7, u32::MAX), (0x10, 7, u32::MAX), (0x20, 7, u32::MAX)];
+    let mut acl = 2_u32.to_le_bytes().to_vec();
+    for (tag, rights, number) in entries {
+        acl.extend(u16::to_le_bytes(tag).iter().chain(&u16::to_le_bytes(rights)).chain(&u32::to_le_bytes(number)));
+    }
+    rustix::fs::setxattr(&home, "system.posix_acl_default", &acl, rustix::fs::XattrFlags::empty()).unwrap();
+    let place = home.join("bundle");
+    let neighbour_reads = |file: &Path| {
+        let number = NEIGHBOUR.to_string();
+        let ids = ["--reuid", &number, "--regid", &number, "--clear-groups", "cat"];
+        std::process::Command::new("setpriv").args(ids).arg(file).output().unwrap().status.success()
+    };
+    // The test can tell: what anybody makes there is the neighbour's to read.
+    fs::write(home.join("anything"), "x").unwrap();
+    assert!(neighbour_reads(&home.join("anything")));
+    let assert_kept_from_neighbour = |when: &str| {
+        let found = fs::metadata(&place).unwrap();
+        assert_eq!(found.permissions().mode() & 0o7777, 0o700, "{when}");
+        assert_eq!(fs::metadata(place.join("key.pem")).unwrap().permissions().mode() & 0o7777, 0o400, "{when}");
+        assert!(!neighbour_reads(&place.join("key.pem")) && !neighbour_reads(&place.join("ca.pem")), "{when}");
+        // Not even once the way to it is open.
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(neighbour_reads(&place.join("ca.pem")) && !neighbour_reads(&place.join("key.pem")), "{when}");
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o700)).unwrap();
+    };
+    deliver(&plan("one", None), &place, Existing::Keep).and_then(Placed::check).unwrap();
+    assert_kept_from_neighbour("new");
+    deliver(&plan("two", None), &place, Existing::Replace).and_then(Placed::check).unwrap();
+    assert_eq!(text(&place), "two");
+    assert_kept_from_neighbour("replaced");
+}
