@@ -317,6 +317,27 @@ fn what_is_recorded_is_in_use() {
     assert_ne!(serial(), before);
 }
 
+/// Renewals find what is recorded at once: all, and what is due.
+#[test]
+fn what_is_recorded_is_renewed() {
+    require!("openssl");
+    for (now, line) in [("2026-11-27T12:00:00Z", "renew --all"), ("2027-11-20T12:00:00Z", "renew --due")] {
+        let sandbox = Sandbox::new();
+        let run = |line: &str| at(&sandbox, "2026-11-27T00:00:00Z", line).success();
+        let _ = run("bootstrap h.test --client alice --out host --no-passphrase");
+        let _ = sandbox.program("cp").args(["-a", "host/clients/alice", "backup"]).run().success();
+        let _ = run("renew alice");
+        fs::remove_dir_all(sandbox.path("host/clients/alice")).unwrap();
+        fs::rename(sandbox.path("backup"), sandbox.path("host/clients/alice")).unwrap();
+        let _ = run("inventory record host/clients/alice");
+        let serial = || sandbox.openssl(["x509", "-in", "host/clients/alice/cert.pem", "-noout", "-serial"]);
+        let before = serial();
+        let ran = at(&sandbox, now, line).success();
+        assert_ne!(serial(), before, "{ran}");
+        let _ = sandbox.dockseal(["inventory", "check"]).run().success();
+    }
+}
+
 #[test]
 fn what_is_revoked_is_not_recorded() {
     let sandbox = office();
