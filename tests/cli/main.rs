@@ -10,6 +10,7 @@
     reason = "test code"
 )]
 
+mod adopted;
 mod advice;
 mod audit;
 mod bad_input;

@@ -97,7 +97,9 @@ fn revoked(
     let mut entries = Vec::new();
     let serials: HashSet<&SerialNumber> = known.iter().map(|(serial, _)| serial).collect();
     for entry in previous.into_iter().flat_map(|list| &list.revoked) {
-        if !serials.contains(&entry.serial) && !is_revoked(inventory, &entry.serial)? {
+        let known = inventory.numbered(generation, &entry.serial)?;
+        let is_revoked = known.is_some_and(|known| matches!(known.state, State::Revoked(_)));
+        if !serials.contains(&entry.serial) && !is_revoked {
             entries.push(entry.clone());
         }
     }
@@ -107,11 +109,6 @@ fn revoked(
         reason: revocation.reason,
     }));
     Ok(entries)
-}
-
-fn is_revoked(inventory: &Inventory, serial: &SerialNumber) -> Result<bool, InventoryError> {
-    let known = inventory.known_as(&serial.to_string(), None)?;
-    Ok(known.iter().any(|entry| entry.serial() == serial && matches!(entry.state, State::Revoked(_))))
 }
 
 /// The lists that are in the authority's home.

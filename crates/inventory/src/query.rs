@@ -178,11 +178,23 @@ impl Inventory {
             entry,
         )?;
         found.retain(fits);
-        for serial in serial_octets(text).into_iter().flatten().filter(|_| found.is_empty()).collect::<Vec<_>>() {
+        if found.is_empty() {
             let sql = format!("SELECT {ENTRY} FROM certificate WHERE serial = ?1 AND state <> 'reserved'");
-            found.extend(self.query(&sql, [serial], entry)?.into_iter().filter(fits));
+            for serial in SerialNumber::meant_by(text) {
+                found.extend(self.query(&sql, [serial.der_content()], entry)?.into_iter().filter(fits));
+            }
         }
         Ok(found)
+    }
+
+    /// The certificate to which an issuer gave that number.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn numbered(&self, generation: GenerationId, serial: &SerialNumber) -> Result<Option<Entry>, InventoryError> {
+        let sql =
+            format!("SELECT {ENTRY} FROM certificate WHERE generation = ?1 AND serial = ?2 AND state <> 'reserved'");
+        self.query(&sql, params![generation.0, serial.der_content()], entry).map(|rows| rows.into_iter().next())
     }
 
     /// What a name, a serial number in hexadecimal or `ROLE/NAME` means. Only certificates that count are meant, unless
@@ -427,18 +439,6 @@ fn split_role(text: &str) -> (&str, Option<Role>) {
         Some((Some(role), rest)) => (rest, Some(role)),
         _ => (text, None),
     }
-}
-
-/// What a serial number that people copied from somewhere may be in DER: with or without a leading zero.
-fn serial_octets(text: &str) -> Option<Vec<Vec<u8>>> {
-    let digits: String = text.trim_start_matches("0x").chars().filter(|c| !matches!(c, ':' | ' ')).collect();
-    if digits.len() < 8 || digits.len() > 42 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    let digits = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits };
-    let octets: Option<Vec<u8>> =
-        digits.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
-    octets.map(|octets| vec![octets.clone(), [&[0], octets.as_slice()].concat()])
 }
 
 #[cfg(test)]

@@ -4,6 +4,9 @@ use std::fmt;
 
 use ring::{error::Unspecified, rand::SecureRandom};
 
+/// From so many digits on, hexadecimal of letters alone is nobody's name.
+const NO_NAME: usize = 8;
+
 /// A certificate's serial number, as the content octets of its DER INTEGER.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SerialNumber(Vec<u8>);
@@ -26,6 +29,34 @@ impl SerialNumber {
     /// A serial from the content octets of a DER INTEGER, whatever they are.
     pub fn from_der_content(octets: &[u8]) -> Self {
         Self(octets.to_vec())
+    }
+
+    /// The serials that a text may mean, as people copy them: hexadecimal in either case, with or without `0x`, colons or
+    /// blanks between the octets and leading zeros.
+    ///
+    /// Two where it means any, since [`Display`](fmt::Display) shows a negative number and the positive one of the same
+    /// octets alike. A short one of letters alone may be somebody's name (Ada, Abe, Ed), so that it means a serial only as
+    /// `openssl x509 -serial` prints it, in upper case and whole octets, or with `0x`.
+    pub fn meant_by(text: &str) -> Vec<Self> {
+        let bare = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+        let digits: String = bare.unwrap_or(text).chars().filter(|c| !matches!(c, ':' | ' ')).collect();
+        let is_as_printed =
+            || digits.len().is_multiple_of(2) && !digits.bytes().any(|digit| digit.is_ascii_lowercase());
+        let may_be_a_name = bare.is_none() && digits == text && digits.bytes().all(|digit| digit.is_ascii_alphabetic());
+        if digits.is_empty()
+            || !digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+            || may_be_a_name && digits.len() < NO_NAME && !is_as_printed()
+        {
+            return Vec::new();
+        }
+        let significant = digits.trim_start_matches('0').as_bytes();
+        let octets: Vec<u8> = significant
+            .rchunks(2)
+            .rev()
+            .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+            .collect();
+        let positive = [&[0], octets.as_slice()].concat();
+        if octets.is_empty() { vec![Self(positive)] } else { vec![Self(octets), Self(positive)] }
     }
 
     /// The content octets, most significant first, with the leading zero that keeps a positive number positive.
@@ -73,6 +104,34 @@ mod tests {
             assert_eq!(serial.der_content().len(), 16);
             assert!((0x40..0x80).contains(&serial.der_content()[0]));
             assert!(seen.insert(serial));
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_read_again_however_it_is_copied() {
+        let meant = |text: &str| -> Vec<Vec<u8>> {
+            SerialNumber::meant_by(text).iter().map(|serial| serial.der_content().to_vec()).collect()
+        };
+        for octets in
+            [&[0][..], &[1], &[0x10, 0], &[0, 0x80], &[0xff], &[0, 0xab, 0xcd], &[0x40; 16], &[0, 0xfe, 1, 2, 3]]
+        {
+            let shown = SerialNumber::from_der_content(octets).to_string();
+            let colons: Vec<&str> = (0..shown.len()).step_by(2).map(|at| &shown[at..at + 2]).collect();
+            let zero = format!("00{shown}");
+            for text in
+                [shown.clone(), format!("0x{}", shown.to_lowercase()), colons.join(":"), zero, format!("0X0{shown}")]
+            {
+                assert!(meant(&text).contains(&octets.to_vec()), "{text}: {octets:?}");
+            }
+        }
+        for text in ["1", "01", "0001", "0x1", "00:01"] {
+            assert_eq!(meant(text), [vec![1], vec![0, 1]], "{text}");
+        }
+        assert_eq!(meant("ABCD"), [vec![0xab, 0xcd], vec![0, 0xab, 0xcd]]);
+        assert_eq!(meant("0xada"), [vec![0x0a, 0xda], vec![0, 0x0a, 0xda]]);
+        assert_eq!(meant("deadbeef").len(), 2);
+        for text in ["", "0x", ":", "g", "-01", "0x-1", "ada", "Abe", "ed", "ADA", "face", "1 000 x"] {
+            assert_eq!(meant(text), [] as [Vec<u8>; 0], "{text}");
         }
     }
 

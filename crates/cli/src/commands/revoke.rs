@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use dockseal_ca::Authority;
 use dockseal_docker::Role;
 use dockseal_inventory::{Entry, Inventory, Matches, Revocation, State};
-use dockseal_pki::{RevocationList, RevocationReason, moment, printable};
+use dockseal_pki::{RevocationList, RevocationReason, SerialNumber, moment, printable};
 use dockseal_store::Home;
 use serde_json::json;
 
@@ -167,9 +167,7 @@ fn is_open(entry: &Entry, invocation: &Invocation) -> bool {
 }
 
 fn is_serial_of(text: &str, entry: &Entry) -> bool {
-    let digits: String = text.trim_start_matches("0x").chars().filter(|c| !matches!(c, ':' | ' ')).collect();
-    let digits = digits.rsplit('/').next().unwrap_or_default().to_ascii_uppercase();
-    digits.trim_start_matches('0') == entry.serial().to_string().trim_start_matches('0')
+    SerialNumber::meant_by(text.rsplit('/').next().unwrap_or_default()).contains(entry.serial())
 }
 
 fn closed(entry: &Entry) -> Failure {

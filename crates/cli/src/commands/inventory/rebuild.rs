@@ -8,9 +8,7 @@ use std::{
 };
 
 use dockseal_docker::{Layout, Role, layout::Names};
-use dockseal_inventory::{
-    Access, CertificateId, Found, GenerationId, Inventory, InventoryError, KeyHolder, Place, Revocation, Run,
-};
+use dockseal_inventory::{Access, Found, GenerationId, Inventory, InventoryError, KeyHolder, Place, Revocation, Run};
 use dockseal_pki::{Certificate, PrivateKey, RevocationList, Signer, pem};
 use dockseal_store::{Home, ReadError, Walk, previous_path, read};
 use serde_json::json;
@@ -277,14 +275,17 @@ impl<'r> Draft<'r> {
         }
         self.inventory.as_run(self.run).replaced(&replaced)?;
         let (mut revoked, mut unknown) = (0, 0);
-        for list in lists.iter().filter(|list| self.generations.iter().any(|(_, issuer)| list.is_of(issuer))) {
+        for list in lists {
+            let of_this = self.generations.iter().find(|(_, issuer)| list.is_of(issuer));
+            let Some((generation, _)) = of_this else { continue };
             for entry in &list.revoked {
-                let known = self.inventory.known_as(&entry.serial.to_string(), None)?;
-                let ids: Vec<CertificateId> =
-                    known.iter().filter(|known| *known.serial() == entry.serial).map(|known| known.id).collect();
+                let Some(known) = self.inventory.numbered(*generation, &entry.serial)? else {
+                    unknown += 1;
+                    continue;
+                };
                 let revocation = Revocation { at: entry.at, reason: entry.reason };
-                self.inventory.as_run(self.run).revoke(&ids, revocation)?;
-                if ids.is_empty() { unknown += 1 } else { revoked += 1 }
+                self.inventory.as_run(self.run).revoke(&[known.id], revocation)?;
+                revoked += 1;
             }
         }
         Ok((revoked, unknown))
