@@ -129,3 +129,193 @@ fn a_short_serial_is_found_however_it_is_written() {
     }
     assert_eq!(state(&sandbox, "alice"), ["issued"]);
 }
+
+/// Certificates as people have them, and what Go would take each for: `(directory, subject, extensions, role, name)`.
+/// Go: no extKeyUsage and anyExtendedKeyUsage allow everything, and host names are alternative names alone.
+const AS_PEOPLE_HAVE_THEM: [(&str, &str, &str, &str, &str); 14] = [
+    ("none", "/CN=alice", "basicConstraints = CA:FALSE", "client", "alice"),
+    ("none-named", "/CN=x", "subjectAltName = DNS:none.example.com", "daemon", "none.example.com"),
+    ("any", "/CN=bob", "extendedKeyUsage = anyExtendedKeyUsage", "client", "bob"),
+    (
+        "any-named",
+        "/CN=x",
+        "extendedKeyUsage = anyExtendedKeyUsage\nsubjectAltName = IP:10.0.0.5",
+        "daemon",
+        "10.0.0.5",
+    ),
+    ("both", "/CN=carol", "extendedKeyUsage = serverAuth, clientAuth", "client", "carol"),
+    (
+        "both-email",
+        "/CN=carl",
+        "extendedKeyUsage = serverAuth, clientAuth\nsubjectAltName = email:carl@example.com",
+        "client",
+        "carl",
+    ),
+    (
+        "both-named",
+        "/CN=x",
+        "extendedKeyUsage = serverAuth, clientAuth\nsubjectAltName = DNS:both.example.com",
+        "daemon",
+        "both.example.com",
+    ),
+    ("machine", "/O=jeff.<bootstrap>", CLIENT, "client", "jeff.<bootstrap>"),
+    ("unit", "/OU=ops", CLIENT, "client", "ops"),
+    ("email", "/OU=ops/emailAddress=erin@example.com", CLIENT, "client", "erin@example.com"),
+    (
+        "email-alone",
+        "/OU=dev",
+        "extendedKeyUsage = clientAuth\nsubjectAltName = email:dev@example.com",
+        "client",
+        "dev@example.com",
+    ),
+    ("uri", "/CN=uri", "extendedKeyUsage = clientAuth\nsubjectAltName = URI:urn:x", "client", "uri"),
+    (
+        "mixed",
+        "/CN=x",
+        "extendedKeyUsage = serverAuth\nsubjectAltName = email:root@example.com, DNS:mixed.example.com, URI:urn:x",
+        "daemon",
+        "mixed.example.com",
+    ),
+    ("slash", "/O=Office/OU=a\\/b", CLIENT, "client", "Office"),
+];
+
+/// A rebuild finds every kind of certificate that Docker accepts, says of each what `verify` and openssl say, and renews it.
+#[test]
+fn every_kind_that_docker_accepts_is_found_and_renewed() {
+    require!("openssl", "python3");
+    let sandbox = openssl_office("01");
+    for (directory, subject, extensions, ..) in AS_PEOPLE_HAVE_THEM {
+        let _ = openssl_issues(&sandbox, &format!("tree/{directory}"), subject, extensions);
+    }
+    let _ = adopt(&sandbox);
+    let ran = run(&sandbox, "inventory rebuild --replace tree").success();
+    assert!(ran.stdout.contains("14 certificates, in 14 directories"), "{ran}");
+    let purpose = |role: &str| if role == "daemon" { "sslserver" } else { "sslclient" };
+    for (directory, _, _, role, name) in AS_PEOPLE_HAVE_THEM {
+        let place = format!("%/tree/{directory}");
+        let known = sandbox.inventory(&format!(
+            "SELECT role, name, state FROM certificate JOIN destination ON certificate = certificate.id \
+             WHERE CAST(place AS TEXT) LIKE '{place}'"
+        ));
+        assert_eq!(known, [format!("{role}\t{name}\tissued")], "{directory}");
+        let _ = run(&sandbox, &format!("verify tree/{directory}")).success().says(role);
+        // openssl's purposes do not count anyExtendedKeyUsage; Go's do.
+        if !directory.starts_with("any") {
+            let certificate = format!("tree/{directory}/cert.pem");
+            let _ = sandbox.openssl(["verify", "-purpose", purpose(role), "-CAfile", "old/cacert.pem", &certificate]);
+        }
+    }
+    let ran = run(&sandbox, "renew --all").success();
+    for said in [
+        "client carol: the old certificate could be used by a daemon too",
+        "daemon both.example.com: the old certificate could be used by a client too",
+        "client carl: the new certificate is without email:carl@example.com",
+        "client uri: the new certificate is without URI:urn:x",
+        "daemon mixed.example.com: the new certificate is without email:root@example.com, URI:urn:x",
+        "client jeff.<bootstrap>: the old certificate has no common name; the new one has CN=jeff.<bootstrap>",
+    ] {
+        assert!(ran.stderr.contains(said), "{said}\n{ran}");
+    }
+    for (directory, _, _, role, name) in AS_PEOPLE_HAVE_THEM {
+        let certificate = format!("tree/{directory}/cert.pem");
+        let verify = [
+            "verify",
+            "-x509_strict",
+            "-purpose",
+            purpose(role),
+            "-CAfile",
+            &format!("tree/{directory}/ca.pem"),
+            &certificate,
+        ];
+        let _ = sandbox.program("openssl").args(verify).run().success();
+        let text = sandbox.openssl([
+            "x509",
+            "-noout",
+            "-subject",
+            "-ext",
+            "subjectAltName,extendedKeyUsage",
+            "-in",
+            &certificate,
+        ]);
+        let (usage, named) = match role {
+            "daemon" => ("TLS Web Server Authentication\n", format!(":{name}")),
+            _ => (
+                "TLS Web Client Authentication\n",
+                format!("CN = {name}").replace("jeff.<bootstrap>", "\"jeff.<bootstrap>\""),
+            ),
+        };
+        assert!(
+            text.contains(usage) && text.contains(&named) && !text.contains("email:") && !text.contains("URI:"),
+            "{directory}: {text}"
+        );
+    }
+    // And no name is lost by it: the old and the new are one person's.
+    let _ = run(&sandbox, "revoke --no-crl ops").success();
+    assert_eq!(state(&sandbox, "ops"), ["revoked", "revoked"]);
+}
+
+/// What cannot be taken is told of, one by one, with its reason: in text, in JSON and by the exit code.
+#[test]
+fn what_a_rebuild_leaves_out_is_told() {
+    require!("openssl", "python3");
+    let sandbox = openssl_office("01");
+    let _ = openssl_issues(&sandbox, "tree/alice", "/CN=alice", CLIENT);
+    let signer = openssl_issues(&sandbox, "tree/signer", "/CN=signer", "extendedKeyUsage = codeSigning");
+    let below = openssl_issues(&sandbox, "tree/below", "/CN=Below", "basicConstraints = critical, CA:TRUE");
+    sandbox.write("old/serial", "01\n");
+    sandbox.write("old/index.txt", "");
+    let twin = openssl_issues(&sandbox, "tree/twin", "/CN=twin", CLIENT);
+    sandbox.write("tree/broken/cert.pem", "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n");
+    let _ = adopt(&sandbox);
+    let ran = run(&sandbox, "inventory rebuild --replace tree").exits(2);
+    let json = run(&sandbox, "inventory rebuild --replace tree --format json").exits(2);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let left_out = json["left_out"].as_array().unwrap();
+    assert_eq!(left_out.len(), 4, "{json}");
+    for (directory, serial, reason) in [
+        ("signer", Some(signer), "codeSigning"),
+        ("below", Some(below), "CA:TRUE"),
+        ("twin", Some(twin), "serial number"),
+        ("broken", None, "damaged"),
+    ] {
+        let file = sandbox.path(format!("tree/{directory}/cert.pem")).canonicalize().unwrap();
+        let told = left_out.iter().find(|one| one["file"] == file.to_str().unwrap()).unwrap();
+        assert_eq!(told["serial"].as_str(), serial.as_deref());
+        let reason = Some(told["reason"].as_str().unwrap()).filter(|told| told.contains(reason)).unwrap();
+        assert!(ran.stdout.lines().any(|line| line.contains(file.to_str().unwrap()) && line.contains(reason)), "{ran}");
+    }
+    assert_eq!(sandbox.inventory("SELECT name FROM certificate"), ["alice"]);
+    for directory in ["signer", "below", "twin"] {
+        refused_with_hint(&run(&sandbox, &format!("inventory record tree/{directory}")), &[1]);
+    }
+}
+
+/// The same kinds, one at a time: recorded, asked to be renewed, and installed.
+#[test]
+fn every_kind_is_recorded_requested_and_installed() {
+    require!("openssl", "python3");
+    let sandbox = openssl_office("01");
+    let _ = adopt(&sandbox);
+    for (directory, subject, extensions, role, name) in AS_PEOPLE_HAVE_THEM {
+        let _ = openssl_issues(&sandbox, directory, subject, extensions);
+        let _ = run(&sandbox, &format!("inventory record {directory}")).success().says(&format!("of {role} {name}"));
+        let _ = run(&sandbox, &format!("request --renew {directory}")).success();
+        let word = format!("{role}/{name}");
+        let csr = format!("{directory}/request.csr");
+        let signed = sandbox.dockseal(["renew", &word, "--csr", &csr, "--out", "-"]).run().success();
+        sandbox.write("new.pem", signed.stdout);
+        let _ = run(&sandbox, &format!("install {directory} new.pem")).success().says(role);
+
+        // The first time, as the answer of another authority's tool.
+        let old = format!("{directory}.dockseal-previous");
+        let kept = fs::read_dir(sandbox.work()).unwrap().flatten().map(|entry| entry.path());
+        let kept =
+            kept.filter(|path| path.to_string_lossy().contains(&format!(".{directory}.")) || path.ends_with(&old));
+        let kept = kept.map(|path| path.join("cert.pem")).find(|path| path.exists()).unwrap();
+        fs::create_dir(sandbox.path("first")).unwrap();
+        fs::copy(kept.with_file_name("key.pem"), sandbox.path("first/key.pem")).unwrap();
+        let install = sandbox.dockseal(["install", "first", kept.to_str().unwrap(), "--ca", "old/cacert.pem"]).run();
+        let _ = install.success().says(&format!("Installed the {role} certificate"));
+        fs::remove_dir_all(sandbox.path("first")).unwrap();
+    }
+}

@@ -12,14 +12,8 @@ use dockseal_store::{NewFile, pack};
 use zeroize::Zeroizing;
 
 use crate::{
-    authority::write_failure,
-    endpoint::Issued,
-    failure::Failure,
-    groups::Pkcs12PassphraseArgs,
-    invocation::Invocation,
-    ledger::{Ledger, role_and_name},
-    output::Output,
-    passphrase,
+    authority::write_failure, endpoint::Issued, failure::Failure, groups::Pkcs12PassphraseArgs,
+    identity::role_and_name, invocation::Invocation, ledger::Ledger, output::Output, passphrase,
 };
 
 /// The kinds of files.

@@ -5,15 +5,16 @@ use std::{io, os::unix::fs::MetadataExt, path::Path};
 use dockseal_ca::Endpoint;
 use dockseal_docker::{Layout, Ownership, Role, layout::Names};
 use dockseal_pki::{
-    Bundle, Certificate, GeneralName, PrivateKey, PublicKey, Signer, SubjectAltName, TrustAnchors, UserName,
+    Bundle, Certificate, PrivateKey, PublicKey, Signer, SubjectAltName, TrustAnchors, UserName, printable,
 };
 
 use crate::{
     authority::{read_certificates, read_hint},
+    endpoint::plain,
     failure::Failure,
+    identity::{endpoint_role, is_dialled, name_as},
     invocation::Invocation,
     judgement,
-    ledger::role_and_name,
 };
 
 /// What a directory holds, and for whom.
@@ -41,7 +42,8 @@ pub(crate) fn read(directory: &Path, what: &str) -> Result<Held, Failure> {
     let names = names_in(directory);
     let layout = layout_of(names);
     let leaf = bundle.leaf().ok_or_else(|| Failure::trouble(what).cause(format!("{} is empty", names.chain)))?;
-    let endpoint = endpoint(leaf).map_err(|failure| Failure { what: what.to_owned(), ..failure })?;
+    let endpoint = endpoint_in(leaf, &directory.join(names.chain))
+        .map_err(|failure| Failure { what: what.to_owned(), ..failure })?;
     Ok(Held { bundle, endpoint, layout })
 }
 
@@ -117,27 +119,34 @@ pub(crate) fn ownership(directory: &Path, names: Names) -> io::Result<Ownership>
     })
 }
 
-/// For whom a certificate is, so that another one can be made.
-pub(crate) fn endpoint(certificate: &Certificate) -> Result<Endpoint, Failure> {
-    let (role, name) = role_and_name(certificate).unwrap_or((Role::Authority, certificate.subject.to_string()));
-    let cannot = |cause: String| {
-        Failure::no(format!("the {role} certificate of {name} cannot be renewed"))
-            .cause(cause)
-            .hint("issue another one for names that Docker's clients dial")
-    };
+/// For whom a certificate is, so that another one can be made in this role. Names that no client of Docker dials are none of
+/// a daemon's: [`changes_on_renewal`](crate::identity::changes_on_renewal) tells of them.
+pub(crate) fn endpoint(certificate: &Certificate, role: Role) -> Result<Endpoint, Failure> {
+    let name = name_as(certificate, role).unwrap_or_default();
+    let cannot = |cause: String| cannot_renew(&format!("the {role} certificate of {}", printable(&name)), cause);
     match role {
-        Role::Client => UserName::parse(&certificate.subject.common_name().unwrap_or_default())
-            .map(|user| Endpoint::Client { user })
-            .map_err(|error| cannot(error.to_string())),
+        Role::Client => {
+            UserName::parse(&name).map(|user| Endpoint::Client { user }).map_err(|error| cannot(error.to_string()))
+        }
         Role::Daemon => {
-            let name = |name: &GeneralName| match name {
-                GeneralName::Dns(text) => SubjectAltName::parse(text).map(|parsed| parsed.name),
-                GeneralName::Ip(address) => SubjectAltName::parse(&address.to_string()).map(|parsed| parsed.name),
-                other => SubjectAltName::parse(&other.to_string()).map(|parsed| parsed.name),
-            };
-            let names: Result<Vec<SubjectAltName>, _> = certificate.names.iter().map(name).collect();
+            let names = certificate.names.iter().filter(|name| is_dialled(name));
+            let names: Result<Vec<SubjectAltName>, _> =
+                names.map(|name| SubjectAltName::parse(&plain(name)).map(|parsed| parsed.name)).collect();
             names.map(|names| Endpoint::Daemon { names }).map_err(|error| cannot(error.to_string()))
         }
         Role::Authority => Err(cannot("it is neither a daemon's nor a client's".to_owned())),
     }
+}
+
+/// The same for a certificate that was found in this file.
+pub(crate) fn endpoint_in(certificate: &Certificate, path: &Path) -> Result<Endpoint, Failure> {
+    let role = endpoint_role(certificate, Some(path))
+        .map_err(|nobody| cannot_renew(&format!("the certificate of {}", certificate.subject), nobody.to_string()))?;
+    endpoint(certificate, role)
+}
+
+fn cannot_renew(what: &str, cause: String) -> Failure {
+    Failure::no(format!("{what} cannot be renewed"))
+        .cause(cause)
+        .hint("issue another one for names that Docker's clients dial")
 }

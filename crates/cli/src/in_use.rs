@@ -11,10 +11,8 @@ use dockseal_inventory::State;
 use dockseal_pki::{Certificate, printable};
 
 use crate::{
-    commands::probe::pem_certificates,
-    connection::Connection,
-    invocation::Invocation,
-    ledger::{open_to_read, role_and_name},
+    commands::probe::pem_certificates, connection::Connection, identity::role_and_name, invocation::Invocation,
+    ledger::open_to_read,
 };
 
 /// A certificate and the file that it was read from.

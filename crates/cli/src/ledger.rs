@@ -7,7 +7,7 @@ use dockseal_inventory::{
     Access, CertificateId, Delivered, Delivery, Destination, Entry, Found, GenerationId, Inventory, InventoryError,
     KeyHolder, Kind, Place, Recorder, Reservation, Run, Signed, State,
 };
-use dockseal_pki::{Certificate, ExtendedKeyUsage, Fingerprint, moment, printable};
+use dockseal_pki::{Certificate, Fingerprint, moment, printable};
 use dockseal_store::{
     Displaced, Existing, Home, HomeLock, WriteError, keep_displaced, previous_path, remove_stale, stage,
 };
@@ -16,6 +16,7 @@ use crate::{
     authority::{Opened, home_failure, read_certificates, signing_issuer, write_failure},
     endpoint::{Issued, Permitted, name_of},
     failure::Failure,
+    identity::identify,
     invocation::Invocation,
     output::Output,
     report::rfc3339,
@@ -457,8 +458,8 @@ fn import_old_records(home: &Home, issuer: &Certificate, run: &Run, output: &mut
     for (path, file) in records {
         let found = read_certificates(&file.bytes, &path)?.into_iter().next();
         certificates.extend(found.and_then(|certificate| {
-            let (role, name) = role_and_name(&certificate)?;
-            (role != Role::Authority && certificate.is_signed_by(issuer)).then_some((certificate, role, name))
+            let (role, name) = identify(&certificate, None).ok()?;
+            certificate.is_signed_by(issuer).then_some((certificate, role, name))
         }));
     }
     let mut recorder = inventory.as_run(run);
@@ -483,20 +484,6 @@ fn import_old_records(home: &Home, issuer: &Certificate, run: &Run, output: &mut
         found.len()
     ));
     Ok(())
-}
-
-/// What a certificate is for, and the main name it goes by: the user, or a daemon's first name.
-pub(crate) fn role_and_name(certificate: &Certificate) -> Option<(Role, String)> {
-    let has =
-        |usage: &ExtendedKeyUsage| certificate.extended_key_usage.as_ref().is_some_and(|usages| usages.contains(usage));
-    let common_name = certificate.subject.common_name();
-    let first_name = || certificate.names.first().map(crate::endpoint::plain);
-    match (certificate.is_ca(), has(&ExtendedKeyUsage::ServerAuth), has(&ExtendedKeyUsage::ClientAuth)) {
-        (true, ..) => Some((Role::Authority, common_name.unwrap_or_else(|| certificate.subject.to_string()))),
-        (false, true, _) => first_name().or(common_name).map(|name| (Role::Daemon, name)),
-        (false, false, true) => common_name.map(|name| (Role::Client, name)),
-        (false, false, false) => None,
-    }
 }
 
 /// What to do about an inventory that cannot be used.

@@ -28,8 +28,9 @@ use crate::{
     contexts::name_of,
     endpoint::plain,
     failure::Failure,
+    identity::role_and_name,
     invocation::Invocation,
-    ledger::{inventory_failure, open_to_read, role_and_name},
+    ledger::{inventory_failure, open_to_read},
     named,
 };
 

@@ -16,6 +16,7 @@ mod groups;
 mod handover;
 mod held;
 mod hosts;
+mod identity;
 mod in_use;
 mod input;
 mod invocation;

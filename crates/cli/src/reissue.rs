@@ -20,6 +20,7 @@ use crate::{
     failure::Failure,
     held,
     hosts::renewal,
+    identity::changes_on_renewal,
     invocation::Invocation,
     ledger::{Ledger, inventory_failure},
 };
@@ -171,6 +172,10 @@ pub(crate) fn reissue(
     let prepared = in_parallel(numbered, |(looked, id)| prepare(authority, looked, id, invocation));
     let mut outcomes = record_and_swap(ledger, prepared, order.command_follows)?;
     outcomes.extend(renewal::reissue(authority, ledger, on_hosts, order, invocation)?);
+    for Outcome { subject, issued, .. } in &mut outcomes {
+        let changes = || changes_on_renewal(&subject.certificate, subject.role);
+        issued.iter_mut().for_each(|issued| issued.notes.extend(changes()));
+    }
     Ok(outcomes)
 }
 
@@ -283,7 +288,7 @@ fn ask(
     invocation: &Invocation,
 ) -> Result<(Permitted, KeyHolder), Failure> {
     let entry = &looked.entry;
-    let endpoint = held::endpoint(&entry.certificate)?;
+    let endpoint = held::endpoint(&entry.certificate, entry.role)?;
     let kept_key = || looked.sites.iter().find_map(|site| site.key.as_ref());
     let (key, holder) = match (kept_key(), order.key) {
         (None, _) => (SubjectKey::Elsewhere(entry.certificate.public_key.clone()), KeyHolder::Elsewhere),

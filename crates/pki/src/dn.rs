@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use x509_parser::{prelude::FromDer, x509::X509Name};
+use x509_parser::{
+    prelude::FromDer,
+    x509::{AttributeTypeAndValue, X509Name},
+};
 
 use crate::user::is_invisible;
 
@@ -39,8 +42,30 @@ impl DistinguishedName {
 
     /// The first common name, if it is text.
     pub fn common_name(&self) -> Option<String> {
+        self.text(|name| name.iter_common_name().next())
+    }
+
+    /// The first emailAddress (PKCS#9), if it is text.
+    pub fn email_address(&self) -> Option<String> {
+        self.text(|name| name.iter_email().next())
+    }
+
+    /// The first organizational unit, if it is text.
+    pub fn organizational_unit(&self) -> Option<String> {
+        self.text(|name| name.iter_organizational_unit().next())
+    }
+
+    /// The first organization, if it is text.
+    pub fn organization(&self) -> Option<String> {
+        self.text(|name| name.iter_organization().next())
+    }
+
+    fn text(
+        &self,
+        attribute: impl for<'n> FnOnce(&'n X509Name<'n>) -> Option<&'n AttributeTypeAndValue<'n>>,
+    ) -> Option<String> {
         let (_, name) = X509Name::from_der(&self.0).ok()?;
-        name.iter_common_name().next().and_then(|cn| cn.as_str().ok()).map(str::to_owned)
+        attribute(&name).and_then(|value| value.as_str().ok()).map(str::to_owned)
     }
 }
 

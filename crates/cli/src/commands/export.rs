@@ -12,9 +12,9 @@ use crate::{
     groups::Pkcs12PassphraseArgs,
     handover::{Form, HandOver},
     held,
+    identity::role_and_name,
     invocation::Invocation,
     layouts::LayoutArgs,
-    ledger::role_and_name,
     output::{Output, fields},
     report::{CertificateReport, SCHEMA, until},
 };

@@ -17,6 +17,7 @@ use crate::{
     authority::{read_certificates, write_failure},
     failure::Failure,
     held,
+    identity::{dialled_name, endpoint_role, likely_role, may_be},
     input::read_input,
     invocation::Invocation,
     judgement,
@@ -67,10 +68,11 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
             .cause(format!("the first certificate is that of an authority, {}", leaf.subject))
             .hint("the endpoint's own certificate comes first; trust anchors are given with --ca"));
     }
-    let endpoint = held::endpoint(&leaf).map_err(|failure| Failure { what: WHAT.to_owned(), ..failure })?;
+    let endpoint = held::endpoint(&leaf, role_of(&leaf, directory, old)?)
+        .map_err(|failure| Failure { what: WHAT.to_owned(), ..failure })?;
     let (key, waited) = key_of(directory, &leaf)?;
     match old {
-        Some(old) => refuse_another_endpoint(&endpoint, old)?,
+        Some(old) => refuse_another_endpoint(&endpoint, old, directory)?,
         None => compare_with_request(directory, &endpoint, &leaf, output)?,
     }
     let ownership =
@@ -169,9 +171,25 @@ fn unchanged(
     let path = invocation.absolute(directory)?;
     let ends = until(leaf.validity, invocation.now);
     let human = format!("{} holds this certificate already, valid until {ends}; nothing was changed\n", path.display());
-    let role = held::endpoint(leaf).map_or(Role::Authority, |endpoint| endpoint.role());
+    let role = likely_role(leaf, Some(&directory.join(layout::CERT_FILE)));
     output.result(&human, &wire("unchanged", &path, role, leaf, &[]));
     Ok(ExitCode::SUCCESS)
+}
+
+/// In which role it is installed: where Docker would take it in either, in that of what is there, or of what was asked for.
+fn role_of(leaf: &Certificate, directory: &Path, old: Option<&Certificate>) -> Result<Role, Failure> {
+    let path = directory.join(layout::CERT_FILE);
+    let likely = endpoint_role(leaf, Some(&path)).map_err(|nobody| {
+        Failure::no(WHAT).cause(nobody).hint("have one issued with dockseal issue daemon … or dockseal issue client …")
+    })?;
+    let wanted = match old {
+        Some(old) => endpoint_role(old, Some(&path)).ok(),
+        None => read_request(&directory.join(layout::REQUEST_FILE), WHAT)
+            .ok()
+            .map(|request| if request.names.is_empty() { Role::Client } else { Role::Daemon }),
+    };
+    let fits = |role: &Role| may_be(leaf, *role) && (*role != Role::Daemon || dialled_name(leaf).is_some());
+    Ok(wanted.filter(fits).unwrap_or(likely))
 }
 
 /// What is in cert.pem, nothing when there is none.
@@ -229,8 +247,8 @@ fn key_of(directory: &Path, leaf: &Certificate) -> Result<(held::HeldKey, bool),
 }
 
 /// A client's directory does not become a daemon's, nor Alice's Bob's.
-fn refuse_another_endpoint(new: &Endpoint, old: &Certificate) -> Result<(), Failure> {
-    let Ok(old) = held::endpoint(old) else { return Ok(()) };
+fn refuse_another_endpoint(new: &Endpoint, old: &Certificate, directory: &Path) -> Result<(), Failure> {
+    let Ok(old) = held::endpoint_in(old, &directory.join(layout::CERT_FILE)) else { return Ok(()) };
     let no = |cause: String| {
         Failure::no(WHAT).cause(cause).hint(
             "have the one that is there renewed with dockseal renew … --csr; for others make a directory of their own",

@@ -70,7 +70,7 @@ pub(crate) fn reissue(
             let wish = wish_of(&entry, order.lifetime);
             let predecessor = Some(entry.id);
             Some(Change {
-                need: held::endpoint(&entry.certificate).map(|endpoint| Need::Certificate {
+                need: held::endpoint(&entry.certificate, entry.role).map(|endpoint| Need::Certificate {
                     endpoint,
                     wish,
                     key,
@@ -119,7 +119,7 @@ pub(crate) fn deliver_trust(
         .into_iter()
         .map(|Trust { entry, destination, anchors, chain }| {
             let anchors = TrustAnchors::new(anchors).ok_or_else(|| Failure::trouble("there are no anchors"));
-            let need = held::endpoint(&entry.certificate)
+            let need = held::endpoint(&entry.certificate, entry.role)
                 .and_then(|endpoint| Ok(Need::Trust { endpoint, anchors: anchors?, chain }));
             Change { entry, destination, need }
         })

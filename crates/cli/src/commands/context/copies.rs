@@ -264,7 +264,7 @@ impl Copy {
     /// What it is for, as far as that is known.
     pub(super) fn role(&self) -> Option<Role> {
         self.entry.as_ref().map(|entry| entry.role).or_else(|| {
-            let (role, _) = crate::ledger::role_and_name(self.leaf.as_ref()?)?;
+            let (role, _) = crate::identity::role_and_name(self.leaf.as_ref()?)?;
             Some(role)
         })
     }

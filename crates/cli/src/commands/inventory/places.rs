@@ -8,10 +8,11 @@ use serde_json::json;
 
 use crate::{
     authority::known_issuers,
+    endpoint::name_of,
     failure::Failure,
     held,
     invocation::Invocation,
-    ledger::{Ledger, inventory_failure, role_and_name},
+    ledger::{Ledger, inventory_failure},
     output::Output,
     report::SCHEMA,
 };
@@ -51,7 +52,7 @@ pub(super) fn record(args: &RecordArgs, invocation: &Invocation, output: &mut Ou
             .hint("name the authority that issued it with --authority DIR"));
     };
     held.judge(invocation, WHAT)?;
-    let Some((role, name)) = role_and_name(leaf) else { return Err(Failure::trouble(WHAT)) };
+    let (role, name) = (held.endpoint.role(), name_of(&held.endpoint));
     let place = invocation.place(&args.directory)?;
     let layout = held.layout;
     let key_holder = if held.bundle.key.is_some() { KeyHolder::Here } else { KeyHolder::Elsewhere };
@@ -63,6 +64,18 @@ pub(super) fn record(args: &RecordArgs, invocation: &Invocation, output: &mut Ou
             .hint("issue another one with dockseal issue, and put it there with --replace"));
     }
     let generation = ledger.recorder().generation(&by).map_err(|error| inventory_failure(WHAT, &error))?;
+    let numbered =
+        ledger.inventory.numbered(generation, &leaf.serial).map_err(|error| inventory_failure(WHAT, &error))?;
+    if let Some(other) = numbered.filter(|other| other.certificate != *leaf) {
+        return Err(Failure::no(WHAT)
+            .cause(format!(
+                "its serial number {} is also that of the certificate of {} {}",
+                leaf.serial,
+                other.role,
+                printable(&other.name)
+            ))
+            .hint("issue another one with dockseal issue, and put it there with --replace"));
+    }
     let found =
         Found { generation, role, name: name.clone(), certificate: leaf, key_holder, place: Some((&place, layout)) };
     ledger.recorder().found(&[found]).map_err(|error| inventory_failure(WHAT, &error))?;

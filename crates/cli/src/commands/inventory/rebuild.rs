@@ -1,7 +1,7 @@
 //! `dockseal inventory rebuild`: what is known of an authority's certificates, from the certificates themselves.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     ffi::OsStr,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -9,7 +9,7 @@ use std::{
 
 use dockseal_docker::{Layout, Role, layout::Names};
 use dockseal_inventory::{Access, Found, GenerationId, Inventory, InventoryError, KeyHolder, Place, Revocation, Run};
-use dockseal_pki::{Certificate, PrivateKey, RevocationList, Signer, pem};
+use dockseal_pki::{Certificate, Fingerprint, PrivateKey, RevocationList, SerialNumber, Signer, pem};
 use dockseal_store::{Home, ReadError, Walk, previous_path, read};
 use serde_json::json;
 
@@ -17,10 +17,11 @@ use crate::{
     authority::{home_failure, known_issuers, read_hint},
     failure::Failure,
     held,
+    identity::{Nobody, identify},
     invocation::Invocation,
-    ledger::{inventory_failure, leaf_in, lock, role_and_name},
+    ledger::{inventory_failure, leaf_in, lock},
     output::Output,
-    report::SCHEMA,
+    report::{SCHEMA, rfc3339},
     revocations,
 };
 
@@ -38,6 +39,7 @@ const HIDDEN: (&str, &str) = (".", ".dockseal");
 #[command(
     after_help = "Looks for every certificate below the directories that this authority signed. A directory whose cert.pem is one becomes a\n\
     place that renewals know of. What crl.pem revokes is revoked. Symbolic links to directories are not entered.\n\
+    Ends with 2 when something could not be read or a certificate was left out.\n\
     What cannot be found again: certificates that are nowhere below, places on other machines, and the trail.\n\n\
     Examples:\n  \
     dockseal inventory rebuild /etc/docker ~/clients\n  \
@@ -63,6 +65,14 @@ struct Discovery {
     replaced: bool,
 }
 
+/// A certificate that is not in the inventory, so that no renewal reaches it.
+struct LeftOut {
+    file: PathBuf,
+    /// Which one; none where it cannot be read.
+    certificate: Option<Certificate>,
+    reason: String,
+}
+
 /// An inventory in the making.
 struct Draft<'r> {
     inventory: Inventory,
@@ -70,7 +80,9 @@ struct Draft<'r> {
     generations: Vec<(GenerationId, Certificate)>,
     waiting: Vec<Discovery>,
     replaced: Vec<Certificate>,
-    serials: BTreeSet<Vec<u8>>,
+    /// What has which number: that of the issuer, and that of the certificate.
+    numbers: BTreeMap<(GenerationId, SerialNumber), Fingerprint>,
+    left_out: Vec<LeftOut>,
     places: BTreeMap<PathBuf, Names>,
     /// How many files and directories could not be read.
     passed_over: usize,
@@ -96,7 +108,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
     // What an authority of the time before inventories kept of everything that it issued.
     for (path, file) in home.old_records().map_err(|error| home_failure(WHAT, &error))?.unwrap_or_default() {
-        draft.take(&path, &file.bytes, invocation)?;
+        draft.take(&path, &file.bytes, invocation, output)?;
     }
     draft.flush().map_err(failed)?;
     draft.remember_kept(invocation)?;
@@ -111,7 +123,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
     let kept = home.replace_inventory(&bytes).map_err(|error| home_failure(WHAT, &error))?;
 
-    let (certificates, places) = (draft.serials.len(), draft.places.len());
+    let (certificates, places) = (draft.numbers.len(), draft.places.len());
     let mut human = format!("Made the inventory again: {certificates} certificates, in {places} directories.\n");
     if revoked > 0 || unknown > 0 {
         human.push_str(&format!("{} are revoked by crl.pem, {unknown} of them found nowhere.\n", revoked + unknown));
@@ -129,9 +141,18 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
              with --replace as a user who may read them.\n"
         ));
     }
+    let left_out = draft.left_out;
+    if !left_out.is_empty() {
+        human.push_str(&format!(
+            "{} certificates were left out, so that no renewal reaches them and nobody is told when they end:\n",
+            left_out.len()
+        ));
+        left_out.iter().for_each(|one| human.push_str(&one.line()));
+    }
     let json = json!({
         "schema": SCHEMA,
         "passed_over": passed_over,
+        "left_out": left_out.iter().map(LeftOut::wire).collect::<Vec<_>>(),
         "certificates": certificates,
         "places": places,
         "revoked": revoked,
@@ -139,7 +160,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         "kept": kept.map(|kept| kept.to_string_lossy().into_owned()),
     });
     output.result(&human, &json);
-    Ok(if passed_over > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS })
+    Ok(if passed_over > 0 || !left_out.is_empty() { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }
 
 /// Whether the inventory that is there can be read to its end; one that is lost or damaged is to be made again.
@@ -150,6 +171,27 @@ fn is_healthy(home: &Home) -> Result<bool, Failure> {
         }
         Err(InventoryError::Missing { .. } | InventoryError::Damaged { .. }) => Ok(false),
         Err(error) => Err(inventory_failure(WHAT, &error)),
+    }
+}
+
+impl LeftOut {
+    fn line(&self) -> String {
+        let which = self.certificate.as_ref().map_or_else(
+            || "a certificate".to_owned(),
+            |certificate| format!("{}, serial {}", certificate.subject, certificate.serial),
+        );
+        format!("  {}: {which}: {}\n", self.file.display(), self.reason)
+    }
+
+    fn wire(&self) -> serde_json::Value {
+        let certificate = self.certificate.as_ref();
+        json!({
+            "file": self.file.to_string_lossy(),
+            "subject": certificate.map(|certificate| certificate.subject.to_string()),
+            "serial": certificate.map(|certificate| certificate.serial.to_string()),
+            "expires": certificate.map(|certificate| rfc3339(certificate.validity.not_after)),
+            "reason": self.reason,
+        })
     }
 }
 
@@ -167,7 +209,8 @@ impl<'r> Draft<'r> {
             generations,
             waiting: Vec::new(),
             replaced: Vec::new(),
-            serials: BTreeSet::new(),
+            numbers: BTreeMap::new(),
+            left_out: Vec::new(),
             places: BTreeMap::new(),
             passed_over: 0,
         })
@@ -184,7 +227,7 @@ impl<'r> Draft<'r> {
                 Err(error) => self.pass_over(&error, output),
                 Ok(path) => match read(&path) {
                     Err(error) => self.pass_over(&error, output),
-                    Ok(file) => self.take(&path, &file.bytes, invocation)?,
+                    Ok(file) => self.take(&path, &file.bytes, invocation, output)?,
                 },
             }
         }
@@ -210,36 +253,86 @@ impl<'r> Draft<'r> {
     }
 
     /// Takes what is in a file.
-    fn take(&mut self, path: &Path, bytes: &[u8], invocation: &Invocation) -> Result<(), Failure> {
+    fn take(&mut self, path: &Path, bytes: &[u8], invocation: &Invocation, output: &mut Output) -> Result<(), Failure> {
         const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
         if !bytes.windows(BEGIN.len()).any(|window| window == BEGIN) {
             return Ok(());
         }
-        let blocks = pem::decode_all(bytes).unwrap_or_default();
+        let Ok(blocks) = pem::decode_all(bytes) else {
+            self.leave_unreadable(path, "its PEM is damaged", output);
+            return Ok(());
+        };
         for (position, block) in blocks.iter().filter(|block| block.tag() == "CERTIFICATE").enumerate() {
-            let Ok(certificate) = Certificate::from_der(block.contents()) else { continue };
-            let Some(generation) = self.generation_of(&certificate) else { continue };
-            let Some((role, name)) = role_and_name(&certificate).filter(|(role, _)| *role != Role::Authority) else {
-                continue;
-            };
-            let directory = path.parent().unwrap_or(Path::new("/"));
-            let file = path.file_name();
-            let names = Names::ALL.into_iter().find(|names| position == 0 && file == Some(OsStr::new(names.chain)));
-            let replaced = is_hidden(directory);
-            let layout = names.map_or(Layout::Docker, held::layout_of);
-            let place = if names.is_some() && !replaced { Some((invocation.place(directory)?, layout)) } else { None };
-            let key_holder = match names {
-                Some(names) => key_holder(&directory.join(names.key), &certificate),
-                None => KeyHolder::Elsewhere,
-            };
-            self.serials.insert(certificate.serial.der_content().to_vec());
-            self.places.extend(place.as_ref().zip(names).map(|((place, _), names)| (place.path.clone(), names)));
-            self.waiting.push(Discovery { generation, role, name, certificate, key_holder, place, replaced });
+            match Certificate::from_der(block.contents()) {
+                Ok(certificate) => self.take_certificate(path, position, certificate, invocation)?,
+                Err(error) => self.leave_unreadable(path, &error.to_string(), output),
+            }
         }
         if self.waiting.len() < BATCH {
             return Ok(());
         }
         self.flush().map_err(|error| inventory_failure(WHAT, &error))
+    }
+
+    /// Takes the certificate at this position in a file, if this authority issued it.
+    fn take_certificate(
+        &mut self,
+        path: &Path,
+        position: usize,
+        certificate: Certificate,
+        invocation: &Invocation,
+    ) -> Result<(), Failure> {
+        let Some(generation) = self.generation_of(&certificate) else { return Ok(()) };
+        let (role, name) = match identify(&certificate, Some(path)) {
+            Ok(identity) => identity,
+            Err(Nobody::Authority) if self.is_generation(&certificate) => return Ok(()),
+            Err(nobody) => {
+                self.leave_out(path, Some(certificate), nobody.to_string());
+                return Ok(());
+            }
+        };
+        let fingerprint = certificate.fingerprint();
+        let number = (generation, certificate.serial.clone());
+        if *self.numbers.entry(number).or_insert(fingerprint) != fingerprint {
+            let reason = "another certificate of this authority has its serial number, and was found before it";
+            self.leave_out(path, Some(certificate), reason.to_owned());
+            return Ok(());
+        }
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let file = path.file_name();
+        let names = Names::ALL.into_iter().find(|names| position == 0 && file == Some(OsStr::new(names.chain)));
+        let replaced = is_hidden(directory);
+        let layout = names.map_or(Layout::Docker, held::layout_of);
+        let place = if names.is_some() && !replaced { Some((invocation.place(directory)?, layout)) } else { None };
+        let key_holder = match names {
+            Some(names) => key_holder(&directory.join(names.key), &certificate),
+            None => KeyHolder::Elsewhere,
+        };
+        self.places.extend(place.as_ref().zip(names).map(|((place, _), names)| (place.path.clone(), names)));
+        self.waiting.push(Discovery { generation, role, name, certificate, key_holder, place, replaced });
+        Ok(())
+    }
+
+    /// What lies where bundles have their certificate is missed; whose anything else was, nobody can tell.
+    fn leave_unreadable(&mut self, path: &Path, reason: &str, output: &mut Output) {
+        if Names::ALL.iter().any(|names| path.file_name() == Some(OsStr::new(names.chain))) {
+            self.leave_out(path, None, reason.to_owned());
+        } else {
+            output.warn(&format!("passed over a certificate in {}: {reason}", path.display()));
+        }
+    }
+
+    /// Each certificate once, wherever it was found.
+    fn leave_out(&mut self, file: &Path, certificate: Option<Certificate>, reason: String) {
+        if certificate.is_none() || !self.left_out.iter().any(|other| other.certificate == certificate) {
+            self.left_out.push(LeftOut { file: file.to_owned(), certificate, reason });
+        }
+    }
+
+    /// Whether it is one of the authority's own certificates, or links two of them.
+    fn is_generation(&self, certificate: &Certificate) -> bool {
+        let has_its_key = |issuer: &Certificate| issuer.public_key.spki() == certificate.public_key.spki();
+        self.generations.iter().any(|(_, issuer)| has_its_key(issuer))
     }
 
     fn generation_of(&self, certificate: &Certificate) -> Option<GenerationId> {

@@ -15,6 +15,7 @@ use crate::{
     failure::Failure,
     groups::PassphraseArgs,
     held,
+    identity::changes_on_renewal,
     invocation::Invocation,
     ledger::Ledger,
     output::Output,
@@ -33,7 +34,7 @@ pub(super) fn run(
 ) -> Result<ExitCode, Failure> {
     let entry = only(wanted, "a request renews one certificate")?;
     let request = read_request(csr, WHAT)?;
-    let endpoint = held::endpoint(&entry.certificate)?;
+    let endpoint = held::endpoint(&entry.certificate, entry.role)?;
     say_names_dropped(&endpoint, &request, output);
     let to_stdout = out.as_os_str() == "-";
     if !to_stdout {
@@ -44,7 +45,7 @@ pub(super) fn run(
     let permitted = permit(&opened.authority, &endpoint, key, wish_of(entry, lifetime), invocation)?;
     let mut ledger = Ledger::open_to_sign(&opened, invocation, output)?;
     let issued = permitted.issue(&opened.authority, &mut ledger, Some(entry.id), invocation)?;
-    for note in &issued.notes {
+    for note in issued.notes.iter().chain(&changes_on_renewal(&entry.certificate, entry.role)) {
         output.note(note);
     }
     if to_stdout {

@@ -12,6 +12,7 @@ use crate::{
     failure::Failure,
     handover::{Form, HandOver},
     held,
+    identity::changes_on_renewal,
     invocation::Invocation,
     ledger::Ledger,
     output::Output,
@@ -28,7 +29,7 @@ pub(super) fn run(
     output: &mut Output,
 ) -> Result<ExitCode, Failure> {
     let entry = only(wanted, "a file holds one certificate")?;
-    let endpoint = held::endpoint(&entry.certificate)?;
+    let endpoint = held::endpoint(&entry.certificate, entry.role)?;
     let hand_over = HandOver::new(form, &args.p12_passphrase, out, WHAT, invocation, output)?;
     let opened = open(&args.passphrase, invocation, output)?;
     let kind = KeyAlgorithm::like(entry.certificate.public_key.algorithm()).unwrap_or(KeyAlgorithm::P256);
@@ -36,7 +37,7 @@ pub(super) fn run(
     let permitted = permit(&opened.authority, &endpoint, key, wish_of(entry, lifetime), invocation)?;
     let mut ledger = Ledger::open_to_sign(&opened, invocation, output)?;
     let issued = permitted.issue(&opened.authority, &mut ledger, Some(entry.id), invocation)?;
-    for note in &issued.notes {
+    for note in issued.notes.iter().chain(&changes_on_renewal(&entry.certificate, entry.role)) {
         output.note(note);
     }
     let plans = [(String::new(), plan(&issued.bundle, entry.role, Layout::Docker, Ownership::default()))];

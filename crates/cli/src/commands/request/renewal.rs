@@ -22,6 +22,7 @@ use crate::{
     endpoint::{name_of, new_key},
     failure::Failure,
     held::{self, HeldKey},
+    identity::changes_on_renewal,
     invocation::Invocation,
     output::{Output, fields},
     report::SCHEMA,
@@ -55,7 +56,10 @@ pub(super) fn run(args: &RenewalArgs, invocation: &Invocation, output: &mut Outp
         })
         .and_then(|file| read_certificates(&file.bytes, &certificate))?;
     let leaf = chain.first().ok_or_else(|| Failure::trouble(WHAT))?;
-    let endpoint = held::endpoint(leaf)?;
+    let endpoint = held::endpoint_in(leaf, &certificate)?;
+    for change in changes_on_renewal(leaf, endpoint.role()) {
+        output.note(&change);
+    }
     let present = held::key(directory, layout::KEY_FILE, WHAT)?
         .ok_or_else(|| Failure::no(WHAT).cause("its key is not here").hint("run it on the machine where the key is"))?;
     if !present.is_of(&leaf.public_key) {

@@ -173,7 +173,7 @@ fn stage_trust(
     check_not_here(path, invocation, &what)?;
     let anchors = TrustAnchors::new(anchors).ok_or_else(|| Failure::trouble(what.clone()))?;
     let bundle = Bundle { anchors, chain, key: site.key };
-    judgement::of_bundle(&bundle, &held::endpoint(&entry.certificate)?, invocation.now, &what)?;
+    judgement::of_bundle(&bundle, &held::endpoint(&entry.certificate, entry.role)?, invocation.now, &what)?;
     let Destination { place, layout, .. } = &site.destination;
     let plan = fitted(trust_plan(&bundle, entry.role, *layout, site.ownership), place);
     stage_for_batch(&plan, path, Existing::Replace, Displaced::Remove).map_err(|error| write_failure(&what, &error))

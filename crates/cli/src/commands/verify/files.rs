@@ -7,14 +7,14 @@ use std::{
 };
 
 use dockseal_docker::{
-    layout,
+    Role, layout,
     settings::{FileSetting, TlsFiles},
 };
-use dockseal_pki::{Certificate, ExtendedKeyUsage, GeneralName};
+use dockseal_pki::{Certificate, GeneralName};
 use dockseal_store::ReadError;
 use dockseal_verify::{Bytes, Content, Designation, Material, MaterialFile, Provenance, SystemRoots};
 
-use crate::invocation::Invocation;
+use crate::{identity, invocation::Invocation};
 
 /// Where the files of one question lie, in memory: they share an allowance, and large ones that are equal lie there once.
 pub(super) struct Desk {
@@ -228,24 +228,13 @@ pub(super) fn first_name(leaf: &Certificate) -> Option<String> {
     })
 }
 
-/// Whose certificate it is, by its extendedKeyUsage, else by whether it names hosts.
+/// Whose certificate it is.
 pub(super) fn reader_of(directory: &Path, leaf: Option<&Certificate>) -> Reader {
-    let by_place = || {
-        let named = directory.file_name().is_some_and(|name| name == "daemon" || name == "server");
-        if named || directory.join(layout::DAEMON_JSON_FILE).exists() { Reader::Dockerd } else { Reader::Docker }
+    let role = match leaf {
+        Some(leaf) => identity::likely_role(leaf, Some(&directory.join(layout::CERT_FILE))),
+        None => identity::role_of_directory(directory),
     };
-    let Some(leaf) = leaf else { return by_place() };
-    let usages = leaf.extended_key_usage.as_deref().unwrap_or_default();
-    let has = |wanted: fn(&ExtendedKeyUsage) -> bool| usages.iter().any(wanted);
-    match (
-        has(|usage| matches!(usage, ExtendedKeyUsage::ServerAuth)),
-        has(|usage| matches!(usage, ExtendedKeyUsage::ClientAuth)),
-    ) {
-        (true, false) => Reader::Dockerd,
-        (false, true) => Reader::Docker,
-        _ if first_name(leaf).is_some() => Reader::Dockerd,
-        _ => by_place(),
-    }
+    if role == Role::Daemon { Reader::Dockerd } else { Reader::Docker }
 }
 
 /// The system's roots as Go looks for them (crypto/x509 root_linux.go, root_unix.go `loadSystemRoots`).
