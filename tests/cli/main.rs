@@ -20,6 +20,7 @@ mod completions;
 mod context;
 mod env;
 mod faults;
+mod foreign;
 mod handover;
 mod install;
 mod inventory;

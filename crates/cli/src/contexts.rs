@@ -16,7 +16,7 @@ use dockseal_docker::{
     settings::Environment,
 };
 use dockseal_inventory::{CertificateId, Kind, Place};
-use dockseal_store::{ContextStore, Displaced, Existing, Placed, ReadError, WriteError, deliver};
+use dockseal_store::{ContextStore, Displaced, Existing, ReadError, WriteError, stage};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -109,11 +109,13 @@ pub(crate) fn put(
     }
     store.begin(&files, &lock).map_err(|error| write_failure(&what, &error))?;
     let delivered = match books {
-        Books::New(ledger, issued) => ledger.deliver_to(issued, &plan, place, Layout::Docker, Existing::Replace),
-        Books::Known(ledger, id) => ledger.install(id, Some(&plan).filter(|_| !has_files), &place, Displaced::Remove),
+        Books::New(ledger, issued) => {
+            ledger.deliver_to(issued, &plan, place, Layout::Docker, Existing::Replace).map(drop)
+        }
+        Books::Known(ledger, id) => ledger.install(id, Some(&plan).filter(|_| !has_files), &place, Displaced::Keep),
         Books::Unknown(ledger) => {
-            let there =
-                if has_files { Ok(()) } else { deliver(&plan, &files.tls, Existing::Replace).and_then(Placed::check) };
+            let put = || stage(&plan, &files.tls, Existing::Replace, Displaced::Keep)?.put_in_place()?.check();
+            let there = if has_files { Ok(()) } else { put() };
             there.map_err(Undelivered::Place).and_then(|()| ledger.map_or(Ok(()), |ledger| ledger.forget_place(&place)))
         }
     };

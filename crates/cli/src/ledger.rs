@@ -152,7 +152,7 @@ impl Ledger {
         })
     }
 
-    /// Puts one bundle into a directory and remembers both.
+    /// Puts one bundle into a directory and remembers both; whether what was there is kept for `rollback`.
     pub(crate) fn deliver(
         &mut self,
         issued: &Issued,
@@ -161,7 +161,7 @@ impl Ledger {
         directory: &Path,
         existing: Existing,
         invocation: &Invocation,
-    ) -> Result<(), Undelivered> {
+    ) -> Result<bool, Undelivered> {
         let place = invocation.place(directory).map_err(Undelivered::Inventory)?;
         self.deliver_to(issued, plan, place, layout, existing)
     }
@@ -174,9 +174,10 @@ impl Ledger {
         place: Place,
         layout: Layout,
         existing: Existing,
-    ) -> Result<(), Undelivered> {
+    ) -> Result<bool, Undelivered> {
         let inventory = |error| Undelivered::Inventory(inventory_failure(WHAT, &error));
-        let staged = stage(plan, &place.path, existing, Displaced::Remove).map_err(Undelivered::Place)?;
+        let displaced = if existing == Existing::Replace { Displaced::Keep } else { Displaced::Remove };
+        let staged = stage(plan, &place.path, existing, displaced).map_err(Undelivered::Place)?;
         let delivery = Delivery { place, layout, ownership: plan.ownership };
         self.signed(issued, &[delivery]).map_err(inventory)?;
         let placed = match staged.put_in_place() {
@@ -186,9 +187,10 @@ impl Ledger {
                 return Err(Undelivered::Place(error));
             }
         };
-        let delivered = Delivered { id: issued.id, keeps_previous: false, command_due: false };
+        let keeps_previous = placed.keeps_previous;
+        let delivered = Delivered { id: issued.id, keeps_previous, command_due: false };
         self.recorder().delivered(&[delivered]).map_err(inventory)?;
-        placed.check().map_err(Undelivered::Place)
+        placed.check().map_err(Undelivered::Place).map(|()| keeps_previous)
     }
 
     /// Puts a certificate that was issued before into one more place, or remembers that it is there already: without a plan.
@@ -287,10 +289,18 @@ impl Ledger {
 
     /// A run that was killed between putting a bundle in place and keeping the one before it: that one is kept now.
     fn keep_displaced(&self, destination: &Destination) -> Result<(), InventoryError> {
-        let Some(before) = destination.certificate else { return Ok(()) };
-        let Some(before) = self.inventory.entry(before)? else { return Ok(()) };
-        let (fingerprint, names) = (before.fingerprint(), destination.layout.names(before.role));
-        let is_it = |directory: &Path| leaf_in(directory, names) == Some(fingerprint);
+        let entry = |id: Option<CertificateId>| -> Result<Option<Entry>, InventoryError> {
+            Ok(id.map(|id| self.inventory.entry(id)).transpose()?.flatten())
+        };
+        let (before, pending) = (entry(destination.certificate)?, entry(destination.pending)?);
+        let Some(role) = before.as_ref().or(pending.as_ref()).map(|entry| entry.role) else { return Ok(()) };
+        let names = destination.layout.names(role);
+        // What nobody recorded may have been there as well: a bundle of another authority's.
+        let is_it = |directory: &Path| match (leaf_in(directory, names), &before, &pending) {
+            (None, ..) | (_, None, None) => false,
+            (Some(found), Some(before), _) => found == before.fingerprint(),
+            (Some(found), None, Some(pending)) => found != pending.fingerprint(),
+        };
         if !is_it(&destination.place.path) {
             // Where it cannot be kept, the new bundle is in its place all the same, and nothing is recorded as kept.
             let _ = keep_displaced(&destination.place.path, is_it);
@@ -400,7 +410,7 @@ pub(crate) fn recorded_here(
 }
 
 /// Whether anything is, or was about to be, in a destination; one that was forgotten is still known.
-pub(crate) fn is_used(destination: &Destination) -> bool {
+fn is_used(destination: &Destination) -> bool {
     destination.certificate.is_some() || destination.pending.is_some()
 }
 

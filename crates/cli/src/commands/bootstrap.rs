@@ -333,7 +333,7 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
             Err(Undelivered::Place(error @ WriteError::AlreadyThere { .. })) => {
                 return Ok(Attempt::SomebodyWasFaster(write_failure(WHAT, &error)));
             }
-            other => other.map_err(|error| error.failure(WHAT))?,
+            other => other.map(drop).map_err(|error| error.failure(WHAT))?,
         }
     }
     Ok(Attempt::Done(Box::new(Done {

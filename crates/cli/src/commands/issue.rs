@@ -242,12 +242,12 @@ impl Order<'_> {
         let mut shown = Vec::new();
         for (role, issued) in self.roles.iter().zip(all) {
             let (plan, place) = (self.plan(*role, issued), self.laid.below(out, *role));
-            ledger
+            let keeps_previous = ledger
                 .deliver(issued, &plan, self.laid.layout, &place, self.existing(), invocation)
                 .map_err(|error| error.failure(what))?;
             let files = plan.files.into_iter().map(|file| file.path).collect();
             let directory = Some(invocation.absolute(&place)?.display().to_string());
-            shown.push(Shown { role: *role, issued, directory, file: None, files });
+            shown.push(Shown { role: *role, issued, directory, file: None, files, keeps_previous });
         }
         drop(ledger);
         show(&shown, self.laid.advice(&self.roles), invocation, output);
@@ -274,7 +274,7 @@ impl Order<'_> {
             };
             plans.push((directory, plan));
             let file = hand_over.file.as_ref().map(|path| path.display().to_string());
-            shown.push(Shown { role: *role, issued, directory: None, file, files });
+            shown.push(Shown { role: *role, issued, directory: None, file, files, keeps_previous: false });
         }
         hand_over.deliver(all, &plans, ledger, &self.what, output)?;
         if hand_over.file.is_some() {
@@ -291,6 +291,8 @@ struct Shown<'i> {
     directory: Option<String>,
     file: Option<String>,
     files: Vec<String>,
+    /// Whether what was there before can come back.
+    keeps_previous: bool,
 }
 
 impl Shown<'_> {
@@ -307,6 +309,9 @@ impl Shown<'_> {
         rows.push(("key", certificate.public_key.algorithm().to_string()));
         rows.push(("valid until", until(certificate.validity, invocation.now)));
         let mut human = format!("Issued the {} certificate {}\n{}", self.role, certificate.subject, fields(&rows));
+        if self.keeps_previous {
+            human.push_str("\nWhat was there is kept: dockseal rollback with this directory brings it back.\n");
+        }
         if self.role == Role::Client && self.issued.bundle.key.is_some() {
             human.push_str("\nWhoever holds these files is root on every daemon that trusts this authority.\n");
         }

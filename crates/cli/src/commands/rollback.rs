@@ -7,7 +7,7 @@ use std::{
 
 use dockseal_inventory::{Delivered, Destination, Entry, Matches, State};
 use dockseal_pki::Certificate;
-use dockseal_store::{Placed, previous_path, roll_back};
+use dockseal_store::{Displaced, Placed, previous_path, roll_back};
 use serde_json::{Value, json};
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     failure::Failure,
     held,
     invocation::Invocation,
-    ledger::{Ledger, inventory_failure, is_used},
+    ledger::{Ledger, inventory_failure},
     named,
     output::Output,
     report::{SCHEMA, rfc3339, until},
@@ -56,13 +56,11 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         let path = invocation.place(directory)?.path;
         let known = match &ledger {
             None => None,
-            Some(ledger) => {
-                ledger.inventory.destination_at(&invocation.place(directory)?).map_err(failure)?.filter(is_used)
-            }
+            Some(ledger) => ledger.inventory.destination_at(&invocation.place(directory)?).map_err(failure)?,
         };
         let done = match (known, &mut ledger) {
-            (Some(destination), Some(ledger)) => recorded(ledger, &destination, &trust, invocation)?,
-            _ => alone(&path, &trust, invocation)?,
+            (Some(destination), Some(ledger)) => at(ledger, &destination, &trust, invocation)?,
+            (_, ledger) => alone(&path, &trust, ledger.as_ref(), invocation)?,
         };
         done.show(invocation, &mut rows, &mut wires);
     } else {
@@ -71,10 +69,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
                 .cause("there is no authority here that knows names")
                 .hint("name the directory, or the authority with --authority DIR"));
         };
-        for (entry, destination) in with_previous(ledger, &args.what, invocation)? {
-            let done = recorded(ledger, &destination, &trust, invocation)?;
-            done.show(invocation, &mut rows, &mut wires);
-            drop(entry);
+        for destination in with_previous(ledger, &args.what, invocation)? {
+            at(ledger, &destination, &trust, invocation)?.show(invocation, &mut rows, &mut wires);
         }
     }
     let mut human = rows.concat();
@@ -159,12 +155,13 @@ impl Done {
 }
 
 /// The places of the certificates of this name that keep what was there before.
-fn with_previous(ledger: &Ledger, name: &str, invocation: &Invocation) -> Result<Vec<(Entry, Destination)>, Failure> {
+fn with_previous(ledger: &Ledger, name: &str, invocation: &Invocation) -> Result<Vec<Destination>, Failure> {
     let mut found = Vec::new();
     for entry in named::counting(&ledger.inventory, name, None, WHAT)? {
         for destination in ledger.inventory.destinations_of(entry.id).map_err(failure)? {
-            if destination.previous.is_some() && invocation.has(&destination.place) {
-                found.push((entry.clone(), destination));
+            let is_kept = || previous_path(&destination.place.path).is_ok_and(|kept| kept.is_dir());
+            if invocation.has(&destination.place) && (destination.previous.is_some() || is_kept()) {
+                found.push(destination);
             }
         }
     }
@@ -180,6 +177,17 @@ fn nothing_kept(name: &str) -> Failure {
         .hint("a renewal keeps the bundle that it replaces, on the machine where it is")
 }
 
+/// In one place that is known.
+fn at(ledger: &mut Ledger, destination: &Destination, trust: &Trust, invocation: &Invocation) -> Result<Done, Failure> {
+    if destination.previous.is_some() {
+        return recorded(ledger, destination, trust, invocation);
+    }
+    // What was there before is nothing that this authority recorded: somebody else's, perhaps.
+    let done = alone(&destination.place.path, trust, Some(ledger), invocation)?;
+    remember(ledger, destination, &done)?;
+    Ok(done)
+}
+
 /// Judges what is kept, swaps it in, and remembers that.
 fn recorded(
     ledger: &mut Ledger,
@@ -191,11 +199,7 @@ fn recorded(
     let Some(id) = destination.previous else { return Err(nothing_kept(&path.display().to_string())) };
     let entry =
         ledger.inventory.entry(id).map_err(failure)?.ok_or_else(|| nothing_kept(&path.display().to_string()))?;
-    if let State::Revoked(revocation) = &entry.state {
-        return Err(Failure::no(WHAT)
-            .cause(format!("what {} had before was revoked ({})", path.display(), revocation.reason))
-            .hint("issue another one"));
-    }
+    refuse_revoked(&path, &entry)?;
     if trust.issuers.iter().all(|issuer| issuer.subject != entry.certificate.issuer) {
         return Err(Failure::no(WHAT)
             .cause(format!(
@@ -225,9 +229,32 @@ fn recorded(
     Ok(Done { path, held })
 }
 
-/// The same where no inventory knows of the directory.
-fn alone(path: &Path, trust: &Trust, invocation: &Invocation) -> Result<Done, Failure> {
+/// What is in a place now that had a certificate of this authority's. That one is kept, and is nobody's any more.
+fn remember(ledger: &mut Ledger, destination: &Destination, done: &Done) -> Result<(), Failure> {
+    let leaf = done.held.bundle.leaf().map(|leaf| ledger.inventory.entry_of(leaf.fingerprint()));
+    let remembered = match leaf.transpose().map_err(failure)?.flatten() {
+        Some(entry) => ledger.install(entry.id, None, &destination.place, Displaced::Keep),
+        None => ledger.forget_place(&destination.place),
+    };
+    remembered.map_err(|error| error.failure(WHAT))?;
+    let former: Vec<_> = destination.certificate.into_iter().collect();
+    ledger.recorder().replaced(&former).map_err(failure)
+}
+
+fn refuse_revoked(path: &Path, entry: &Entry) -> Result<(), Failure> {
+    let State::Revoked(revocation) = &entry.state else { return Ok(()) };
+    Err(Failure::no(WHAT)
+        .cause(format!("what {} had before was revoked ({})", path.display(), revocation.reason))
+        .hint("issue another one"))
+}
+
+/// The same where no inventory knows of what is kept.
+fn alone(path: &Path, trust: &Trust, ledger: Option<&Ledger>, invocation: &Invocation) -> Result<Done, Failure> {
     let held = judged(path, invocation)?;
+    let known = ledger.zip(held.bundle.leaf()).map(|(ledger, leaf)| ledger.inventory.entry_of(leaf.fingerprint()));
+    if let Some(entry) = known.transpose().map_err(failure)?.flatten() {
+        refuse_revoked(path, &entry)?;
+    }
     trust.refuse_replaced(path, &held, "keep what is in it, or issue another one for it")?;
     roll_back(path).and_then(Placed::check).map_err(|error| write_failure(WHAT, &error))?;
     Ok(Done { path: path.to_owned(), held })
