@@ -20,11 +20,15 @@ const WHAT: &str = "cannot write the revocation list";
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "The list is kept in the authority's directory, as crl.pem. dockerd reads none; proxies in front of it do, e.g. nginx:\n\n  \
-    ssl_client_certificate ca.pem;  ssl_verify_client on;  ssl_crl crl.pem;\n\n\
+    after_help = "The list is kept in the authority's directory, as crl.pem. dockerd reads none; a proxy in front of its socket can. It has to \
+    hand on octets as they are: in HTTP modes, docker run and docker exec lose their output. For haproxy:\n\n  \
+    defaults\n    mode tcp\n    timeout connect 5s\n    timeout client 24d\n    timeout server 24d\n    timeout tunnel 24d\n  \
+    frontend docker\n    bind :2376 ssl crt daemon.pem ca-file ca.pem verify required crl-file crl.pem\n    default_backend dockerd\n  \
+    backend dockerd\n    server dockerd unix@/var/run/docker.sock\n\n\
+    daemon.pem is the daemon's cert.pem and key.pem in one file, for haproxy alone; dockerd listens on its socket alone.\n\n\
     A reader refuses everybody once a list is older than it promised to be, so make the next one in time and reload the proxy.\n\n\
     Examples:\n  \
-    dockseal crl --out /etc/nginx/docker/crl.pem && nginx -s reload\n  \
+    dockseal crl --out /etc/haproxy/docker/crl.pem && systemctl reload haproxy\n  \
     dockseal crl --next-update 2d --out -"
 )]
 pub(crate) struct Args {
