@@ -55,12 +55,14 @@ fn openssl_revokes(sandbox: &Sandbox, directory: &str, reason: &str) {
     openssl_ca(sandbox, "-gencrl -out old/crl.pem");
 }
 
-/// What openssl reads in a list: its serials, and its number.
+/// What openssl reads in a list: its serials, whose order says nothing, and its number.
 fn listed(sandbox: &Sandbox, file: &str) -> (Vec<String>, String) {
     let text = sandbox.openssl(["crl", "-in", file, "-noout", "-text"]);
     let serials = text.lines().filter_map(|line| line.trim().strip_prefix("Serial Number: ")).map(str::to_owned);
+    let mut serials: Vec<String> = serials.collect();
+    serials.sort();
     let number = sandbox.openssl(["crl", "-in", file, "-noout", "-crlnumber"]);
-    (serials.collect(), number.trim().to_owned())
+    (serials, number.trim().to_owned())
 }
 
 fn run(sandbox: &Sandbox, line: &str) -> Ran {
@@ -82,6 +84,7 @@ fn revoked_by_a_short_serial_is_revoked() {
     require!("openssl", "python3");
     for first in ["01", "7F", "80", "0ABC", "1000", "FFFE"] {
         let sandbox = openssl_office(first);
+        let _ = adopt(&sandbox);
         let mallory = openssl_issues(&sandbox, "mallory", "/CN=mallory", CLIENT);
         assert_eq!(mallory, first);
         let alice = openssl_issues(&sandbox, "alice", "/CN=alice", CLIENT);
@@ -90,7 +93,6 @@ fn revoked_by_a_short_serial_is_revoked() {
         openssl_revokes(&sandbox, "mallory", "keyCompromise");
         let before = listed(&sandbox, "old/crl.pem").0;
         assert_eq!(before, [mallory.as_str()]);
-        let _ = adopt(&sandbox);
         fs::copy(sandbox.path("old/crl.pem"), home(&sandbox).join("crl.pem")).unwrap();
         let _ = run(&sandbox, "inventory rebuild --replace mallory alice namesake")
             .success()
@@ -318,4 +320,207 @@ fn every_kind_is_recorded_requested_and_installed() {
         let _ = install.success().says(&format!("Installed the {role} certificate"));
         fs::remove_dir_all(sandbox.path("first")).unwrap();
     }
+}
+
+/// Adopts an authority that revoked alice, whose list says so, and mallory, of whom only the index knows.
+fn with_revocations(first: &str) -> (Sandbox, [String; 2]) {
+    let sandbox = openssl_office(first);
+    let alice = openssl_issues(&sandbox, "alice", "/CN=alice", CLIENT);
+    let mallory = openssl_issues(&sandbox, "mallory", "/CN=mallory", CLIENT);
+    let _ = openssl_issues(&sandbox, "bob", "/CN=bob", CLIENT);
+    openssl_revokes(&sandbox, "alice", "keyCompromise");
+    openssl_ca(&sandbox, "-revoke mallory/cert.pem -crl_reason superseded");
+    (sandbox, [alice, mallory])
+}
+
+/// What openssl itself would put into its next list, and its number, from a copy of its files.
+fn openssl_goes_on(sandbox: &Sandbox) -> (Vec<String>, String) {
+    let _ = sandbox.program("cp").args(["-r", "old", "kept"]).run().success();
+    openssl_ca(sandbox, "-gencrl -out theirs.pem");
+    let listed = listed(sandbox, "theirs.pem");
+    fs::remove_dir_all(sandbox.path("old")).unwrap();
+    fs::rename(sandbox.path("kept"), sandbox.path("old")).unwrap();
+    listed
+}
+
+fn rebuild(sandbox: &Sandbox, more: &str) -> Ran {
+    run(sandbox, &format!("inventory rebuild --replace alice mallory bob{more}")).success()
+}
+
+/// Who was revoked before stays so, and the next list is the one that openssl would make, number and all.
+#[test]
+fn adoption_takes_what_openssl_revoked() {
+    require!("openssl", "python3");
+    for first in ["01", "1000", "00FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF"] {
+        let (sandbox, [alice, mallory]) = with_revocations(first);
+        let theirs = openssl_goes_on(&sandbox);
+        let mut both = vec![alice, mallory];
+        both.sort();
+        assert_eq!(theirs, (both, "crlNumber=0x03ED".to_owned()));
+        let ran = adopt(&sandbox);
+        assert!(ran.stdout.contains("2 certificates that it revoked stay revoked"), "{ran}");
+        for file in ["crl.pem", "index.txt", "crlnumber"] {
+            assert!(ran.stdout.contains(&format!("old/{file}")), "{ran}");
+        }
+        for revoked in ["alice", "mallory"] {
+            let record = run(&sandbox, &format!("inventory record {revoked}"));
+            refused_with_hint(&record, &[1]);
+            assert!(record.stderr.contains("was revoked on"), "{record}");
+        }
+        let _ = run(&sandbox, "inventory record bob").success();
+        let _ = rebuild(&sandbox, "");
+        assert_eq!(
+            sandbox.inventory("SELECT name, state, reason FROM certificate ORDER BY name"),
+            ["alice\trevoked\tkeyCompromise", "bob\tissued\tNone", "mallory\trevoked\tsuperseded"]
+        );
+        refused_with_hint(&run(&sandbox, "renew mallory"), &[1]);
+        let _ = run(&sandbox, "crl --out ours.pem").success();
+        assert_eq!(listed(&sandbox, "ours.pem"), theirs);
+        let ca = home(&sandbox).join("ca.pem");
+        let verify =
+            sandbox.program("openssl").args(["crl", "-in", "ours.pem", "-noout", "-verify", "-CAfile"]).arg(ca);
+        let _ = verify.run().success();
+        // Not even a lost inventory, or a lost list, brings them back.
+        for lost in ["inventory.db", "crl.pem"] {
+            fs::remove_file(home(&sandbox).join(lost)).unwrap();
+            let _ = rebuild(&sandbox, "");
+            assert_eq!(state(&sandbox, "mallory"), ["revoked"]);
+        }
+        let _ = run(&sandbox, "crl --out ours.pem").success();
+        assert_eq!(listed(&sandbox, "ours.pem"), (theirs.0, "crlNumber=0x03EE".to_owned()));
+    }
+}
+
+/// A list is wanted before anything was made again, and where the files are elsewhere.
+#[test]
+fn adoption_takes_what_is_named() {
+    require!("openssl", "python3");
+    let (sandbox, serials) = with_revocations("1000");
+    let theirs = openssl_goes_on(&sandbox);
+    fs::create_dir(sandbox.path("away")).unwrap();
+    for file in ["crl.pem", "index.txt", "crlnumber"] {
+        fs::rename(sandbox.path(format!("old/{file}")), sandbox.path(format!("away/{file}"))).unwrap();
+    }
+    let line = "adopt --ca old/cacert.pem --key old/cakey.pem --no-passphrase";
+    let nothing = run(&sandbox, &format!("--authority nothing {line}")).success();
+    assert!(nothing.stdout.contains("--crl or --index"), "{nothing}");
+    let _ = sandbox.openssl(["crl", "-in", "away/crl.pem", "-outform", "DER", "-out", "away/list.der"]);
+    let ran = run(&sandbox, &format!("{line} --crl away/list.der --index away/index.txt --format json")).success();
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&json["revoked"], &json["crl_number"]), (&2.into(), &0x03ec.into()));
+    let _ = run(&sandbox, "crl --out ours.pem").success();
+    assert_eq!(listed(&sandbox, "ours.pem"), theirs);
+    assert_eq!(theirs.0, serials);
+
+    // Too late, but all the same: the rebuild takes them by name, or where they lie.
+    let late = |line: &str| sandbox.dockseal("--authority nothing".split(' ')).args(line.split(' ')).run();
+    let _ = late("crl --out ours.pem").success();
+    assert_eq!(listed(&sandbox, "ours.pem"), (Vec::new(), "crlNumber=0x01".to_owned()));
+    let _ = late("inventory rebuild --replace alice --crl away/crl.pem --index away/index.txt").success();
+    let _ = late("crl --out ours.pem").success();
+    assert_eq!(listed(&sandbox, "ours.pem"), theirs);
+}
+
+#[test]
+fn a_rebuild_takes_what_lies_below() {
+    require!("openssl", "python3");
+    let (sandbox, _) = with_revocations("1000");
+    let theirs = openssl_goes_on(&sandbox);
+    let _ = sandbox.program("cp").args(["-r", "old", "backup"]).run().success();
+    for file in ["crl.pem", "index.txt", "crlnumber"] {
+        fs::remove_file(sandbox.path(format!("old/{file}"))).unwrap();
+    }
+    let _ = adopt(&sandbox);
+    let _ = rebuild(&sandbox, " backup");
+    assert_eq!(state(&sandbox, "mallory"), ["revoked"]);
+    let _ = run(&sandbox, "crl --out ours.pem").success();
+    assert_eq!(listed(&sandbox, "ours.pem"), theirs);
+    // What only the inventory knew goes on too.
+    let _ = run(&sandbox, "revoke --no-crl bob").success();
+    let _ = rebuild(&sandbox, "");
+    assert_eq!(state(&sandbox, "bob"), ["revoked"]);
+}
+
+/// What should tell of revocations and does not is refused, and nothing is left behind.
+#[test]
+fn lists_that_tell_nothing_are_refused() {
+    require!("openssl");
+    let (sandbox, _) = with_revocations("1000");
+    let whole = fs::read_to_string(sandbox.path("old/crl.pem")).unwrap();
+    let index = fs::read_to_string(sandbox.path("old/index.txt")).unwrap();
+    // Another authority of the same name signs a list.
+    let _ = sandbox.program("cp").args(["-r", "old", "kept"]).run().success();
+    let line = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout old/cakey.pem -out old/cacert.pem -days 3000 \
+                -subj /O=Office/CN=Old";
+    let _ = sandbox.openssl(line.split_whitespace());
+    openssl_ca(&sandbox, "-gencrl -out forged.pem");
+    let _ = sandbox.openssl(line.replace("CN=Old", "CN=Another").split_whitespace());
+    openssl_ca(&sandbox, "-gencrl -out another.pem");
+    fs::remove_dir_all(sandbox.path("old")).unwrap();
+    fs::rename(sandbox.path("kept"), sandbox.path("old")).unwrap();
+    let [forged, another] = ["forged.pem", "another.pem"].map(|file| fs::read_to_string(sandbox.path(file)).unwrap());
+    let mut cut = whole.clone();
+    cut.truncate(whole.len() / 2);
+    let cases = [
+        ("crl.pem", cut, "cannot be read"),
+        ("crl.pem", String::new(), "cannot be read"),
+        ("crl.pem", "rubbish".to_owned(), "cannot be read"),
+        ("crl.pem", forged, "not signed by this authority"),
+        ("crl.pem", another, "is that of"),
+        ("index.txt", format!("{index}rubbish\n"), "line 4"),
+        ("index.txt", index.replace("R\t", "X\t"), "line 1"),
+        ("crlnumber", "rubbish\n".to_owned(), "not a number"),
+        ("crlnumber", "FFFFFFFFFFFFFFFFFFFFFFFF\n".to_owned(), "too large"),
+    ];
+    for (file, text, says) in cases {
+        let path = sandbox.path(format!("old/{file}"));
+        let before = fs::read(&path).unwrap();
+        fs::write(&path, text).unwrap();
+        let ran = run(&sandbox, "adopt --ca old/cacert.pem --key old/cakey.pem --no-passphrase");
+        refused_with_hint(&ran, &[2]);
+        assert!(ran.stderr.contains(says) && ran.stderr.contains(&format!("old/{file}")), "{says}\n{ran}");
+        assert!(!home(&sandbox).exists(), "{ran}");
+        fs::write(&path, before).unwrap();
+    }
+    let _ = adopt(&sandbox);
+    // A damaged list in the authority's own directory is no empty one.
+    fs::write(home(&sandbox).join("crl.pem"), "rubbish").unwrap();
+    refused_with_hint(&run(&sandbox, "inventory rebuild --replace alice"), &[2]);
+}
+
+/// easy-rsa's own directory: no number in its lists, so that ours begin.
+#[test]
+fn adoption_takes_what_easy_rsa_revoked() {
+    require!("openssl", "easyrsa", "python3");
+    let sandbox = Sandbox::new();
+    let easyrsa = |words: &[&str]| {
+        let program = sandbox.program(dockseal_tests::tool("easyrsa").unwrap()).env("EASYRSA_BATCH", "1");
+        let _ = program.env("EASYRSA_PKI", sandbox.path("pki")).args(words).run().success();
+    };
+    let commands: [&[&str]; 7] = [
+        &["init-pki"],
+        &["--req-cn=Office", "build-ca", "nopass"],
+        &["build-client-full", "bob", "nopass"],
+        &["build-client-full", "mallory", "nopass"],
+        &["build-client-full", "alice", "nopass"],
+        &["revoke", "alice", "keyCompromise"],
+        &["gen-crl"],
+    ];
+    commands.into_iter().for_each(easyrsa);
+    easyrsa(&["revoke", "mallory", "superseded"]);
+    let ran = run(&sandbox, "adopt --ca pki/ca.crt --key pki/private/ca.key --no-passphrase").success();
+    assert!(ran.stdout.contains("2 certificates that it revoked stay revoked"), "{ran}");
+    let _ = run(&sandbox, "inventory rebuild --replace pki").success();
+    assert_eq!(
+        sandbox.inventory("SELECT name, state, reason FROM certificate ORDER BY name"),
+        ["alice\trevoked\tkeyCompromise", "bob\tissued\tNone", "mallory\trevoked\tsuperseded"]
+    );
+    let _ = run(&sandbox, "crl --out ours.pem").success();
+    let (serials, number) = listed(&sandbox, "ours.pem");
+    easyrsa(&["gen-crl"]);
+    let text = sandbox.openssl(["crl", "-in", "pki/crl.pem", "-noout", "-text"]);
+    let mut theirs: Vec<String> =
+        text.lines().filter_map(|line| line.trim().strip_prefix("Serial Number: ")).map(str::to_owned).collect();
+    theirs.sort();
+    assert_eq!((serials, number.as_str()), (theirs, "crlNumber=0x01"));
 }

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     failure::Failure,
+    former::Former,
     groups::PassphraseArgs,
     invocation::Invocation,
     ledger::{Ledger, inventory_failure},
@@ -155,16 +156,25 @@ pub(crate) fn prepare(
     Ok((Opened { authority, home }, key_pem))
 }
 
-/// Writes a new authority, with an inventory that knows nothing yet.
+/// Writes a new authority, with an inventory that knows nothing yet but the number of its latest list, and what it brings
+/// along.
 pub(crate) fn create(
     opened: &Opened,
     key_pem: Zeroizing<String>,
+    former: Option<&Former>,
     invocation: &Invocation,
     what: &str,
 ) -> Result<(), Failure> {
-    let mut ledger = Ledger::draft(opened.authority.issuer(), invocation)?;
+    let issuer = opened.authority.issuer();
+    let mut ledger = Ledger::draft(issuer, invocation)?;
+    let (generation, number) = (ledger.generation, former.map_or(0, |former| former.number_of(issuer)));
+    ledger.recorder().crl_number_was(generation, number).map_err(|error| inventory_failure(what, &error))?;
     let inventory = ledger.inventory.to_bytes().map_err(|error| inventory_failure(what, &error))?;
-    opened.home.create(opened.authority.chain(), key_pem, inventory).map_err(|error| home_failure(what, &error))
+    let heritage = former.map(Former::heritage).unwrap_or_default();
+    opened
+        .home
+        .create(opened.authority.chain(), key_pem, inventory, heritage)
+        .map_err(|error| home_failure(what, &error))
 }
 
 /// The PEM text under which an authority's key is kept.

@@ -12,6 +12,7 @@ mod contexts;
 mod detect;
 mod endpoint;
 mod failure;
+mod former;
 mod groups;
 mod handover;
 mod held;

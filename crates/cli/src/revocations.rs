@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
-    authority::{Opened, home_failure},
+    authority::{Opened, home_failure, known_issuers},
     failure::Failure,
+    former::Former,
     invocation::Invocation,
     ledger::{Ledger, inventory_failure},
     output::Output,
@@ -43,12 +44,15 @@ pub(crate) fn write(
         return Err(failure(&CrlError::MayNotSign));
     }
     let counting = others.iter().filter(|other| other.issuer().validity.contains(invocation.now));
+    let former = Former::kept(&opened.home, known_issuers(&opened.home, WHAT)?, WHAT)?;
     let mut lists = Vec::new();
     for authority in std::iter::once(&opened.authority).chain(counting.filter(|other| other.may_sign_crls())) {
         let issuer = authority.issuer();
         let previous = before.iter().find(|list| list.is_of(issuer));
         let generation = ledger.recorder().generation(issuer).map_err(inventory)?;
-        let revoked = revoked(&ledger.inventory, generation, previous).map_err(inventory)?;
+        let before = previous.into_iter().flat_map(|list| &list.revoked).chain(former.revoked_by(issuer));
+        let ended = previous.map_or(OffsetDateTime::UNIX_EPOCH, |list| list.this_update);
+        let revoked = revoked(&ledger.inventory, generation, before, ended).map_err(inventory)?;
         let after = previous.and_then(|list| list.number).unwrap_or(0);
         let number = ledger.recorder().next_crl_number(generation, after).map_err(inventory)?;
         let request = CrlRequest { number, now: invocation.now, next_update, revoked };
@@ -85,21 +89,21 @@ fn is_of_one(list: &RevocationList, generations: &[Generation]) -> bool {
 
 /// What the list of a generation is to hold.
 ///
-/// What ended stays until one list that was issued after its end had it (RFC 5280 section 3.3). What the list before has and
-/// the inventory does not call revoked stays too: after a rebuild the list may know better.
-fn revoked(
+/// What `ended` before the list before stays out: one list that was issued after its end had it (RFC 5280 section 3.3). What
+/// was revoked `before` by that list, or elsewhere, and the inventory does not call revoked stays too: they may know better.
+fn revoked<'r>(
     inventory: &Inventory,
     generation: GenerationId,
-    previous: Option<&RevocationList>,
+    before: impl Iterator<Item = &'r Revoked>,
+    ended: OffsetDateTime,
 ) -> Result<Vec<Revoked>, InventoryError> {
-    let ended = previous.map_or(OffsetDateTime::UNIX_EPOCH, |list| list.this_update);
     let known = inventory.revoked(generation, ended)?;
     let mut entries = Vec::new();
-    let serials: HashSet<&SerialNumber> = known.iter().map(|(serial, _)| serial).collect();
-    for entry in previous.into_iter().flat_map(|list| &list.revoked) {
+    let mut serials: HashSet<SerialNumber> = known.iter().map(|(serial, _)| serial.clone()).collect();
+    for entry in before {
         let known = inventory.numbered(generation, &entry.serial)?;
         let is_revoked = known.is_some_and(|known| matches!(known.state, State::Revoked(_)));
-        if !serials.contains(&entry.serial) && !is_revoked {
+        if !is_revoked && serials.insert(entry.serial.clone()) {
             entries.push(entry.clone());
         }
     }

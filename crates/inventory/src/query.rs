@@ -335,6 +335,16 @@ impl Inventory {
         })
     }
 
+    /// The number of an issuer's latest CRL; 0 before there was one.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn crl_number(&self, generation: GenerationId) -> Result<u64, InventoryError> {
+        let number = |row: &Row<'_>| row.get::<_, i64>(0).map(i64::unsigned_abs);
+        self.query("SELECT crl_number FROM generation WHERE id = ?1", [generation.0], number)
+            .map(|rows| rows.into_iter().next().unwrap_or(0))
+    }
+
     /// The revoked certificates of an issuer, in the order of revocation, those that ended before `unless_ended_before`
     /// left out (RFC 5280 section 3.3 lets them go after one more CRL).
     ///

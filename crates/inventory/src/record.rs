@@ -336,6 +336,23 @@ impl Recorder<'_> {
         })
     }
 
+    /// An issuer had given this number to a CRL before this inventory knew of it: the next one is greater.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn crl_number_was(&mut self, generation: GenerationId, number: u64) -> Result<(), InventoryError> {
+        let number = i64::try_from(number).unwrap_or(i64::MAX - 1);
+        self.write(|writer| {
+            writer
+                .transaction
+                .execute(
+                    "UPDATE generation SET crl_number = max(crl_number, ?2) WHERE id = ?1",
+                    params![generation.0, number],
+                )
+                .map(drop)
+        })
+    }
+
     /// Says something for the trail.
     ///
     /// # Errors

@@ -10,6 +10,9 @@ use x509_parser::{
 
 use crate::{Certificate, DistinguishedName, RevocationReason, SerialNumber, pem};
 
+/// id-ce-deltaCRLIndicator.
+const DELTA_CRL_INDICATOR: &str = "2.5.29.27";
+
 /// A certificate that is revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revoked {
@@ -33,6 +36,10 @@ pub struct RevocationList {
     pub next_update: Option<OffsetDateTime>,
     /// Its number (RFC 5280 section 5.2.3); `None` when it has none, or one beyond 64 bits.
     pub number: Option<u64>,
+    /// Whether it has a number that [`number`](Self::number) cannot hold.
+    pub is_numbered_beyond: bool,
+    /// Whether it says only what changed since another one (RFC 5280 section 5.2.4).
+    pub is_delta: bool,
     /// What it revokes.
     pub revoked: Vec<Revoked>,
 }
@@ -58,12 +65,15 @@ impl RevocationList {
                 .and_then(|(_, code)| RevocationReason::from_code(code.0))
                 .unwrap_or(RevocationReason::Unspecified),
         });
+        let number = parsed.crl_number().and_then(|number| u64::try_from(number).ok());
         rest.is_empty().then(|| Self {
             der: der.to_vec(),
             issuer: DistinguishedName::from_der(parsed.issuer().as_raw()),
             this_update: parsed.last_update().to_datetime(),
             next_update: parsed.next_update().map(|time| time.to_datetime()),
-            number: parsed.crl_number().and_then(|number| u64::try_from(number).ok()),
+            number,
+            is_numbered_beyond: number.is_none() && parsed.crl_number().is_some(),
+            is_delta: parsed.extensions().iter().any(|extension| extension.oid.to_id_string() == DELTA_CRL_INDICATOR),
             revoked: revoked.collect(),
         })
     }

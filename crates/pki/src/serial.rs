@@ -49,14 +49,20 @@ impl SerialNumber {
         {
             return Vec::new();
         }
-        let significant = digits.trim_start_matches('0').as_bytes();
-        let octets: Vec<u8> = significant
-            .rchunks(2)
-            .rev()
-            .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-            .collect();
+        let octets = significant_octets(&digits);
         let positive = [&[0], octets.as_slice()].concat();
         if octets.is_empty() { vec![Self(positive)] } else { vec![Self(octets), Self(positive)] }
+    }
+
+    /// A number of at least 0 in hexadecimal, without anything else around it, in as few octets as DER allows (X.690
+    /// section 8.3.2).
+    pub fn positive(hexadecimal: &str) -> Option<Self> {
+        if hexadecimal.is_empty() || !hexadecimal.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        let octets = significant_octets(hexadecimal);
+        let has_sign = octets.first().is_none_or(|first| *first >= 0x80);
+        Some(Self(if has_sign { [&[0], octets.as_slice()].concat() } else { octets }))
     }
 
     /// The content octets, most significant first, with the leading zero that keeps a positive number positive.
@@ -68,6 +74,12 @@ impl SerialNumber {
     pub fn to_hex(&self) -> String {
         self.0.iter().map(|octet| format!("{octet:02x}")).collect()
     }
+}
+
+/// The octets of hexadecimal digits, without leading zeros.
+fn significant_octets(digits: &str) -> Vec<u8> {
+    let pairs = digits.trim_start_matches('0').as_bytes().rchunks(2).rev();
+    pairs.filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 /// Upper-case hexadecimal without separators, as `openssl x509 -serial` prints.

@@ -1,7 +1,7 @@
 //! Where an authority lives: its certificate, its key, and its inventory.
 //!
 //! `ca.pem` is what endpoints trust; `issuer.pem` is there only when something below that anchor signs; `ca-key.pem` is
-//! the key; `inventory.db` knows what was issued; `lock` says who is at work. An authority that was made before there
+//! the key; `inventory.db` knows what was issued; `revoked-before.txt` what was revoked elsewhere; `lock` says who is at work. An authority that was made before there
 //! were inventories has `issued/SERIAL.pem` instead. What takes over from it is in [`generations`](crate::Generations).
 
 use std::{
@@ -29,6 +29,8 @@ const ISSUED_DIRECTORY: &str = "issued";
 pub(crate) const INVENTORY_FILE: &str = "inventory.db";
 /// The latest revocation lists, one of each generation whose key is here.
 const CRL_FILE: &str = "crl.pem";
+/// What was revoked elsewhere, by who kept the authority before or an inventory that was lost: an index as openssl has it.
+const REVOKED_FILE: &str = "revoked-before.txt";
 /// Everybody may read a revocation list, and a new one takes its place.
 pub const CRL_MODE: u32 = 0o644;
 /// The inventory's mode; what SQLite makes beside it gets the same.
@@ -55,6 +57,15 @@ pub struct AuthorityFiles {
     pub key: OpenedFile,
     /// Where the key was read.
     pub key_path: PathBuf,
+}
+
+/// What an authority brings along that was kept elsewhere before.
+#[derive(Clone, Debug, Default)]
+pub struct Heritage {
+    /// The PEM of its latest revocation lists, if it has any.
+    pub lists: String,
+    /// What it revoked, as an index of openssl, if it revoked anything.
+    pub revoked: String,
 }
 
 /// Why an authority's directory cannot be used.
@@ -172,7 +183,7 @@ impl Home {
     }
 
     /// Creates the authority's directory, whole or not at all. `chain` is the issuer first and the anchor last;
-    /// `inventory` are the bytes of a new inventory.
+    /// `inventory` are the bytes of a new inventory; `heritage` is what it brings along.
     ///
     /// # Errors
     /// When an authority or anything else is there, or the system refuses.
@@ -181,6 +192,7 @@ impl Home {
         chain: &[Certificate],
         key_pem: Zeroizing<String>,
         inventory: Vec<u8>,
+        heritage: Heritage,
     ) -> Result<(), HomeError> {
         self.check_free()?;
         let Some((anchor, below)) = chain.split_last() else {
@@ -196,6 +208,11 @@ impl Home {
         }
         let contents = Contents::Octets(inventory);
         files.push(PlannedFile { path: INVENTORY_FILE.to_owned(), mode: INVENTORY_MODE, contents });
+        for (name, text) in [(CRL_FILE, heritage.lists), (REVOKED_FILE, heritage.revoked)] {
+            if !text.is_empty() {
+                files.push(PlannedFile::public(name, CRL_MODE, text));
+            }
+        }
         let plan = FilePlan { directory_mode: layout::DIRECTORY_MODE, files, ownership: Ownership::default() };
         deliver(&plan, &self.path, Existing::Keep).and_then(Placed::check).map_err(|error| match error {
             WriteError::AlreadyThere { path, .. } => HomeError::AlreadyThere { path },
@@ -311,6 +328,31 @@ impl Home {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(HomeError::Read(error)),
         }
+    }
+
+    /// Where the record of what was revoked elsewhere is.
+    pub fn revoked_path(&self) -> PathBuf {
+        self.path.join(REVOKED_FILE)
+    }
+
+    /// Reads what was revoked elsewhere; `None` when there is no record of any.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn read_revoked(&self) -> Result<Option<OpenedFile>, HomeError> {
+        match read(&self.revoked_path()) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(HomeError::Read(error)),
+        }
+    }
+
+    /// Keeps what was revoked elsewhere, in the place of what was kept of it before.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn write_revoked(&self, index: &str) -> Result<(), HomeError> {
+        replace_for(&self.revoked_path(), CRL_MODE, index.as_bytes(), self.ownership()?).map_err(HomeError::Write)
     }
 
     /// Puts an inventory where there is none, whole or not at all.

@@ -36,7 +36,7 @@ pub use error::{ReadError, WriteError};
 pub use files::{NewFile, make_directories, make_open_directory, make_parents, write_new};
 pub use found::{Existing, check_destination};
 pub use generations::{Change, Generations};
-pub use home::{AuthorityFiles, CRL_MODE, Home, HomeError};
+pub use home::{AuthorityFiles, CRL_MODE, Heritage, Home, HomeError};
 pub use link::{link, supplant};
 pub use lock::HomeLock;
 pub use pack::pack;

@@ -4,12 +4,14 @@ use std::{path::PathBuf, process::ExitCode};
 
 use dockseal_ca::{Authority, Endpoint, Position, weaknesses};
 use dockseal_pki::{Certificate, KeyAlgorithm, UserName};
+use serde::Serialize;
 
 use super::init::{describe, wire};
 use crate::{
     authority::{Opened, authority_failure, create, home_failure, key_pem, read_certificates, read_hint, read_key},
     endpoint::{SubjectKey, Wish, new_key, permit},
     failure::Failure,
+    former::{Former, FormerArgs},
     groups::PassphraseArgs,
     invocation::Invocation,
     output::Output,
@@ -19,6 +21,8 @@ use crate::{
 #[command(
     after_help = "The key may be PKCS#1, SEC1, PKCS#8, encrypted PKCS#8 or an older encrypted PEM; it is kept as PKCS#8, \
     encrypted with the passphrase that opens it.\n\n\
+    What it revoked before stays revoked: crl.pem and the index.txt of openssl ca or easy-rsa are read where they lie\n\
+    beside the certificate or the key, and its lists are numbered on.\n\n\
     Examples:\n  \
     dockseal adopt --ca ca.pem --key ca-key.pem\n  \
     dockseal adopt --ca ~/.docker/machine/certs/ca.pem --key ~/.docker/machine/certs/ca-key.pem\n  \
@@ -32,16 +36,18 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
     #[command(flatten)]
+    former: FormerArgs,
+    #[command(flatten)]
     passphrase: PassphraseArgs,
 }
 
+const WHAT: &str = "cannot adopt the authority";
+
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let home = invocation.home()?;
-    home.check_free().map_err(|error| home_failure("cannot adopt the authority", &error))?;
-    let read = |path| {
-        dockseal_store::read(path)
-            .map_err(|error| read_hint(Failure::trouble("cannot adopt the authority").cause(&error), &error))
-    };
+    home.check_free().map_err(|error| home_failure(WHAT, &error))?;
+    let read =
+        |path| dockseal_store::read(path).map_err(|error| read_hint(Failure::trouble(WHAT).cause(&error), &error));
     let ca = read(&args.ca)?;
     let key_file = read(&args.key)?;
     let chain = from_issuer_to_anchor(read_certificates(&ca.bytes, &args.ca)?);
@@ -54,19 +60,50 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
     let (key, _form, passphrase) = read_key(&key_file.bytes, &args.key, &args.passphrase, invocation, output)?;
     let text = key_pem(&key, passphrase.as_ref())?;
-    let authority = Authority::load(chain, Box::new(key))
-        .map_err(|error| authority_failure("cannot adopt the authority", &error))?;
+    let authority = Authority::load(chain, Box::new(key)).map_err(|error| authority_failure(WHAT, &error))?;
     let opened = Opened { authority, home };
     try_out(&opened, invocation, output)?;
     say_weaknesses(opened.authority.chain(), invocation, output);
-    create(&opened, text, invocation, "cannot adopt the authority")?;
+    let issuer = opened.authority.issuer();
+    let mut former = Former::new(vec![issuer.clone()], WHAT);
+    former.beside([&args.ca, &args.key], &args.former, output)?;
+    create(&opened, text, Some(&former), invocation, WHAT)?;
+    let revocations = describe_former(&former);
     let human = format!(
-        "Adopted the authority {}\n{}\nThe files it came from were left as they are; the key is now in two places.\n",
-        opened.authority.issuer().subject,
+        "Adopted the authority {}\n{}{revocations}\nThe files it came from were left as they are; the key is now in two places.\n",
+        issuer.subject,
         describe(&opened, passphrase.is_some(), invocation)
     );
-    output.result(&human, &wire(&opened, passphrase.is_some()));
+    let files: Vec<_> = former.files.iter().map(|file| file.to_string_lossy()).collect();
+    let adopted = Wire {
+        authority: wire(&opened, passphrase.is_some()),
+        revoked: former.count(),
+        crl_number: former.number_of(issuer),
+        revocations_from: files,
+    };
+    output.result(&human, &adopted);
     Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Serialize)]
+struct Wire<'w, Authority> {
+    #[serde(flatten)]
+    authority: Authority,
+    /// How many certificates were revoked before.
+    revoked: usize,
+    /// The number of the latest list, 0 where there was none.
+    crl_number: u64,
+    revocations_from: Vec<std::borrow::Cow<'w, str>>,
+}
+
+/// What was revoked before, as far as anything told.
+fn describe_former(former: &Former) -> String {
+    if former.files.is_empty() {
+        return "\nNo list or index of what it revoked was found; name them with --crl or --index if there are any\n"
+            .to_owned();
+    }
+    let files: Vec<String> = former.files.iter().map(|file| file.display().to_string()).collect();
+    format!("\n{} certificates that it revoked stay revoked, by {}\n", former.count(), files.join(", "))
 }
 
 /// The file's first certificate and, as far as they follow from it, its issuers; others in the file are not ours.
@@ -99,13 +136,12 @@ fn say_weaknesses(chain: &[Certificate], invocation: &Invocation, output: &mut O
 
 /// Issues a certificate that nobody gets, so that an authority with which Docker would not work is not adopted.
 fn try_out(opened: &Opened, invocation: &Invocation, output: &mut Output) -> Result<(), Failure> {
-    let user =
-        UserName::parse("nobody").map_err(|error| Failure::trouble("cannot adopt the authority").cause(error))?;
+    let user = UserName::parse("nobody").map_err(|error| Failure::trouble(WHAT).cause(error))?;
     let key = new_key(KeyAlgorithm::P256, output)?;
     let wish = Wish { lifetime: None, allow_long_lifetime: false };
     let key = SubjectKey::Here(Box::new(key));
     permit(&opened.authority, &Endpoint::Client { user }, key, wish, invocation)
         .and_then(|permitted| permitted.sign(&opened.authority, invocation))
         .map(drop)
-        .map_err(|failure| Failure { what: "cannot adopt the authority".to_owned(), ..failure })
+        .map_err(|failure| Failure { what: WHAT.to_owned(), ..failure })
 }

@@ -12,7 +12,7 @@ use std::{
 use dockseal_ca::Endpoint;
 use dockseal_docker::{FilePlan, Layout, PlannedFile, Role, daemon_json, host_plan::Aim, layout, plan, unit};
 use dockseal_pki::{Bundle, Certificate, KeyAlgorithm, PrivateKey, Signer, SubjectAltName, TrustAnchors};
-use dockseal_store::{Existing, HomeError, WriteError, check_destination, remove_stale};
+use dockseal_store::{Existing, Heritage, HomeError, WriteError, check_destination, remove_stale};
 use serde::Serialize;
 
 use super::{init::AuthorityArgs, issue::check_not_here};
@@ -319,7 +319,7 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
     if let Some(key_pem) = new_key_pem {
         // The serials are taken in the inventory that is written with the authority, so none was signed with unrecorded.
         let inventory = ledger.inventory.to_bytes().map_err(|error| inventory_failure(WHAT, &error))?;
-        match opened.home.create(opened.authority.chain(), key_pem, inventory) {
+        match opened.home.create(opened.authority.chain(), key_pem, inventory, Heritage::default()) {
             Err(error @ HomeError::AlreadyThere { .. }) => {
                 return Ok(Attempt::SomebodyWasFaster(home_failure(WHAT, &error)));
             }

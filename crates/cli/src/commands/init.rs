@@ -78,7 +78,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     home.check_free().map_err(|error| home_failure("cannot make the authority", &error))?;
     let passphrase = passphrase::for_new_key(&args.passphrase, invocation, output)?;
     let (opened, key_pem) = prepare(&request, args.key, passphrase.as_ref(), home, invocation)?;
-    create(&opened, key_pem, invocation, "cannot make the authority")?;
+    create(&opened, key_pem, None, invocation, "cannot make the authority")?;
     let human = format!(
         "Made the authority {}\n{}\nNext: dockseal issue daemon NAME… --out DIR, or all at once: dockseal bootstrap NAME… --client USER\n",
         opened.authority.issuer().subject,

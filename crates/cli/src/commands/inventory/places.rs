@@ -10,6 +10,7 @@ use crate::{
     authority::known_issuers,
     endpoint::name_of,
     failure::Failure,
+    former::Former,
     held,
     invocation::Invocation,
     ledger::{Ledger, inventory_failure},
@@ -63,6 +64,7 @@ pub(super) fn record(args: &RecordArgs, invocation: &Invocation, output: &mut Ou
             .cause(format!("its certificate was revoked on {} ({})", moment(revocation.at), revocation.reason))
             .hint("issue another one with dockseal issue, and put it there with --replace"));
     }
+    Former::of_home(&home, vec![by.clone()], WHAT)?.refuse_revoked(&by, &leaf.serial)?;
     let generation = ledger.recorder().generation(&by).map_err(|error| inventory_failure(WHAT, &error))?;
     let numbered =
         ledger.inventory.numbered(generation, &leaf.serial).map_err(|error| inventory_failure(WHAT, &error))?;

@@ -9,20 +9,20 @@ use std::{
 
 use dockseal_docker::{Layout, Role, layout::Names};
 use dockseal_inventory::{Access, Found, GenerationId, Inventory, InventoryError, KeyHolder, Place, Revocation, Run};
-use dockseal_pki::{Certificate, Fingerprint, PrivateKey, RevocationList, SerialNumber, Signer, pem};
+use dockseal_pki::{Certificate, Fingerprint, PrivateKey, SerialNumber, Signer, pem};
 use dockseal_store::{Home, ReadError, Walk, previous_path, read};
 use serde_json::json;
 
 use crate::{
     authority::{home_failure, known_issuers, read_hint},
     failure::Failure,
+    former::{Former, FormerArgs},
     held,
     identity::{Nobody, identify},
     invocation::Invocation,
     ledger::{inventory_failure, leaf_in, lock},
     output::Output,
     report::{SCHEMA, rfc3339},
-    revocations,
 };
 
 const WHAT: &str = "cannot make the inventory again";
@@ -38,7 +38,8 @@ const HIDDEN: (&str, &str) = (".", ".dockseal");
 #[derive(clap::Args)]
 #[command(
     after_help = "Looks for every certificate below the directories that this authority signed. A directory whose cert.pem is one becomes a\n\
-    place that renewals know of. What crl.pem revokes is revoked. Symbolic links to directories are not entered.\n\
+    place that renewals know of. What the authority's crl.pem revokes, lists of it that are found, and an index.txt of openssl ca\n\
+    or easy-rsa beside its certificate, is revoked. Symbolic links to directories are not entered.\n\
     Ends with 2 when something could not be read or a certificate was left out.\n\
     What cannot be found again: certificates that are nowhere below, places on other machines, and the trail.\n\n\
     Examples:\n  \
@@ -52,6 +53,8 @@ pub(crate) struct Args {
     /// Even if the inventory that is there is healthy; it is kept beside the new one
     #[arg(long)]
     replace: bool,
+    #[command(flatten)]
+    former: FormerArgs,
 }
 
 /// A certificate that was found, and whether it is where bundles are.
@@ -77,6 +80,8 @@ struct LeftOut {
 struct Draft<'r> {
     inventory: Inventory,
     run: &'r Run,
+    /// What was revoked, by all that tells of it.
+    former: Former,
     generations: Vec<(GenerationId, Certificate)>,
     waiting: Vec<Discovery>,
     replaced: Vec<Certificate>,
@@ -102,7 +107,9 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
 
     let failed = |error: InventoryError| inventory_failure(WHAT, &error);
-    let mut draft = Draft::new(issuers, &run).map_err(failed)?;
+    let former = Former::of_home(&home, issuers.clone(), WHAT)?;
+    let mut draft = Draft::new(issuers, former, &run).map_err(failed)?;
+    draft.former.named(&args.former, output)?;
     for directory in &args.directories {
         draft.look_below(directory, invocation, output)?;
     }
@@ -112,11 +119,18 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
     draft.flush().map_err(failed)?;
     draft.remember_kept(invocation)?;
-    let lists = revocations::before(&home, output)?;
-    let (revoked, unknown) = draft.revoke(&lists).map_err(failed)?;
+    if healthy {
+        let before = Inventory::open(&home.inventory_path(), Access::Read).map_err(failed)?;
+        draft.former.take_inventory(&before, &home.inventory_path()).map_err(failed)?;
+    }
+    let (revoked, unknown) = draft.revoke().map_err(failed)?;
     let where_from: Vec<String> = args.directories.iter().map(|path| path.display().to_string()).collect();
     draft.inventory.as_run(&run).note("rebuilt", &where_from.join(", ")).map_err(failed)?;
     let bytes = draft.inventory.to_bytes().map_err(failed)?;
+    // First what was revoked: a run that is killed in between leaves nobody who is let in again.
+    if draft.former.count() > 0 {
+        home.write_revoked(&draft.former.index()).map_err(|error| home_failure(WHAT, &error))?;
+    }
     if healthy {
         // Closing it takes what is in its log into the file itself.
         Inventory::open(&home.inventory_path(), Access::Write).map(drop).map_err(failed)?;
@@ -126,7 +140,11 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let (certificates, places) = (draft.numbers.len(), draft.places.len());
     let mut human = format!("Made the inventory again: {certificates} certificates, in {places} directories.\n");
     if revoked > 0 || unknown > 0 {
-        human.push_str(&format!("{} are revoked by crl.pem, {unknown} of them found nowhere.\n", revoked + unknown));
+        human.push_str(&format!(
+            "{} are revoked by {}, {unknown} of them found nowhere.\n",
+            revoked + unknown,
+            draft.former.names(&home)
+        ));
     }
     if let Some(kept) = &kept {
         human.push_str(&format!("The one before is kept as {}\n", kept.display()));
@@ -197,7 +215,7 @@ impl LeftOut {
 
 impl<'r> Draft<'r> {
     /// `issuers` are all generations, the oldest first: so each gets its number again.
-    fn new(issuers: Vec<Certificate>, run: &'r Run) -> Result<Self, InventoryError> {
+    fn new(issuers: Vec<Certificate>, former: Former, run: &'r Run) -> Result<Self, InventoryError> {
         let mut inventory = Inventory::in_memory()?;
         let mut generations = Vec::new();
         for issuer in issuers {
@@ -206,6 +224,7 @@ impl<'r> Draft<'r> {
         Ok(Self {
             inventory,
             run,
+            former,
             generations,
             waiting: Vec::new(),
             replaced: Vec::new(),
@@ -255,7 +274,12 @@ impl<'r> Draft<'r> {
     /// Takes what is in a file.
     fn take(&mut self, path: &Path, bytes: &[u8], invocation: &Invocation, output: &mut Output) -> Result<(), Failure> {
         const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
-        if !bytes.windows(BEGIN.len()).any(|window| window == BEGIN) {
+        const BEGIN_LIST: &[u8] = b"-----BEGIN X509 CRL-----";
+        let holds = |begin: &[u8]| bytes.windows(begin.len()).any(|window| window == begin);
+        if holds(BEGIN_LIST) {
+            self.former.take_found(path, bytes)?;
+        }
+        if !holds(BEGIN) {
             return Ok(());
         }
         let Ok(blocks) = pem::decode_all(bytes) else {
@@ -282,6 +306,8 @@ impl<'r> Draft<'r> {
         certificate: Certificate,
         invocation: &Invocation,
     ) -> Result<(), Failure> {
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        self.former.take_index_beside(&certificate, directory)?;
         let Some(generation) = self.generation_of(&certificate) else { return Ok(()) };
         let (role, name) = match identify(&certificate, Some(path)) {
             Ok(identity) => identity,
@@ -298,7 +324,6 @@ impl<'r> Draft<'r> {
             self.leave_out(path, Some(certificate), reason.to_owned());
             return Ok(());
         }
-        let directory = path.parent().unwrap_or(Path::new("/"));
         let file = path.file_name();
         let names = Names::ALL.into_iter().find(|names| position == 0 && file == Some(OsStr::new(names.chain)));
         let replaced = is_hidden(directory);
@@ -359,19 +384,17 @@ impl<'r> Draft<'r> {
         Ok(())
     }
 
-    /// Revokes what the lists revoke: how many of it was found, and how many was not. What was found only where replaced
+    /// Revokes what is told to be revoked: how many of it was found, and how many was not. What was found only where replaced
     /// bundles are kept counts no longer either.
-    fn revoke(&mut self, lists: &[RevocationList]) -> Result<(usize, usize), InventoryError> {
+    fn revoke(&mut self) -> Result<(usize, usize), InventoryError> {
         let mut replaced = Vec::new();
         for certificate in &self.replaced {
             replaced.extend(self.inventory.entry_of(certificate.fingerprint())?.map(|entry| entry.id));
         }
         self.inventory.as_run(self.run).replaced(&replaced)?;
         let (mut revoked, mut unknown) = (0, 0);
-        for list in lists {
-            let of_this = self.generations.iter().find(|(_, issuer)| list.is_of(issuer));
-            let Some((generation, _)) = of_this else { continue };
-            for entry in &list.revoked {
+        for (generation, issuer) in &self.generations {
+            for entry in self.former.revoked_by(issuer) {
                 let Some(known) = self.inventory.numbered(*generation, &entry.serial)? else {
                     unknown += 1;
                     continue;
@@ -380,6 +403,7 @@ impl<'r> Draft<'r> {
                 self.inventory.as_run(self.run).revoke(&[known.id], revocation)?;
                 revoked += 1;
             }
+            self.inventory.as_run(self.run).crl_number_was(*generation, self.former.number_of(issuer))?;
         }
         Ok((revoked, unknown))
     }
