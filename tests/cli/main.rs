@@ -11,6 +11,7 @@
 )]
 
 mod adopted;
+mod adopting;
 mod advice;
 mod audit;
 mod bad_input;

@@ -4,8 +4,8 @@ use std::fmt;
 
 use dockseal_docker::Role;
 use dockseal_pki::{
-    Bundle, Certificate, DistinguishedName, Lifetime, PrivateKey, PublicKeyAlgorithm, Signer, TrustAnchors, Validity,
-    ValidityError, moment,
+    Bundle, Certificate, DistinguishedName, Lifetime, NameObstacle, PrivateKey, PublicKeyAlgorithm, Signer,
+    TrustAnchors, Validity, ValidityError, moment,
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
 
@@ -65,10 +65,12 @@ pub enum AuthorityError {
         /// Whose certificate it is.
         subject: DistinguishedName,
     },
-    /// The certificate says that it may not sign others.
+    /// The certificate does not say that it may sign others.
     NotAnAuthority {
         /// Whose certificate it is.
         subject: DistinguishedName,
+        /// What it says, or lacks.
+        why: &'static str,
     },
     /// It does not count at this moment, so nothing can be built on it.
     NotValidNow {
@@ -77,10 +79,12 @@ pub enum AuthorityError {
         /// When it counts.
         validity: Validity,
     },
-    /// Its name repeats an attribute or joins several, which cannot be written again byte for byte.
+    /// Its name cannot be written again byte for byte.
     IssuerName {
         /// The name.
         subject: DistinguishedName,
+        /// Why.
+        obstacle: NameObstacle,
     },
     /// A certificate is not signed by the next one.
     BrokenChain {
@@ -101,15 +105,17 @@ impl fmt::Display for AuthorityError {
             Self::KeyMismatch { subject } => {
                 write!(f, "the private key does not belong to the certificate of {subject}")
             }
-            Self::NotAnAuthority { subject } => write!(f, "the certificate of {subject} is not an authority's"),
+            Self::NotAnAuthority { subject, why } => {
+                write!(f, "the certificate of {subject} is not an authority's: {why}")
+            }
             Self::NotValidNow { subject, validity } => write!(
                 f,
                 "{subject} only counts from {} until {}",
                 moment(validity.not_before),
                 moment(validity.not_after)
             ),
-            Self::IssuerName { subject } => {
-                write!(f, "the name {subject} repeats an attribute, which this program cannot write as an issuer")
+            Self::IssuerName { subject, obstacle } => {
+                write!(f, "its name, {subject}, {obstacle}, and cannot be written as an issuer's here")
             }
             Self::BrokenChain { subject } => {
                 write!(f, "the certificate of {subject} is not signed by the one after it")
@@ -121,6 +127,20 @@ impl fmt::Display for AuthorityError {
 }
 
 impl std::error::Error for AuthorityError {}
+
+/// What keeps a certificate from being an authority's (RFC 5280 section 4.2.1.9 and 4.2.1.3).
+fn why_not_an_authority(certificate: &Certificate) -> Option<&'static str> {
+    match certificate.basic_constraints {
+        // Go takes such roots; openssl -x509_strict, Python 3.13 and rustls do not.
+        None if certificate.version < 3 => Some("X.509 before version 3 has no way to say that it is"),
+        None => Some("it has no basicConstraints"),
+        Some(constraints) if !constraints.ca => Some("it has basicConstraints CA:FALSE"),
+        Some(_) => {
+            let may_sign = certificate.key_usage.as_ref().is_none_or(|usage| usage.contains(&"keyCertSign"));
+            (!may_sign).then_some("its keyUsage lacks keyCertSign")
+        }
+    }
+}
 
 /// Why signing failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,9 +202,8 @@ impl Authority {
         if signer.public_key().spki() != issuer.public_key.spki() {
             return Err(AuthorityError::KeyMismatch { subject });
         }
-        let may_sign = issuer.key_usage.as_ref().is_none_or(|usage| usage.contains(&"keyCertSign"));
-        if !issuer.is_ca() || !may_sign {
-            return Err(AuthorityError::NotAnAuthority { subject });
+        if let Some(why) = why_not_an_authority(&issuer) {
+            return Err(AuthorityError::NotAnAuthority { subject, why });
         }
         for pair in chain.windows(2) {
             if let [lower, upper] = pair
@@ -194,11 +213,11 @@ impl Authority {
             }
         }
         // Asked before rcgen reads the name, since it panics on an empty RDN and drops repeated attributes.
-        if !subject.is_plain() {
-            return Err(AuthorityError::IssuerName { subject });
+        if let Some(obstacle) = subject.obstacle() {
+            return Err(AuthorityError::IssuerName { subject, obstacle });
         }
         let encoder = rcgen::Issuer::from_ca_cert_der(&issuer.der().into(), SigningKey(signer))
-            .map_err(|_| AuthorityError::IssuerName { subject })?;
+            .map_err(|_| AuthorityError::IssuerName { subject, obstacle: NameObstacle::Unreadable })?;
         let (anchor, intermediates) = chain.split_last().ok_or(AuthorityError::Empty)?;
         let anchors = TrustAnchors::new(vec![anchor.clone()]).ok_or(AuthorityError::Empty)?;
         Ok(Self { anchors, intermediates: intermediates.to_vec(), chain, issuer, encoder })

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use dockseal_ca::{Authority, AuthorityError, AuthorityRequest, Issuance};
+use dockseal_docker::env::{Shell, word_of_command};
 use dockseal_pki::{Certificate, KeyAlgorithm, KeyError, KeyForm, Passphrase, PrivateKey, SerialNumber, pem};
 use dockseal_store::{AuthorityFiles, Generations, Home, HomeError, ReadError, WriteError};
 use ring::rand::SystemRandom;
@@ -200,7 +201,7 @@ pub(crate) fn read_key(
     match PrivateKey::from_pem(bytes, None) {
         Ok((key, form)) => return Ok((key, form, None)),
         Err(KeyError::Encrypted) => {}
-        Err(error) => return Err(key_failure(cannot(), &error)),
+        Err(error) => return Err(key_failure(cannot(), path, &error)),
     }
     for _attempt in 0..3 {
         let source = passphrase::for_locked_key(args, path, invocation, output)?;
@@ -209,13 +210,14 @@ pub(crate) fn read_key(
                 return Ok((key, form, Some(passphrase)));
             }
             (Err(KeyError::WrongPassphrase), passphrase::Source::Typed(_)) => output.warn("that is not it"),
-            (Err(error), _) => return Err(key_failure(cannot(), &error)),
+            (Err(error), _) => return Err(key_failure(cannot(), path, &error)),
         }
     }
-    Err(key_failure(cannot(), &KeyError::WrongPassphrase))
+    Err(key_failure(cannot(), path, &KeyError::WrongPassphrase))
 }
 
-fn key_failure(what: String, error: &KeyError) -> Failure {
+fn key_failure(what: String, path: &Path, error: &KeyError) -> Failure {
+    let file = word_of_command(Shell::Sh, &path.to_string_lossy());
     match error {
         KeyError::WrongPassphrase => Failure::no(what).cause(error).hint("check the passphrase; nothing was changed"),
         KeyError::OpenSsh => {
@@ -228,10 +230,10 @@ fn key_failure(what: String, error: &KeyError) -> Failure {
             .cause(error)
             .hint("authorities sign with P-256, P-384, Ed25519 or RSA from 2048 to 4096 bits"),
         KeyError::UnsupportedEncryption { .. } => {
-            Failure::trouble(what).cause(error).hint("re-encrypt a copy with openssl pkcs8 -topk8 -v2 aes-256-cbc")
-        }
-        KeyError::NoPublicHalf => {
-            Failure::trouble(what).cause(error).hint("write it again with openssl pkey -in KEY -out COPY")
+            Failure::trouble(what).cause(error).hint(format!(
+                "re-encrypt a copy with openssl pkcs8 -topk8 -v2 aes-256-cbc -in {file} -out COPY\nOpenSSL 3 opens the oldest \
+                 ciphers only with -provider legacy -provider default as well"
+            ))
         }
         _ => Failure::trouble(what).cause(error).hint("take it from where it was made, or from a copy"),
     }

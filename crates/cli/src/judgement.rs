@@ -3,7 +3,7 @@
 use dockseal_ca::Endpoint;
 use dockseal_docker::{FilePlan, layout, version::Version};
 use dockseal_pki::{Bundle, SubjectAltName};
-use dockseal_verify::{Material, Purpose, Severity, Verdict, judge_chain, judge_client, judge_daemon};
+use dockseal_verify::{Material, Purpose, Severity, Status, Verdict, judge_chain, judge_client, judge_daemon};
 use time::OffsetDateTime;
 
 use crate::failure::Failure;
@@ -72,7 +72,14 @@ fn refused(verdict: &Verdict, what: &str) -> Failure {
             as_hint(finding.check.remedy()),
             finding.check.id()
         )),
-        None => failure.cause(format!("cannot tell what Docker would do with it: {:?}", verdict.outcome())),
+        None => {
+            let skipped = verdict.gates().iter().find_map(|(gate, status)| match status {
+                Status::Skipped(why) => Some(format!("cannot tell whether Docker would take it ({gate}): {why}")),
+                _ => None,
+            });
+            let why = skipped.unwrap_or_else(|| "cannot tell what Docker would do with it".to_owned());
+            failure.cause(why).hint("see what the judge says of it: dockseal verify DIR")
+        }
     }
 }
 

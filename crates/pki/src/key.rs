@@ -18,7 +18,7 @@ use ring::{
 use rsa::{pkcs8::EncodePrivateKey, rand_core};
 use zeroize::Zeroizing;
 
-use crate::{PublicKey, PublicKeyAlgorithm, SignatureScheme, Signer, SigningError, legacy_pem, pem};
+use crate::{PublicKey, PublicKeyAlgorithm, SignatureScheme, Signer, SigningError, foreign_key, legacy_pem, pem};
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -132,8 +132,6 @@ pub enum KeyError {
     },
     /// It is in OpenSSH's own format.
     OpenSsh,
-    /// An elliptic-curve key without its public half.
-    NoPublicHalf,
     /// The random source failed.
     Random,
 }
@@ -152,7 +150,6 @@ impl fmt::Display for KeyError {
                 write!(f, "private keys of the kind {algorithm} are not supported")
             }
             Self::OpenSsh => f.write_str("the private key is in OpenSSH's own format"),
-            Self::NoPublicHalf => f.write_str("the private key lacks its public half"),
             Self::Random => f.write_str("the system's random source failed"),
         }
     }
@@ -240,6 +237,9 @@ impl PrivateKey {
         if PrivateKeyInfoRef::from_der(der).is_ok() {
             return Ok((Self::from_pkcs8_der(der)?, KeyForm::Pkcs8));
         }
+        if let Some(kind) = foreign_key::kind_of(der) {
+            return Err(KeyError::UnsupportedAlgorithm { algorithm: kind.to_owned() });
+        }
         if let Ok(sec1) = sec1::EcPrivateKey::from_der(der) {
             let curve = sec1.parameters.and_then(|parameters| parameters.named_curve()).ok_or(KeyError::Malformed)?;
             return Ok((Self::from_ec(curve, &sec1)?, KeyForm::Sec1));
@@ -276,7 +276,7 @@ impl PrivateKey {
                     public_key(AlgorithmIdentifierRef { oid: ED25519, parameters: None }, pair.public_key().as_ref())?;
                 Ok(Self { pkcs8: ed25519_pkcs8(seed)?, public, pair: Pair::Ed25519(pair) })
             }
-            other => Err(KeyError::UnsupportedAlgorithm { algorithm: other.to_string() }),
+            other => Err(KeyError::UnsupportedAlgorithm { algorithm: foreign_key::name_of(other) }),
         }
     }
 
@@ -285,10 +285,8 @@ impl PrivateKey {
             P256 => (&signature::ECDSA_P256_SHA256_ASN1_SIGNING, 32_usize),
             P384 => (&signature::ECDSA_P384_SHA384_ASN1_SIGNING, 48),
             other => {
-                let algorithm = match other.to_string().as_str() {
-                    "1.3.132.0.35" => "ECDSA P-521".to_owned(),
-                    oid => format!("elliptic curve {oid}"),
-                };
+                let name = foreign_key::name_of(other);
+                let algorithm = if name.starts_with("ECDSA") { name } else { format!("elliptic curve {name}") };
                 return Err(KeyError::UnsupportedAlgorithm { algorithm });
             }
         };
@@ -297,7 +295,12 @@ impl PrivateKey {
         let missing = length.checked_sub(scalar.len()).ok_or(KeyError::Malformed)?;
         let mut padded = Zeroizing::new(vec![0; missing]);
         padded.extend_from_slice(scalar);
-        let point = sec1.public_key.ok_or(KeyError::NoPublicHalf)?;
+        // Java and old Go leave the public half away (RFC 5915 section 3 lets them); it follows from the private one.
+        let computed = match sec1.public_key {
+            Some(_) => None,
+            None => Some(public_half(curve, &padded).ok_or(KeyError::Malformed)?),
+        };
+        let point = sec1.public_key.or(computed.as_deref()).ok_or(KeyError::Malformed)?;
         let pair = EcdsaKeyPair::from_private_key_and_public_key(algorithm, &padded, point, &SystemRandom::new())
             .map_err(|_| KeyError::Malformed)?;
         let parameters = AlgorithmIdentifierRef { oid: EC_PUBLIC_KEY, parameters: Some((&curve).into()) };
@@ -308,13 +311,11 @@ impl PrivateKey {
 
     fn from_rsa(pkcs8: Zeroizing<Vec<u8>>) -> Result<Self, KeyError> {
         let info = PrivateKeyInfoRef::from_der(&pkcs8).map_err(|_| KeyError::Malformed)?;
-        let pair = RsaKeyPair::from_der(info.private_key.as_bytes()).map_err(|rejected| {
-            // ring signs with 2048 to 4096 bits and says so in words only.
-            match rejected.to_string().as_str() {
-                "TooSmall" => KeyError::UnsupportedAlgorithm { algorithm: "RSA with less than 2048 bits".to_owned() },
-                "TooLarge" => KeyError::UnsupportedAlgorithm { algorithm: "RSA with more than 4096 bits".to_owned() },
-                _ => KeyError::Malformed,
-            }
+        // ring signs with 2048 to 4096 bits and exponents from 65537.
+        let pkcs1 = info.private_key.as_bytes();
+        let pair = RsaKeyPair::from_der(pkcs1).map_err(|_| match foreign_key::kind_of_rsa(pkcs1) {
+            Some(algorithm) => KeyError::UnsupportedAlgorithm { algorithm },
+            None => KeyError::Malformed,
         })?;
         let parameters = Some(pkcs8::der::asn1::Null.into());
         let public =
@@ -417,15 +418,26 @@ fn public_key(algorithm: AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<Publ
 }
 
 fn decrypt_pkcs8(der: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let info = EncryptedPrivateKeyInfoRef::try_from(der)
-        .map_err(|_| KeyError::UnsupportedEncryption { algorithm: "a scheme other than PBES2".to_owned() })?;
+    let unsupported = || match foreign_key::encryption_of(der) {
+        Some(algorithm) => KeyError::UnsupportedEncryption { algorithm },
+        None => KeyError::Malformed,
+    };
+    let info = EncryptedPrivateKeyInfoRef::try_from(der).map_err(|_| unsupported())?;
     match info.decrypt(passphrase.secret_bytes()) {
         Ok(document) => Ok(Zeroizing::new(document.as_bytes().to_vec())),
-        Err(pkcs8::Error::EncryptedPrivateKey(pkcs5::Error::UnsupportedAlgorithm { oid })) => {
-            Err(KeyError::UnsupportedEncryption { algorithm: oid.to_string() })
-        }
+        Err(pkcs8::Error::EncryptedPrivateKey(
+            pkcs5::Error::UnsupportedAlgorithm { .. } | pkcs5::Error::NoPbes1CryptSupport,
+        )) => Err(unsupported()),
         Err(_) => Err(KeyError::WrongPassphrase),
     }
+}
+
+/// The uncompressed point of a private scalar (SEC 1 section 3.2.1).
+fn public_half(curve: ObjectIdentifier, scalar: &[u8]) -> Option<Box<[u8]>> {
+    if curve == P256 {
+        return Some(p256::SecretKey::from_slice(scalar).ok()?.public_key().to_sec1_bytes());
+    }
+    Some(p384::SecretKey::from_slice(scalar).ok()?.public_key().to_sec1_bytes())
 }
 
 /// ring's random source, as the rsa crate wants it.

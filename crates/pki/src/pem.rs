@@ -25,3 +25,10 @@ pub fn encode_secret(label: &str, der: &[u8]) -> Zeroizing<String> {
 pub fn decode_all(text: &[u8]) -> Result<Vec<Pem>, ::pem::PemError> {
     ::pem::parse_many(text)
 }
+
+/// The blocks with private keys, each a text of its own.
+pub fn private_keys(text: &[u8]) -> Vec<Zeroizing<String>> {
+    let is_key = |block: &&Pem| block.tag() == "PRIVATE KEY" || block.tag().ends_with(" PRIVATE KEY");
+    let blocks = decode_all(text).unwrap_or_default();
+    blocks.iter().filter(is_key).map(|block| Zeroizing::new(::pem::encode(block))).collect()
+}

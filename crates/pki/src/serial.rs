@@ -70,6 +70,11 @@ impl SerialNumber {
         &self.0
     }
 
+    /// Whether it is a negative number, which RFC 5280 section 4.1.2.2 forbids; Go refuses such certificates since 1.23.
+    pub fn is_negative(&self) -> bool {
+        self.0.first().is_some_and(|octet| octet & 0x80 != 0)
+    }
+
     /// Lower-case hexadecimal without separators; usable as a file name.
     pub fn to_hex(&self) -> String {
         self.0.iter().map(|octet| format!("{octet:02x}")).collect()

@@ -3,7 +3,8 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use dockseal_ca::{Authority, Endpoint, Position, weaknesses};
-use dockseal_pki::{Certificate, KeyAlgorithm, UserName};
+use dockseal_docker::Role;
+use dockseal_pki::{Certificate, KeyAlgorithm, Passphrase, PrivateKey, Signer, SubjectAltName, UserName, pem};
 use serde::Serialize;
 
 use super::init::{describe, wire};
@@ -13,6 +14,7 @@ use crate::{
     failure::Failure,
     former::{Former, FormerArgs},
     groups::PassphraseArgs,
+    identity::may_be,
     invocation::Invocation,
     output::Output,
 };
@@ -50,7 +52,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         |path| dockseal_store::read(path).map_err(|error| read_hint(Failure::trouble(WHAT).cause(&error), &error));
     let ca = read(&args.ca)?;
     let key_file = read(&args.key)?;
-    let chain = from_issuer_to_anchor(read_certificates(&ca.bytes, &args.ca)?);
+    let certificates = read_certificates(&ca.bytes, &args.ca)?;
     if key_file.is_readable_by_others() {
         output.warn(&format!(
             "{} can be read by others (mode {:04o}); whoever did can issue certificates",
@@ -58,7 +60,9 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
             key_file.mode
         ));
     }
-    let (key, _form, passphrase) = read_key(&key_file.bytes, &args.key, &args.passphrase, invocation, output)?;
+    let (key, passphrase) = fitting_key(&key_file.bytes, &certificates, args, invocation, output)?;
+    let chain = from_issuer_to_anchor(certificates, &key);
+    refuse_negative_serials(&chain)?;
     let text = key_pem(&key, passphrase.as_ref())?;
     let authority = Authority::load(chain, Box::new(key)).map_err(|error| authority_failure(WHAT, &error))?;
     let opened = Opened { authority, home };
@@ -106,11 +110,45 @@ fn describe_former(former: &Former) -> String {
     format!("\n{} certificates that it revoked stay revoked, by {}\n", former.count(), files.join(", "))
 }
 
-/// The file's first certificate and, as far as they follow from it, its issuers; others in the file are not ours.
-fn from_issuer_to_anchor(certificates: Vec<Certificate>) -> Vec<Certificate> {
-    let mut rest = certificates.into_iter();
-    let mut chain: Vec<Certificate> = rest.next().into_iter().collect();
-    let mut others: Vec<Certificate> = rest.collect();
+/// The file's key that belongs to one of the certificates; where none does, the first tells what is wrong.
+fn fitting_key(
+    text: &[u8],
+    certificates: &[Certificate],
+    args: &Args,
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<(PrivateKey, Option<Passphrase>), Failure> {
+    let mut first = None;
+    for block in pem::private_keys(text) {
+        let read = read_key(block.as_bytes(), &args.key, &args.passphrase, invocation, output);
+        let is_it = |key: &PrivateKey| certificates.iter().any(|one| one.public_key.spki() == key.public_key().spki());
+        match read {
+            Ok((key, _, passphrase)) if is_it(&key) => return Ok((key, passphrase)),
+            read => first = first.or(Some(read)),
+        }
+    }
+    // Without any block it says so.
+    let read = first.unwrap_or_else(|| read_key(text, &args.key, &args.passphrase, invocation, output));
+    read.map(|(key, _, passphrase)| (key, passphrase))
+}
+
+/// Docker 29 and later would not even read such an authority's certificate (Go 1.23, GODEBUG x509negativeserial).
+fn refuse_negative_serials(chain: &[Certificate]) -> Result<(), Failure> {
+    let Some(negative) = chain.iter().find(|certificate| certificate.serial.is_negative()) else { return Ok(()) };
+    Err(Failure::no(WHAT)
+        .cause(format!(
+            "the serial number of {} is negative, and Docker 29 takes no such certificate",
+            negative.subject
+        ))
+        .hint("make a new authority with dockseal init; endpoints can trust both in one ca.pem"))
+}
+
+/// The certificate that the key belongs to, else the file's first, and, as far as they follow from it, its issuers; others in
+/// the file are not ours.
+fn from_issuer_to_anchor(certificates: Vec<Certificate>, key: &PrivateKey) -> Vec<Certificate> {
+    let mut others = certificates;
+    let own = others.iter().position(|one| one.public_key.spki() == key.public_key().spki()).unwrap_or(0);
+    let mut chain: Vec<Certificate> = if others.is_empty() { Vec::new() } else { vec![others.remove(own)] };
     while let Some(last) = chain.last().filter(|last| !last.is_self_issued()) {
         let Some(position) = others.iter().position(|other| other.subject == last.issuer && last.is_signed_by(other))
         else {
@@ -134,13 +172,28 @@ fn say_weaknesses(chain: &[Certificate], invocation: &Invocation, output: &mut O
     }
 }
 
-/// Issues a certificate that nobody gets, so that an authority with which Docker would not work is not adopted.
+/// Issues a certificate that nobody gets, so that an authority with which Docker would not work is not adopted. One whose
+/// extended key usage leaves it one role is good for that one (Go crypto/x509 verify.go, checkChainForKeyUsage).
 fn try_out(opened: &Opened, invocation: &Invocation, output: &mut Output) -> Result<(), Failure> {
-    let user = UserName::parse("nobody").map_err(|error| Failure::trouble(WHAT).cause(error))?;
+    let may_certify = |role| opened.authority.chain().iter().all(|certificate| may_be(certificate, role));
+    let endpoint = match (may_certify(Role::Daemon), may_certify(Role::Client)) {
+        (true, false) => {
+            output.warn("its extendedKeyUsage lets it certify daemons alone; clients need another authority");
+            let name = SubjectAltName::parse("localhost").map_err(|error| Failure::trouble(WHAT).cause(error))?.name;
+            Endpoint::Daemon { names: vec![name] }
+        }
+        (for_daemons, _) => {
+            if !for_daemons && may_certify(Role::Client) {
+                output.warn("its extendedKeyUsage lets it certify clients alone; daemons need another authority");
+            }
+            let user = UserName::parse("nobody").map_err(|error| Failure::trouble(WHAT).cause(error))?;
+            Endpoint::Client { user }
+        }
+    };
     let key = new_key(KeyAlgorithm::P256, output)?;
     let wish = Wish { lifetime: None, allow_long_lifetime: false };
     let key = SubjectKey::Here(Box::new(key));
-    permit(&opened.authority, &Endpoint::Client { user }, key, wish, invocation)
+    permit(&opened.authority, &endpoint, key, wish, invocation)
         .and_then(|permitted| permitted.sign(&opened.authority, invocation))
         .map(drop)
         .map_err(|failure| Failure { what: WHAT.to_owned(), ..failure })

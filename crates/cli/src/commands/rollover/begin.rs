@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use dockseal_ca::{Authority, SuccessorRequest};
+use dockseal_ca::{Authority, AuthorityError, SuccessorRequest};
 use dockseal_docker::Role;
 use dockseal_inventory::{KeyHolder, Reservation, Signed};
-use dockseal_pki::{Certificate, KeyAlgorithm, Lifetime, Passphrase, PrivateKey, PublicKeyAlgorithm};
+use dockseal_pki::{Certificate, KeyAlgorithm, Lifetime, Passphrase, PrivateKey, PublicKeyAlgorithm, Validity};
 use dockseal_store::{Change, Generations};
 use ring::rand::SystemRandom;
 
@@ -17,7 +17,7 @@ use super::{
     stage::{Course, each_batch},
 };
 use crate::{
-    authority::{Opened, authority_failure, home_failure, key_pem, new_serial, read, unlock_keeping},
+    authority::{Opened, authority_failure, home_failure, key_pem, new_serial, read, signing_issuer, unlock_keeping},
     commands::renew::look,
     failure::Failure,
     groups::{PassphraseArgs, key_word, parse_lifetime},
@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let lifetime = args.lifetime.as_deref().map(parse_lifetime).transpose()?;
     let mut report = Report::new(output.format(), args.dry_run, invocation);
     if args.dry_run {
-        return plan(&home, report, invocation, output);
+        return plan(&home, lifetime, report, invocation, output);
     }
     let is_new = files.generations.change.is_none();
     let unlocked = if is_new {
@@ -107,7 +107,7 @@ fn make(
     let old = &opened.authority;
     let issuer = old.issuer();
     let name = wanted.name.unwrap_or_else(|| name_of(issuer));
-    let lifetime = wanted.lifetime.or_else(|| issuer.validity.lifetime()).unwrap_or(Authority::USUAL_LIFETIME);
+    let lifetime = lifetime_of(wanted.lifetime, issuer, invocation)?;
     let request = SuccessorRequest {
         name: name.clone(),
         lifetime,
@@ -163,9 +163,20 @@ fn make(
     Ok(())
 }
 
+/// As long a life as the old one was given, where X.509 can express its end: some authorities are to last for ever.
+fn lifetime_of(wanted: Option<Lifetime>, issuer: &Certificate, invocation: &Invocation) -> Result<Lifetime, Failure> {
+    let can_be = |lifetime: &Lifetime| Validity::starting(invocation.now, *lifetime).is_ok();
+    let usual = || issuer.validity.lifetime().filter(can_be).unwrap_or(Authority::USUAL_LIFETIME);
+    let lifetime = wanted.unwrap_or_else(usual);
+    Validity::starting(invocation.now, lifetime)
+        .map(|_| lifetime)
+        .map_err(|error| authority_failure("cannot make the new authority", &AuthorityError::Validity(error)))
+}
+
 /// What would be done.
 fn plan(
     home: &dockseal_store::Home,
+    lifetime: Option<Lifetime>,
     mut report: Report,
     invocation: &Invocation,
     output: &mut Output,
@@ -174,6 +185,7 @@ fn plan(
     let course = Course::read(home)?;
     let is_new = course.counting.change.is_none();
     if is_new {
+        lifetime_of(lifetime, &signing_issuer(home, WHAT)?, invocation)?;
         report.say("would make a new authority, cross-certified by the present one", output);
     }
     each_batch(
