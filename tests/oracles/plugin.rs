@@ -52,6 +52,18 @@ fn tls_flags(client: &Bundle, url: &str) -> [String; 6] {
     ]
 }
 
+/// A client whose intermediate lost lines when it was copied.
+fn spoilt(sandbox: &Sandbox, client: &Bundle) -> Bundle {
+    let bundle = Bundle(sandbox.path("spoilt"));
+    fs::create_dir(&bundle.0).unwrap();
+    for (from, to) in [(client.ca(), bundle.ca()), (client.key(), bundle.key())] {
+        fs::copy(from, to).unwrap();
+    }
+    let rest = "-----BEGIN CERTIFICATE-----\nAAECAwQFBgcICQ==\n-----END CERTIFICATE-----\n";
+    fs::write(bundle.cert(), fs::read_to_string(client.cert()).unwrap() + rest).unwrap();
+    bundle
+}
+
 fn make_context(sandbox: &Sandbox, docker: &Path, name: &str, client: &Bundle, url: &str) {
     let files = format!(
         "host={url},ca={},cert={},key={}",
@@ -203,6 +215,9 @@ fn probe_of_a_real_daemon() {
         let probe = |flags: &[String]| sandbox.program(&docker).args(flags).args(["seal", "probe"]).run();
         let _ = probe(&tls_flags(&material.client, &url)).exits(0).says("works");
         let _ = probe(&tls_flags(&stranger.client, &url)).exits(1);
+        // What is no certificate is sent all the same, and refused.
+        let spoilt = spoilt(&sandbox, &material.client);
+        let _ = probe(&tls_flags(&spoilt, &url)).exits(1).says("refuses the client's certificate");
         make_context(&sandbox, &docker, "right", &material.client, &url);
         make_context(&sandbox, &docker, "wrong", &stranger.client, &url);
         let _ = probe(&["--context".to_owned(), "right".to_owned()]).exits(0);
@@ -210,6 +225,7 @@ fn probe_of_a_real_daemon() {
         // As docker itself has it.
         let ps = |name: &str| sandbox.program(&docker).args(["--context", name, "ps"]).run().code;
         assert_eq!((ps("right"), ps("wrong")), (Some(0), Some(1)));
+        assert_eq!(sandbox.program(&docker).args(tls_flags(&spoilt, &url)).arg("ps").run().code, Some(1));
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod generations;
 mod keys;
+mod offered;
 mod proxy;
 
 use std::fs;

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-use dockseal_pki::{Certificate, KeyError, PrivateKey};
+use dockseal_pki::{KeyError, PrivateKey};
 use rustls::{
     crypto::ring::sign::any_supported_type,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
@@ -11,11 +11,11 @@ use rustls::{
 
 use crate::signing;
 
-/// A client's certificate chain, leaf first, and the key of the leaf.
+/// What a client puts into its Certificate message, leaf first, and the key of the leaf.
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub(crate) certified: Arc<CertifiedKey>,
-    /// The DER of each certificate's issuer.
+    /// The issuers by which docker finds out whether the certificate is wanted.
     pub(crate) issuers: Arc<[Vec<u8>]>,
 }
 
@@ -36,28 +36,26 @@ impl Error for UnusableKey {
 }
 
 impl Identity {
-    /// An identity to offer, with the first private key of the PEM text. Nothing is judged: whether key and certificate
-    /// are a pair is seen by the peer.
+    /// An identity to offer: `chain` is sent as it is, octet for octet, to a daemon that lists one of the `issuers`, and
+    /// proved with `key`, all DER. Nothing is judged: what is no certificate, or not of that key, is seen by the peer.
     ///
     /// # Errors
     /// The key cannot be read, or is neither P-256, P-384, P-521, Ed25519 nor RSA.
-    pub fn new(chain: &[Certificate], key: &[u8]) -> Result<Self, UnusableKey> {
+    pub fn new(chain: Vec<Vec<u8>>, issuers: Vec<Vec<u8>>, key: &[u8]) -> Result<Self, UnusableKey> {
         let key = signing_key(key)?;
-        let issuers = chain.iter().map(|certificate| certificate.issuer.der().to_vec()).collect();
-        let chain = chain.iter().map(|certificate| CertificateDer::from(certificate.der().to_vec())).collect();
-        Ok(Self { certified: Arc::new(CertifiedKey::new(chain, key)), issuers })
+        let chain = chain.into_iter().map(CertificateDer::from).collect();
+        Ok(Self { certified: Arc::new(CertifiedKey::new(chain, key)), issuers: issuers.into() })
     }
 
-    /// Whether Go sends the certificate to a daemon that lists these names: some certificate of the chain was issued by
-    /// one of them, or nothing is listed (crypto/tls common.go `CertificateRequestInfo.SupportsCertificate`).
+    /// Whether Go sends the certificate to a daemon that lists these names: one of them is an issuer that counts, or nothing is listed (crypto/tls common.go `CertificateRequestInfo.SupportsCertificate`).
     pub(crate) fn is_issued_by_one_of(&self, names: &[&[u8]]) -> bool {
         names.is_empty() || self.issuers.iter().any(|issuer| names.contains(&issuer.as_slice()))
     }
 }
 
 /// With ring where ring can.
-fn signing_key(text: &[u8]) -> Result<Arc<dyn SigningKey>, UnusableKey> {
-    let error = match PrivateKey::from_pem(text, None) {
+fn signing_key(der: &[u8]) -> Result<Arc<dyn SigningKey>, UnusableKey> {
+    let error = match PrivateKey::from_der(der) {
         Ok((key, _)) => {
             let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.secret_pkcs8_der()));
             if let Ok(key) = any_supported_type(&key) {
@@ -67,5 +65,5 @@ fn signing_key(text: &[u8]) -> Result<Arc<dyn SigningKey>, UnusableKey> {
         }
         Err(error) => error,
     };
-    signing::read(text).ok_or(UnusableKey(error))
+    signing::read(der).ok_or(UnusableKey(error))
 }

@@ -6,7 +6,6 @@
 
 use std::{fmt, sync::Arc};
 
-use dockseal_pki::pem;
 use p521::pkcs8::DecodePrivateKey as _;
 use ring::digest;
 use rsa::{
@@ -22,12 +21,8 @@ use rustls::{
 
 use crate::random::SystemRandom;
 
-/// A key of one of these kinds from the first private key in PEM text, as Go takes it (crypto/tls tls.go
-/// `X509KeyPair`, `parsePrivateKey`).
-pub(crate) fn read(text: &[u8]) -> Option<Arc<dyn SigningKey>> {
-    let blocks = pem::decode_all(text).ok()?;
-    let block = blocks.iter().find(|block| block.tag() == "PRIVATE KEY" || block.tag().ends_with(" PRIVATE KEY"))?;
-    let der = block.contents();
+/// A key of one of these kinds, in one of the forms that Go takes (crypto/tls tls.go `parsePrivateKey`).
+pub(crate) fn read(der: &[u8]) -> Option<Arc<dyn SigningKey>> {
     if let Ok(key) =
         rsa::PrivateKey::from_pkcs1_der(der).or_else(|_| rsa::PrivateKey::from_pkcs8_der(der).map_err(drop))
     {

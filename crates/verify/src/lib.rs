@@ -11,6 +11,7 @@
 //! judge_generations(&daemon, &client, &scenario, now)           -> [(docker, dockerd, Verdict)]; differences(..) -> Option<Finding>
 //! Verdict   : outcome() -> Accepted | Refused(Gate) | Undetermined(Gate), is_accepted(), gates(), findings(), refusals(),
 //!             is_encrypted(), authenticates_daemon(), authenticates_client()
+//! Offered::by_docker(&client, docker)                          -> Offered           what the client's files put into a handshake
 //! Finding   = { check: Check, severity, gate, place, text }     Check: id(), explanation(), remedy(), source(), ALL
 //! ```
 //! Modes, gates and versions are `dockseal_docker::{mode, gate, version}`.
@@ -39,6 +40,7 @@ mod judge;
 mod key;
 mod load;
 mod material;
+mod offered;
 mod path;
 mod pem;
 mod pool;
@@ -52,6 +54,7 @@ pub use check::Check;
 pub use generations::{differences, judge_generations};
 pub use judge::{Judge, judge};
 pub use material::{Bytes, Content, Designation, FileKind, Material, MaterialFile, Provenance, Side};
+pub use offered::{Offered, certificates};
 pub use path::Purpose;
 pub use scenario::{Scenario, SystemRoots};
 pub use single::{judge_chain, judge_client, judge_daemon};

@@ -188,7 +188,7 @@ fn is_encrypted(block: &Block<'_>) -> bool {
     block.has_dek_info || block.label == b"ENCRYPTED PRIVATE KEY"
 }
 
-fn first_private_key(key: &[u8], first: FirstKeyBlock, go: Go) -> Result<Block<'_>, Unusable> {
+pub(crate) fn first_private_key(key: &[u8], first: FirstKeyBlock, go: Go) -> Result<Block<'_>, Unusable> {
     let mut skipped = Skipped::default();
     for (position, block) in pem::blocks(key, go).enumerate() {
         if position == 0 && first == FirstKeyBlock::NotEncrypted && block.has_dek_info {

@@ -27,9 +27,9 @@ use std::{
 
 use clap::Args as ClapArgs;
 use dockseal_docker::{layout, version::Version};
-use dockseal_pki::{Certificate, Lifetime, pem, printable};
+use dockseal_pki::{Certificate, Lifetime, printable};
 use dockseal_probe::{Dialler, Identity, Limits, ProbeError, ProxyVariables, Routes, Target, probe};
-use dockseal_verify::{Designation, FileKind, Material, MaterialFile};
+use dockseal_verify::{Designation, FileKind, Material, MaterialFile, Offered};
 
 pub(crate) use self::brief::cause;
 use self::{
@@ -169,19 +169,16 @@ fn read_client(dir: &Path, docker: Version, invocation: &Invocation) -> Result<C
 
 /// The client's files, judged as docker would load them, and what can be offered of them.
 fn client_side(shown: String, material: Material, docker: Version, invocation: &Invocation) -> ClientSide {
-    let identity = match (material.cert.bytes(), material.key.bytes()) {
-        (Some(cert), Some(key)) => identity(cert, key),
-        _ => Err("there is no certificate with its key".to_owned()),
-    };
+    let identity = identity(&material, docker);
     ClientSide::new(shown, material, identity, docker, invocation.now)
 }
 
-fn identity(cert: &[u8], key: &[u8]) -> Result<Identity, String> {
-    let chain = picture::certificates(cert);
-    if chain.is_empty() {
-        return Err("there is no certificate in cert.pem that can be read".to_owned());
-    }
-    Identity::new(&chain, key).map_err(|error| match error.source() {
+/// What docker offers of these files, as the judge reads them.
+fn identity(client: &Material, docker: Version) -> Result<Identity, String> {
+    let Some(Offered { chain, issuers, key }) = Offered::by_docker(client, docker) else {
+        return Err("docker loads no certificate with its key".to_owned());
+    };
+    Identity::new(chain, issuers, &key).map_err(|error| match error.source() {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     })
@@ -245,9 +242,8 @@ fn each_address(addresses: &[(SocketAddr, io::Error)]) -> String {
     each.join("; ")
 }
 
-/// The certificates of some PEM text that can be read.
+/// The certificates of some PEM text that can be read, in the blocks that docker finds.
 pub(crate) fn pem_certificates(text: &[u8]) -> Vec<Certificate> {
-    let blocks = pem::decode_all(text).unwrap_or_default();
-    let blocks = blocks.iter().filter(|block| block.tag() == "CERTIFICATE");
-    blocks.filter_map(|block| Certificate::from_der(block.contents()).ok()).collect()
+    let blocks = dockseal_verify::certificates(text, Version::default().docker_go());
+    blocks.filter_map(|der| Certificate::from_der(&der).ok()).collect()
 }

@@ -223,17 +223,16 @@ impl<'p> Picture<'p> {
         if served.is_empty() {
             return OnDisk::Unknown("the daemon served no certificate".to_owned());
         }
-        let disk = certificates(text);
-        let Some(leaf) = disk.first() else {
+        let disk: Vec<Vec<u8>> = dockseal_verify::certificates(text, Version::default().dockerd_go()).collect();
+        let Some(leaf) = disk.first().and_then(|der| Certificate::from_der(der).ok()) else {
             return OnDisk::Unknown("its cert.pem cannot be read".to_owned());
         };
         if leaf.der() != served[0] {
             let anchors = self.client.and_then(|client| client.material.ca.bytes());
             let would_be_accepted = anchors.map(|anchors| self.judged(text, anchors, self.version).is_accepted());
-            return OnDisk::Differs { disk: Box::new(leaf.clone()), would_be_accepted };
+            return OnDisk::Differs { disk: Box::new(leaf), would_be_accepted };
         }
-        let same = disk.iter().map(|certificate| certificate.der()).eq(served.iter().map(Vec::as_slice));
-        if same { OnDisk::Same } else { OnDisk::OtherIntermediates }
+        if disk == served { OnDisk::Same } else { OnDisk::OtherIntermediates }
     }
 
     /// Whether the daemon asks for the authorities that are in its ca.pem; none when that is not known.

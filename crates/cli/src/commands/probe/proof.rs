@@ -8,9 +8,9 @@ use dockseal_probe::{Dialler, Limits, Routes, Target, probe};
 use dockseal_verify::Material;
 
 use super::{
+    client_side,
     diagnosis::{Diagnosis, Outcome},
-    identity,
-    picture::{ClientSide, Picture, Question},
+    picture::{Picture, Question},
     proxy_variables, unreachable,
 };
 use crate::{failure::Failure, invocation::Invocation};
@@ -34,9 +34,8 @@ pub(crate) fn dial_daemon(dialled: &Dialled<'_>, invocation: &Invocation) -> Res
     let docker = Version::default();
     let client = dialled.client.map(|client| {
         let (chain, key) = (client.chain_pem(), client.key_pem().unwrap_or_default());
-        let identity = identity(chain.as_bytes(), key.as_bytes());
         let material = Material::from_bytes("", dialled.anchors.to_pem(), chain, key.as_bytes());
-        ClientSide::new("the client".to_owned(), material, identity, docker, invocation.now)
+        client_side("the client".to_owned(), material, docker, invocation)
     });
     let dialler = Dialler {
         identity: client.as_ref().and_then(|client| client.identity.as_ref().ok()),
