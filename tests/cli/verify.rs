@@ -321,6 +321,14 @@ fn a_daemons_own_configuration() {
     // The daemon alone, without a CA: what it does with clients is said, what clients do with it cannot be.
     let alone = sandbox.dockseal(["verify", "--format", "json", "--daemon-json"]).arg(&no_ca).run().exits(0);
     assert!(checks(&json(&alone)).contains(&"system-roots-trusted"), "{alone}");
+    // Two files that would become one.
+    let clash = json_file(r#"{"tlsverify":true,"tlscacert":"/a/x.pem","tlscert":"/b/x.pem","tlskey":"/c/key.pem"}"#);
+    let _ = sandbox
+        .dockseal(["verify", "--daemon", directory, "--daemon-json"])
+        .arg(&clash)
+        .run()
+        .exits(2)
+        .says("two of them have the same name");
 }
 
 #[test]

@@ -61,17 +61,29 @@ impl Dockerd {
     /// When it does not come up within a minute.
     #[must_use]
     pub fn start_in_mode(tls: &[String], ipv6: bool) -> Self {
+        Self::try_in_mode(tls, ipv6).unwrap_or_else(|log| panic!("dockerd ended:\n{log}"))
+    }
+
+    /// The same, for flags with which it may not come up.
+    ///
+    /// # Errors
+    /// It ends; its log.
+    ///
+    /// # Panics
+    /// When it neither serves nor ends within a minute.
+    pub fn try_in_mode(tls: &[String], ipv6: bool) -> Result<Self, String> {
         // A port can be taken between choosing it and dockerd's bind: then dockerd
         // says so and ends, and another port is tried.
         for _ in 0..8 {
-            if let Some(daemon) = Self::try_start(tls, ipv6, free_port()) {
-                return daemon;
+            match Self::try_start(tls, ipv6, free_port()) {
+                Err(log) if log.contains("address already in use") => {}
+                other => return other,
             }
         }
         panic!("no free port for dockerd in eight tries");
     }
 
-    fn try_start(tls: &[String], ipv6: bool, port: u16) -> Option<Self> {
+    fn try_start(tls: &[String], ipv6: bool, port: u16) -> Result<Self, String> {
         let sandbox = Sandbox::new();
         let root = sandbox.root().to_path_buf();
         let config = serde_json::json!({ "deprecated-key-path": root.join("trust.json") });
@@ -111,13 +123,10 @@ impl Dockerd {
         loop {
             let log = daemon.log();
             if log.matches("API listen on").count() >= wanted {
-                return Some(daemon);
+                return Ok(daemon);
             }
             if daemon.child.try_wait().expect("wait").is_some() {
-                if log.contains("address already in use") {
-                    return None;
-                }
-                panic!("dockerd ended:\n{}", daemon.log());
+                return Err(daemon.log());
             }
             assert!(started.elapsed() < Duration::from_secs(60), "dockerd does not come up:\n{log}");
             thread::sleep(Duration::from_millis(20));

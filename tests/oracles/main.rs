@@ -25,6 +25,7 @@ mod inspect;
 mod layouts;
 mod lint;
 mod matrix;
+mod named;
 mod opinions;
 mod plugin;
 mod probe;

@@ -76,11 +76,20 @@ pub struct Names {
 impl Names {
     /// Docker's own.
     pub const DOCKER: Self = Self { anchors: CA_FILE, chain: CERT_FILE, key: KEY_FILE };
+    /// The daemon's by Docker's own instructions, which keep the client's in the same directory (docker/docs
+    /// content/manuals/engine/security/protect-access.md); dockerd is told of them by flags or daemon.json.
+    pub const INSTRUCTED_DAEMON: Self = Self { anchors: CA_FILE, chain: "server-cert.pem", key: "server-key.pem" };
     const REGISTRY: Self = Self { anchors: "ca.crt", chain: "domain.crt", key: "domain.key" };
     const REGISTRY_CLIENT: Self = Self { anchors: "ca.crt", chain: "client.cert", key: "client.key" };
 
     /// All that a directory may have.
     pub const ALL: [Self; 3] = [Self::DOCKER, Self::REGISTRY, Self::REGISTRY_CLIENT];
+
+    /// What the daemon's files are called in a directory: by Docker's instructions where one of those is there.
+    pub fn of_daemon(is_there: impl Fn(&str) -> bool) -> Self {
+        let by_instructions = [Self::INSTRUCTED_DAEMON.chain, Self::INSTRUCTED_DAEMON.key].into_iter().any(is_there);
+        if by_instructions { Self::INSTRUCTED_DAEMON } else { Self::DOCKER }
+    }
 
     /// The three, in the order in which they are written.
     pub const fn each(self) -> [&'static str; 3] {

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{layout, version::Version};
+use crate::{
+    layout::{self, Names},
+    version::Version,
+};
 
 /// A file as flags and variables name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +70,36 @@ impl TlsFiles {
             cert: FileSetting::Default(directory.join(layout::CERT_FILE)),
             key: FileSetting::Default(directory.join(layout::KEY_FILE)),
         }
+    }
+
+    /// The files of these names in a directory: Docker's own are its defaults, of any others it has to be told.
+    #[must_use]
+    pub fn called(names: Names, directory: &Path) -> Self {
+        if names == Names::DOCKER {
+            return Self::in_directory(directory);
+        }
+        let file = |name: &str| FileSetting::Named(directory.join(name));
+        Self { ca: file(names.anchors), cert: file(names.chain), key: file(names.key) }
+    }
+
+    /// The same files by their last names in another directory, which stands for where they are meant to be; none where
+    /// two of them would become one.
+    #[must_use]
+    pub fn moved_to(&self, directory: &Path) -> Option<Self> {
+        let moved = |setting: &FileSetting| {
+            let there = |path: &Path| path.file_name().map_or(directory.to_owned(), |name| directory.join(name));
+            match setting {
+                FileSetting::Default(path) => FileSetting::Default(there(path)),
+                FileSetting::Named(path) => FileSetting::Named(there(path)),
+                FileSetting::Empty => FileSetting::Empty,
+            }
+        };
+        let files = Self { ca: moved(&self.ca), cert: moved(&self.cert), key: moved(&self.key) };
+        let pairs = |files: &Self| {
+            let paths = [&files.ca, &files.cert, &files.key].map(|file| file.path().map(Path::to_owned));
+            [paths[0] == paths[1], paths[0] == paths[2], paths[1] == paths[2]]
+        };
+        (pairs(self) == pairs(&files)).then_some(files)
     }
 }
 

@@ -26,10 +26,14 @@ use std::{
 };
 
 use clap::Args as ClapArgs;
-use dockseal_docker::{layout, version::Version};
+use dockseal_docker::{
+    Role,
+    layout::{self, Names},
+    version::Version,
+};
 use dockseal_pki::{Certificate, Lifetime, printable};
 use dockseal_probe::{Dialler, Identity, Limits, ProbeError, ProxyVariables, Routes, Target, probe};
-use dockseal_verify::{Designation, FileKind, Material, MaterialFile, Offered};
+use dockseal_verify::{Designation, Material, MaterialFile, Offered};
 
 pub(crate) use self::brief::cause;
 use self::{
@@ -83,7 +87,7 @@ const MOST: Duration = Duration::from_secs(3600);
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let limits = Limits::within(timeout(&args.timeout)?);
     let named = args.client.as_deref().map(|dir| read_client(dir, args.docker, invocation)).transpose()?;
-    let daemon = args.daemon.as_deref().map(|dir| material(dir, "daemon")).transpose()?;
+    let daemon = args.daemon.as_deref().map(|dir| material(dir, Role::Daemon)).transpose()?;
     let (target, client) = match &args.host {
         Some(host) => (target::parse(host, output)?, named),
         None => {
@@ -133,9 +137,13 @@ fn timeout(text: &str) -> Result<Duration, Failure> {
 }
 
 /// The three files of a directory, as Docker takes them: those that are missing are passed over here.
-fn material(dir: &Path, whose: &str) -> Result<Material, Failure> {
-    let file = |kind: FileKind| material_file(&dir.join(kind.default_name()), Designation::Default);
-    let material = Material { ca: file(FileKind::Ca), cert: file(FileKind::Cert), key: file(FileKind::Key) };
+fn material(dir: &Path, whose: Role) -> Result<Material, Failure> {
+    let names = match whose {
+        Role::Daemon => Names::of_daemon(|name| dir.join(name).exists()),
+        _ => Names::DOCKER,
+    };
+    let file = |name: &str| material_file(&dir.join(name), Designation::Default);
+    let material = Material { ca: file(names.anchors), cert: file(names.chain), key: file(names.key) };
     let files = [&material.ca, &material.cert, &material.key];
     if files.iter().all(|file| file.bytes().is_none()) {
         let shown = printable(&dir.to_string_lossy());
@@ -164,7 +172,7 @@ fn material_file(path: &Path, designation: Designation) -> MaterialFile {
 }
 
 fn read_client(dir: &Path, docker: Version, invocation: &Invocation) -> Result<ClientSide, Failure> {
-    Ok(client_side(printable(&dir.to_string_lossy()), material(dir, "client")?, docker, invocation))
+    Ok(client_side(printable(&dir.to_string_lossy()), material(dir, Role::Client)?, docker, invocation))
 }
 
 /// The client's files, judged as docker would load them, and what can be offered of them.

@@ -69,7 +69,8 @@ pub(crate) struct Args {
 #[derive(ClapArgs)]
 #[command(next_help_heading = "The daemon")]
 struct DaemonArgs {
-    /// The daemon's directory: ca.pem, cert.pem, key.pem
+    /// The daemon's directory: ca.pem, and cert.pem and key.pem or, as Docker's manual has them, server-cert.pem and
+    /// server-key.pem
     #[arg(long, value_name = "DIR")]
     daemon: Option<PathBuf>,
     /// The daemon's CA file, named as --tlscacert does
@@ -84,7 +85,7 @@ struct DaemonArgs {
     /// What dockerd was told about TLS
     #[arg(long, value_name = "MODE", value_enum)]
     daemon_mode: Option<DaemonWord>,
-    /// The daemon's own daemon.json; with --daemon the files it names are looked for there
+    /// The daemon's own daemon.json; with --daemon the files it names are looked for there, by their last names
     #[arg(long, value_name = "FILE", conflicts_with = "daemon_mode")]
     daemon_json: Option<PathBuf>,
     /// The daemon's own command line, with NAME=value before it for its environment

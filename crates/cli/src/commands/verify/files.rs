@@ -78,11 +78,6 @@ pub(super) enum Reader {
 }
 
 impl Held {
-    /// Docker's three names in a directory.
-    pub(super) fn directory(directory: &Path, reader: Reader, desk: &Desk) -> Self {
-        Self::read(&TlsFiles::in_directory(directory), reader, desk)
-    }
-
     /// The files that settings name.
     pub(super) fn read(files: &TlsFiles, reader: Reader, desk: &Desk) -> Self {
         let mut unknown = Vec::new();

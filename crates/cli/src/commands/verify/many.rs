@@ -11,7 +11,12 @@ use std::{
     thread,
 };
 
-use dockseal_docker::mode::{ClientMode, DaemonMode};
+use dockseal_docker::{
+    layout::{self, Names},
+    mode::{ClientMode, DaemonMode},
+    settings::TlsFiles,
+};
+use dockseal_pki::Certificate;
 use dockseal_verify::{Judge, Outcome, SystemRoots};
 use serde_json::{Value, json};
 
@@ -37,10 +42,10 @@ struct Judged {
 }
 
 pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
-    let mut directories = Vec::new();
+    let mut places = Vec::new();
     for directory in &args.directories {
         must_be_directory(directory)?;
-        directories.extend(opened(directory));
+        places.extend(opened(directory).iter().flat_map(|directory| Place::all_in(directory)));
     }
     let desk = Desk::with(Desk::ROOM);
     let daemon = sides::daemon(args, &desk)?;
@@ -52,20 +57,20 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         client: client.map(|side| side.held),
         large: Mutex::new(desk.left()),
     };
-    let judged = in_parallel(&directories, |directory| judge_one(directory, args, &others, invocation));
+    let judged = in_parallel(&places, |place| judge_one(place, args, &others, invocation));
 
     let count = |wanted: u8| judged.iter().filter(|judged| judged.answer.code() == wanted).count();
     let (accepted, refused, unknown) = (count(0), count(1), count(2));
     match output.format() {
         Format::Human | Format::Prometheus => {
             let mut text: String =
-                directories.iter().zip(&judged).map(|(directory, judged)| line(directory, judged)).collect();
+                places.iter().zip(&judged).map(|(place, judged)| line(&place.directory, judged)).collect();
             text.push_str(&format!("\n{accepted} accepted, {refused} refused, {unknown} unknown\n"));
             output.raw(text);
         }
         Format::Json => {
             let each: Vec<Value> =
-                directories.iter().zip(&judged).map(|(directory, judged)| wire(directory, judged)).collect();
+                places.iter().zip(&judged).map(|(place, judged)| wire(&place.directory, judged)).collect();
             let result = json!({
                 "schema": SCHEMA,
                 "at": rfc3339(invocation.now),
@@ -109,7 +114,7 @@ const fn role_word(role: Reader) -> &'static str {
 /// What bootstrap made is opened: its daemon and its clients. Anything else is a directory of its own.
 fn opened(directory: &Path) -> Vec<PathBuf> {
     let (daemon, clients) = (directory.join("daemon"), directory.join("clients"));
-    if !daemon.is_dir() || directory.join(dockseal_docker::layout::CERT_FILE).exists() {
+    if !daemon.is_dir() || directory.join(layout::CERT_FILE).exists() {
         return vec![directory.to_owned()];
     }
     let mut found = vec![daemon];
@@ -125,31 +130,52 @@ fn opened(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn judge_one(directory: &Path, args: &Args, others: &Others, invocation: &Invocation) -> Judged {
-    let held = Held::directory(directory, Reader::Docker, &Desk::with(ROOM_FOR_EACH));
+/// Three files that belong together.
+struct Place {
+    directory: PathBuf,
+    names: Names,
+}
+
+impl Place {
+    /// By Docker's instructions the daemon's and the client's are in one directory.
+    fn all_in(directory: &Path) -> Vec<Self> {
+        let is_there = |name: &str| directory.join(name).exists();
+        let of_daemon = Names::of_daemon(is_there);
+        let mut names = vec![of_daemon];
+        if of_daemon != Names::DOCKER && [layout::CERT_FILE, layout::KEY_FILE].into_iter().any(is_there) {
+            names.push(Names::DOCKER);
+        }
+        names.into_iter().map(|names| Self { directory: directory.to_owned(), names }).collect()
+    }
+
+    fn read(&self, reader: Reader, room: u64) -> Held {
+        Held::read(&TlsFiles::called(self.names, &self.directory), reader, &Desk::with(room))
+    }
+
+    /// Whose the files are.
+    fn reader(&self, leaf: Option<&Certificate>) -> Reader {
+        if self.names == Names::INSTRUCTED_DAEMON { Reader::Dockerd } else { reader_of(&self.directory, leaf) }
+    }
+}
+
+fn judge_one(place: &Place, args: &Args, others: &Others, invocation: &Invocation) -> Judged {
+    let held = place.read(Reader::Docker, ROOM_FOR_EACH);
     if !held.is_too_large {
-        return judge_held(directory, held, ROOM_FOR_EACH, args, others, invocation);
+        return judge_held(place, held, ROOM_FOR_EACH, args, others, invocation);
     }
     drop(held);
     let room = others.large.lock().unwrap_or_else(PoisonError::into_inner);
-    let held = Held::directory(directory, Reader::Docker, &Desk::with(*room));
-    judge_held(directory, held, *room, args, others, invocation)
+    let held = place.read(Reader::Docker, *room);
+    judge_held(place, held, *room, args, others, invocation)
 }
 
-fn judge_held(
-    directory: &Path,
-    held: Held,
-    room: u64,
-    args: &Args,
-    others: &Others,
-    invocation: &Invocation,
-) -> Judged {
+fn judge_held(place: &Place, held: Held, room: u64, args: &Args, others: &Others, invocation: &Invocation) -> Judged {
     let leaf = held.leaf();
-    let role = reader_of(directory, leaf.as_ref());
+    let role = place.reader(leaf.as_ref());
     // dockerd may read what docker may not.
     let held = if role == Reader::Dockerd && !held.is_read() {
         drop(held);
-        Held::directory(directory, role, &Desk::with(room))
+        place.read(role, room)
     } else {
         held
     };

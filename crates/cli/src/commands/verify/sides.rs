@@ -8,14 +8,14 @@ use dockseal_docker::{
     endpoint::Endpoint,
     flags::{Program, TlsFlags, take_assignments, words},
     gate::Gate,
-    layout,
+    layout::{self, Names},
     mode::{ClientMode, DaemonMode},
     settings::{Environment, FileSetting, Setting, TlsFiles},
 };
 use dockseal_verify::{Check, Designation, Material, MaterialFile};
 
 use super::{
-    Args,
+    Args, DaemonArgs,
     answer::Shown,
     files::{Desk, Held, Reader},
     notes::Note,
@@ -86,18 +86,8 @@ fn named(
     if let Some(directory) = directory {
         must_be_directory(directory)?;
     }
-    let file = |given: &Option<PathBuf>, name: &str| match (given, directory) {
-        (Some(path), _) if path.as_os_str().is_empty() => FileSetting::Empty,
-        (Some(path), _) => FileSetting::Named(path.clone()),
-        (None, Some(directory)) => FileSetting::Default(directory.join(name)),
-        (None, None) => FileSetting::Empty,
-    };
+    let files = overridden(directory.map_or_else(nothing, |directory| in_directory(directory, reader)), given);
     let [ca, cert, key] = given;
-    let files = TlsFiles {
-        ca: file(ca, layout::CA_FILE),
-        cert: file(cert, layout::CERT_FILE),
-        key: file(key, layout::KEY_FILE),
-    };
     let mut held = Held::read(&files, reader, desk);
     if directory.is_none() {
         let Material { ca: of_ca, cert: of_cert, key: of_key } = &mut held.material;
@@ -110,6 +100,26 @@ fn named(
         }
     }
     Ok(Some(held))
+}
+
+/// What a side's files are called there.
+fn in_directory(directory: &Path, reader: Reader) -> TlsFiles {
+    let names = match reader {
+        Reader::Dockerd => Names::of_daemon(|name| directory.join(name).exists()),
+        Reader::Docker => Names::DOCKER,
+    };
+    TlsFiles::called(names, directory)
+}
+
+/// Files that are named one by one take the place of others.
+fn overridden(files: TlsFiles, given: [&Option<PathBuf>; 3]) -> TlsFiles {
+    let file = |other: FileSetting, given: &Option<PathBuf>| match given {
+        Some(path) if path.as_os_str().is_empty() => FileSetting::Empty,
+        Some(path) => FileSetting::Named(path.clone()),
+        None => other,
+    };
+    let [ca, cert, key] = given;
+    TlsFiles { ca: file(files.ca, ca), cert: file(files.cert, cert), key: file(files.key, key) }
 }
 
 pub(super) fn must_be_directory(directory: &Path) -> Result<(), Failure> {
@@ -154,19 +164,8 @@ fn daemon_by_settings(args: &Args, desk: &Desk) -> Result<Side<DaemonMode>, Fail
     let request = DaemonRequest { flags, environment, daemon_json: json, version: args.dockerd };
     Ok(match request.resolve() {
         Ok(settings) => {
-            let files = settings.files.clone().unwrap_or_else(nothing);
-            let held = match elsewhere(args, desk)? {
-                None => Held::read(&files, Reader::Dockerd, desk),
-                Some(mut held) => {
-                    let Material { ca, cert, key } = &mut held.material;
-                    for (file, setting) in [(ca, &files.ca), (cert, &files.cert), (key, &files.key)] {
-                        if *setting == FileSetting::Empty {
-                            *file = MaterialFile::not_named();
-                        }
-                    }
-                    held
-                }
-            };
+            let files = as_they_are_now(settings.files.clone().unwrap_or_else(nothing), &args.daemon)?;
+            let held = Held::read(&files, Reader::Dockerd, desk);
             let mode = Some(settings.mode);
             Side { held, mode, said: Some(said_of_daemon(settings)), fault: None }
         }
@@ -179,10 +178,27 @@ fn daemon_by_settings(args: &Args, desk: &Desk) -> Result<Side<DaemonMode>, Fail
     })
 }
 
-/// The files of a configuration that is meant for another place, where `--daemon` says they are now.
-fn elsewhere(args: &Args, desk: &Desk) -> Result<Option<Held>, Failure> {
-    let given = &args.daemon;
-    named(given.daemon.as_deref(), [&given.daemon_ca, &given.daemon_cert, &given.daemon_key], Reader::Dockerd, desk)
+/// The files of a configuration that is meant for another place, where `--daemon` says they are now. One of which dockerd
+/// is not told stays unread.
+fn as_they_are_now(told: TlsFiles, given: &DaemonArgs) -> Result<TlsFiles, Failure> {
+    let moved = match &given.daemon {
+        None => told.clone(),
+        Some(directory) => {
+            must_be_directory(directory)?;
+            told.moved_to(directory).ok_or_else(|| {
+                Failure::trouble(format!("cannot look for the daemon's files in {}", show::path(directory)))
+                    .cause("two of them have the same name in different directories")
+                    .hint("name each with --daemon-ca, --daemon-cert and --daemon-key instead")
+            })?
+        }
+    };
+    let TlsFiles { ca, cert, key } = overridden(moved, [&given.daemon_ca, &given.daemon_cert, &given.daemon_key]);
+    let unless_untold = |told: FileSetting, now| if told == FileSetting::Empty { told } else { now };
+    Ok(TlsFiles {
+        ca: unless_untold(told.ca, ca),
+        cert: unless_untold(told.cert, cert),
+        key: unless_untold(told.key, key),
+    })
 }
 
 fn stops(fault: &DaemonFault) -> String {
