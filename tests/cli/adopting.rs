@@ -241,3 +241,91 @@ fn an_authority_for_ever_is_rolled_over() {
     let text = sandbox.openssl(["x509", "-noout", "-enddate", "-in", generation.to_str().unwrap()]);
     assert!(text.contains("notAfter="), "{text}");
 }
+
+/// Whatever form other tools leave certificates and keys in: adopted, and what was adopted is openssl's to compare.
+#[test]
+fn other_forms_are_taken() {
+    require!("openssl", "python3");
+    let sandbox = Sandbox::new();
+    sandbox.write("secret", "hunter2\n");
+    private(&sandbox, "secret");
+    authority(&sandbox, P256, &[]);
+    let openssl = |line: &str| sandbox.openssl(line.split(' '));
+    let _ = openssl("x509 -in ca.pem -outform der -out ca.der");
+    let _ = openssl("crl2pkcs7 -nocrl -certfile ca.pem -out ca.p7b");
+    let _ = openssl("crl2pkcs7 -nocrl -certfile ca.pem -outform der -out ca.p7c");
+    let _ = openssl("x509 -in ca.pem -trustout -addtrust serverAuth -out ca.trusted");
+    let text = fs::read_to_string(sandbox.path("ca.pem")).unwrap();
+    sandbox.write("ca.x509", text.replace("CERTIFICATE", "X509 CERTIFICATE"));
+    sandbox.write("ca.bom", format!("\u{feff}{text}"));
+    sandbox.write("ca.crlf", text.replace('\n', "\r\n"));
+    sandbox.write("ca.escaped", text.replace('\n', "\\n"));
+    let wide =
+        |order: fn(u16) -> [u8; 2]| format!("\u{feff}{text}").encode_utf16().flat_map(order).collect::<Vec<u8>>();
+    sandbox.write("ca.le", wide(u16::to_le_bytes));
+    sandbox.write("ca.be", wide(u16::to_be_bytes));
+    for form in ["der", "p7b", "p7c", "trusted", "x509", "bom", "crlf", "escaped", "le", "be"] {
+        println!("{form}");
+        let ran = adopt(&sandbox, &format!("ca.{form}"), "key.pem", false);
+        assert_eq!(ran.code, Some(0), "{form}: {ran}");
+        assert_eq!(fs::read_to_string(home(&sandbox).join("ca.pem")).unwrap(), text, "{form}");
+        works(&sandbox, &ran, false);
+    }
+    // Keys in DER, by each of their forms.
+    let _ = openssl("pkcs8 -topk8 -nocrypt -in key.pem -outform der -out key.pkcs8");
+    let _ = openssl("pkey -in key.pem -traditional -outform der -out key.sec1");
+    let _ = openssl("pkcs8 -topk8 -in key.pem -outform der -out key.locked -passout file:secret");
+    for (key, locked) in [("key.pkcs8", false), ("key.sec1", false), ("key.locked", true)] {
+        private(&sandbox, key);
+        let ran = adopt(&sandbox, "ca.der", key, locked);
+        works(&sandbox, &ran, locked);
+    }
+    // Both in one file.
+    let _ = openssl("pkcs12 -export -in ca.pem -inkey key.pem -out ca.p12 -passout file:secret");
+    let _ = openssl("pkcs12 -export -in ca.pem -inkey key.pem -out open.p12 -passout pass:");
+    let _ = openssl("pkcs12 -export -in ca.pem -inkey key.pem -out old.p12 -legacy -passout file:secret");
+    for (file, locked) in [("ca.p12", true), ("open.p12", false)] {
+        private(&sandbox, file);
+        let ran = adopt(&sandbox, file, file, locked);
+        works(&sandbox, &ran, locked);
+        let ran = adopt(&sandbox, "ca.pem", file, locked);
+        works(&sandbox, &ran, locked);
+    }
+    private(&sandbox, "old.p12");
+    let ran = adopt(&sandbox, "old.p12", "old.p12", true);
+    refused_with_hint(&ran, &[2]);
+    assert!(ran.stderr.contains("ciphers of before 2000"), "{ran}");
+    sandbox.write("other", "other\n");
+    private(&sandbox, "other");
+    let wrong = sandbox.dockseal("adopt --ca ca.p12 --key ca.p12 --passphrase-file other".split(' ')).run();
+    refused_with_hint(&wrong, &[1]);
+    for (form, bytes) in [("none", &b"no certificate"[..]), ("short", b"0\x82"), ("p12.short", b"0\x03\x02\x01\x03")] {
+        sandbox.write(form, bytes);
+        refused_with_hint(&adopt(&sandbox, form, "key.pem", false), &[2]);
+    }
+}
+
+/// An answer comes in DER or PKCS#7 from many authorities (Active Directory, EJBCA).
+#[test]
+fn an_answer_in_another_form_is_installed() {
+    require!("openssl");
+    let sandbox = Sandbox::new();
+    authority(&sandbox, P256, &[]);
+    let openssl = |line: &str| sandbox.openssl(line.split(' '));
+    for form in
+        ["x509 -in cert.pem -outform der -out answer", "crl2pkcs7 -nocrl -certfile cert.pem -outform der -out answer"]
+    {
+        let _ = sandbox.dockseal("request client alice --out alice".split(' ')).run().success();
+        sandbox.write("extensions", "extendedKeyUsage=clientAuth\n");
+        let _ = openssl(
+            "x509 -req -in alice/request.csr -CA ca.pem -CAkey key.pem -days 9 -extfile extensions -out cert.pem -set_serial 77",
+        );
+        let _ = openssl(form);
+        let _ = openssl("x509 -in ca.pem -outform der -out ca.der");
+        let ran = sandbox.dockseal("install alice answer --ca ca.der".split(' ')).run().success();
+        assert!(ran.stdout.contains("serial       4D"), "{ran}");
+        assert_eq!(fs::read(sandbox.path("alice/cert.pem")).unwrap(), fs::read(sandbox.path("cert.pem")).unwrap());
+        assert_eq!(fs::read(sandbox.path("alice/ca.pem")).unwrap(), fs::read(sandbox.path("ca.pem")).unwrap());
+        fs::remove_dir_all(sandbox.path("alice")).unwrap();
+    }
+}

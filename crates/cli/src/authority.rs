@@ -4,7 +4,9 @@ use std::path::Path;
 
 use dockseal_ca::{Authority, AuthorityError, AuthorityRequest, Issuance};
 use dockseal_docker::env::{Shell, word_of_command};
-use dockseal_pki::{Certificate, KeyAlgorithm, KeyError, KeyForm, Passphrase, PrivateKey, SerialNumber, pem};
+use dockseal_pki::{
+    Certificate, KeyAlgorithm, KeyError, KeyForm, Passphrase, PrivateKey, SerialNumber, certificates_in, pem,
+};
 use dockseal_store::{AuthorityFiles, Generations, Home, HomeError, ReadError, WriteError};
 use ring::rand::SystemRandom;
 use zeroize::Zeroizing;
@@ -216,7 +218,7 @@ pub(crate) fn read_key(
     Err(key_failure(cannot(), path, &KeyError::WrongPassphrase))
 }
 
-fn key_failure(what: String, path: &Path, error: &KeyError) -> Failure {
+pub(crate) fn key_failure(what: String, path: &Path, error: &KeyError) -> Failure {
     let file = word_of_command(Shell::Sh, &path.to_string_lossy());
     match error {
         KeyError::WrongPassphrase => Failure::no(what).cause(error).hint("check the passphrase; nothing was changed"),
@@ -258,6 +260,17 @@ pub(crate) fn read_certificates(bytes: &[u8], path: &Path) -> Result<Vec<Certifi
             .hint("it is to be PEM: a line -----BEGIN CERTIFICATE-----"));
     }
     Ok(certificates)
+}
+
+/// The same of what a person brings: in whatever form other tools leave it.
+pub(crate) fn read_brought(bytes: &[u8], path: &Path) -> Result<Vec<Certificate>, Failure> {
+    match certificates_in(bytes) {
+        none if none.is_empty() => read_certificates(bytes, path).map_err(|failure| {
+            failure
+                .hint("it is to be PEM, DER or PKCS#7: openssl x509 -in FILE -text shows whether it is a certificate")
+        }),
+        found => Ok(found),
+    }
 }
 
 pub(crate) fn new_serial() -> Result<SerialNumber, Failure> {

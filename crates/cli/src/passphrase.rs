@@ -30,6 +30,12 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    pub(crate) fn into_passphrase(self) -> Passphrase {
+        match self {
+            Self::Given(passphrase) | Self::Typed(passphrase) => passphrase,
+        }
+    }
+
     pub(crate) fn passphrase(&self) -> &Passphrase {
         match self {
             Self::Given(passphrase) | Self::Typed(passphrase) => passphrase,

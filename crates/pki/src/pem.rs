@@ -4,6 +4,8 @@
 
 use zeroize::Zeroizing;
 
+use crate::foreign_key;
+
 /// One PEM block.
 pub use ::pem::Pem;
 
@@ -26,8 +28,12 @@ pub fn decode_all(text: &[u8]) -> Result<Vec<Pem>, ::pem::PemError> {
     ::pem::parse_many(text)
 }
 
-/// The blocks with private keys, each a text of its own.
+/// The blocks with private keys, each a text of its own; DER is one.
 pub fn private_keys(text: &[u8]) -> Vec<Zeroizing<String>> {
+    if text.first() == Some(&0x30) {
+        let is_encrypted = foreign_key::encryption_of(text).is_some();
+        return vec![encode_secret(if is_encrypted { "ENCRYPTED PRIVATE KEY" } else { "PRIVATE KEY" }, text)];
+    }
     let is_key = |block: &&Pem| block.tag() == "PRIVATE KEY" || block.tag().ends_with(" PRIVATE KEY");
     let blocks = decode_all(text).unwrap_or_default();
     blocks.iter().filter(is_key).map(|block| Zeroizing::new(::pem::encode(block))).collect()

@@ -4,16 +4,17 @@
 //! and NSS all read, and what they write by themselves. Each anchor is marked as trusted for Java (Oracle's attribute
 //! 2.16.840.1.113894.746875.1.1), so that the file is a key store and a trust store; the others pass over the mark.
 //!
-//! Not here: reading such files. The memory in which the crate below builds the file is not zeroed.
+//! The memory in which the crate below builds and reads files is not zeroed.
 
 use std::fmt;
 
 use p12_keystore::{
-    Certificate as StoredCertificate, KeyStore, KeyStoreEntry, PrivateKey as StoredKey, PrivateKeyChain,
+    Certificate as StoredCertificate, KeyStore, KeyStoreEntry, Pkcs12Archive, PrivateKey as StoredKey, PrivateKeyChain,
+    error::Error,
 };
 use zeroize::Zeroizing;
 
-use crate::{Bundle, Certificate, Passphrase};
+use crate::{Bundle, Certificate, KeyError, Passphrase, PrivateKey, Signer};
 
 /// How often the passphrase is hashed, for each of the keys that are made of it: more than the 2048 of OpenSSL and the 10 000
 /// of Java, and still a blink for who opens the file.
@@ -27,7 +28,7 @@ pub enum Pkcs12Error {
     /// The passphrase is not UTF-8, or has a character above U+FFFF: PKCS#12 hashes it as UCS-2 (RFC 7292 appendix B.1).
     Passphrase,
     /// The key, a certificate or the name was not taken.
-    Refused(p12_keystore::error::Error),
+    Refused(Error),
 }
 
 impl fmt::Display for Pkcs12Error {
@@ -70,6 +71,27 @@ impl Bundle {
         let writer = store.writer(passphrase).encryption_iterations(ITERATIONS).mac_iterations(ITERATIONS);
         writer.write().map(Zeroizing::new).map_err(Pkcs12Error::Refused)
     }
+}
+
+/// The first key of a PKCS#12 file, and all its certificates, that of the key first.
+///
+/// # Errors
+/// When the passphrase does not open it, it has no key, or its ciphers or the key are of a kind that is not supported.
+pub fn from_pkcs12(bytes: &[u8], passphrase: Option<&Passphrase>) -> Result<(PrivateKey, Vec<Certificate>), KeyError> {
+    let passphrase = std::str::from_utf8(passphrase.map_or(&[], Passphrase::secret_bytes));
+    let passphrase = passphrase.map_err(|_| KeyError::WrongPassphrase)?;
+    let archive = Pkcs12Archive::from_pkcs12(bytes, passphrase).map_err(|error| match error {
+        Error::MacError(_) | Error::UnpadError | Error::Pkcs5Error(_) => KeyError::WrongPassphrase,
+        Error::UnsupportedEncryptionScheme | Error::UnsupportedMacAlgorithm => {
+            KeyError::UnsupportedEncryption { algorithm: "PKCS#12's ciphers of before 2000".to_owned() }
+        }
+        _ => KeyError::Malformed,
+    })?;
+    let key = PrivateKey::from_pkcs8_der(archive.keys.first().ok_or(KeyError::NotFound)?.key.as_der())?;
+    let certificates = archive.certs.iter().map(|bag| Certificate::from_der(bag.cert.as_der()));
+    let mut certificates: Vec<Certificate> = certificates.collect::<Result<_, _>>().map_err(|_| KeyError::Malformed)?;
+    certificates.sort_by_key(|certificate| certificate.public_key.spki() != key.public_key().spki());
+    Ok((key, certificates))
 }
 
 /// What UCS-2 has.

@@ -4,12 +4,17 @@ use std::{path::PathBuf, process::ExitCode};
 
 use dockseal_ca::{Authority, Endpoint, Position, weaknesses};
 use dockseal_docker::Role;
-use dockseal_pki::{Certificate, KeyAlgorithm, Passphrase, PrivateKey, Signer, SubjectAltName, UserName, pem};
+use dockseal_pki::{
+    Certificate, KeyAlgorithm, KeyError, Passphrase, PrivateKey, Signer, SubjectAltName, UserName, from_pkcs12,
+    is_pkcs12, pem,
+};
 use serde::Serialize;
 
 use super::init::{describe, wire};
 use crate::{
-    authority::{Opened, authority_failure, create, home_failure, key_pem, read_certificates, read_hint, read_key},
+    authority::{
+        Opened, authority_failure, create, home_failure, key_failure, key_pem, read_brought, read_hint, read_key,
+    },
     endpoint::{SubjectKey, Wish, new_key, permit},
     failure::Failure,
     former::{Former, FormerArgs},
@@ -17,12 +22,13 @@ use crate::{
     identity::may_be,
     invocation::Invocation,
     output::Output,
+    passphrase::for_locked_key,
 };
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "The key may be PKCS#1, SEC1, PKCS#8, encrypted PKCS#8 or an older encrypted PEM; it is kept as PKCS#8, \
-    encrypted with the passphrase that opens it.\n\n\
+    after_help = "The certificate may be PEM, DER or PKCS#7; the key PKCS#1, SEC1, PKCS#8, encrypted PKCS#8 or an older encrypted PEM; and one \
+    PKCS#12 file may hold both. The key is kept as PKCS#8, encrypted with the passphrase that opens it.\n\n\
     What it revoked before stays revoked: crl.pem and the index.txt of openssl ca or easy-rsa are read where they lie\n\
     beside the certificate or the key, and its lists are numbered on.\n\n\
     Examples:\n  \
@@ -52,7 +58,6 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         |path| dockseal_store::read(path).map_err(|error| read_hint(Failure::trouble(WHAT).cause(&error), &error));
     let ca = read(&args.ca)?;
     let key_file = read(&args.key)?;
-    let certificates = read_certificates(&ca.bytes, &args.ca)?;
     if key_file.is_readable_by_others() {
         output.warn(&format!(
             "{} can be read by others (mode {:04o}); whoever did can issue certificates",
@@ -60,7 +65,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
             key_file.mode
         ));
     }
-    let (key, passphrase) = fitting_key(&key_file.bytes, &certificates, args, invocation, output)?;
+    let brought = bring(&ca.bytes, &key_file.bytes, args, invocation, output)?;
+    let Brought { key, passphrase, certificates } = brought;
     let chain = from_issuer_to_anchor(certificates, &key);
     refuse_negative_serials(&chain)?;
     let text = key_pem(&key, passphrase.as_ref())?;
@@ -108,6 +114,33 @@ fn describe_former(former: &Former) -> String {
     }
     let files: Vec<String> = former.files.iter().map(|file| file.display().to_string()).collect();
     format!("\n{} certificates that it revoked stay revoked, by {}\n", former.count(), files.join(", "))
+}
+
+/// What a person brings: a key, the passphrase that opened it, and certificates of which one is the key's.
+struct Brought {
+    key: PrivateKey,
+    passphrase: Option<Passphrase>,
+    certificates: Vec<Certificate>,
+}
+
+/// From two files, or from one PKCS#12 file that has both.
+fn bring(ca: &[u8], key: &[u8], args: &Args, invocation: &Invocation, output: &mut Output) -> Result<Brought, Failure> {
+    if !is_pkcs12(key) {
+        let certificates = read_brought(ca, &args.ca)?;
+        let (key, passphrase) = fitting_key(key, &certificates, args, invocation, output)?;
+        return Ok(Brought { key, passphrase, certificates });
+    }
+    let failed = |error: &KeyError| key_failure(format!("cannot use {}", args.key.display()), &args.key, error);
+    let (key, passphrase, within) = match from_pkcs12(key, None) {
+        Ok((key, within)) => (key, None, within),
+        Err(_) => {
+            let passphrase = for_locked_key(&args.passphrase, &args.key, invocation, output)?.into_passphrase();
+            let (key, within) = from_pkcs12(key, Some(&passphrase)).map_err(|error| failed(&error))?;
+            (key, Some(passphrase), within)
+        }
+    };
+    let certificates = if is_pkcs12(ca) { within } else { read_brought(ca, &args.ca)? };
+    Ok(Brought { key, passphrase, certificates })
 }
 
 /// The file's key that belongs to one of the certificates; where none does, the first tells what is wrong.

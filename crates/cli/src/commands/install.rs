@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::issue::{check_not_here, read_request};
 use crate::{
-    authority::{read_certificates, write_failure},
+    authority::{read_brought, read_certificates, write_failure},
     failure::Failure,
     held,
     identity::{dialled_name, endpoint_role, likely_role, may_be},
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     check_not_here(directory, invocation, WHAT)?;
     let stdin = args.certificate.as_os_str() == "-";
     let shown = if stdin { Path::new("of standard input") } else { &args.certificate };
-    let chain = read_certificates(&read_input(&args.certificate, WHAT)?, shown)?;
+    let chain = read_brought(&read_input(&args.certificate, WHAT)?, shown)?;
     let leaf = chain.first().ok_or_else(|| Failure::trouble(WHAT))?.clone();
     let present = read_chain(directory)?;
     let old = present.first();
@@ -211,7 +211,7 @@ fn anchors(given: Option<&Path>, directory: &Path) -> Result<(TrustAnchors, bool
         Err(error) => return Err(Failure::trouble(WHAT).cause(error).hint("name the directory that holds the key")),
     };
     let chosen = match (given, &there) {
-        (Some(given), _) => read_certificates(&read_input(given, WHAT)?, given)?,
+        (Some(given), _) => read_brought(&read_input(given, WHAT)?, given)?,
         (None, Some(there)) => there.clone(),
         (None, None) => {
             return Err(Failure::trouble(WHAT)
