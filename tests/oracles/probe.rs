@@ -2,6 +2,7 @@
 //! real servers; and against peers that misbehave in every way we could think of.
 
 mod generations;
+mod hints;
 mod keys;
 mod offered;
 mod proxy;

@@ -39,6 +39,7 @@ pub(crate) use self::brief::cause;
 use self::{
     diagnosis::{Diagnosis, Outcome},
     picture::{ClientSide, Picture, Question},
+    remedy::OwnAuthority,
 };
 use super::verify::parse_version;
 use crate::{failure::Failure, invocation::Invocation, output::Output};
@@ -101,6 +102,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         docker: args.docker,
     };
 
+    let own = OwnAuthority::here(invocation);
     let began = invocation.clock();
     let observation =
         probe(&target, &dialler, limits).map_err(|error| unreachable(&error, &target, &dialler.routes))?;
@@ -111,6 +113,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         docker: args.docker,
         client: client.as_ref(),
         daemon: daemon.as_ref(),
+        own: &own,
         now: invocation.now,
         began,
     };

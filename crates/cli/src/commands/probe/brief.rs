@@ -9,6 +9,7 @@ use super::{
     dialled,
     picture::{Picture, Question},
     proxy_variables,
+    remedy::OwnAuthority,
 };
 use crate::{connection::Connection, invocation::Invocation};
 
@@ -32,6 +33,7 @@ pub(crate) fn cause(connection: &Connection, limits: Limits, invocation: &Invoca
         routes: Routes::from_variables(&proxy_variables(invocation), &target),
         docker,
     };
+    let own = OwnAuthority::here(invocation);
     let began = invocation.clock();
     let local = |finding: &Finding| (finding.text.clone(), finding.check.remedy().to_owned());
     let Ok(observation) = probe(&target, &dialler, limits) else {
@@ -45,6 +47,7 @@ pub(crate) fn cause(connection: &Connection, limits: Limits, invocation: &Invoca
         docker,
         client: client.as_ref(),
         daemon: None,
+        own: &own,
         now: invocation.now,
         began,
     };

@@ -9,6 +9,7 @@ use dockseal_verify::{
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 pub(super) use super::pem_certificates as certificates;
+use super::remedy::OwnAuthority;
 
 /// The client's files.
 pub(super) struct ClientSide {
@@ -81,6 +82,7 @@ pub(super) struct Question<'p> {
     pub(super) docker: Version,
     pub(super) client: Option<&'p ClientSide>,
     pub(super) daemon: Option<&'p Material>,
+    pub(super) own: &'p OwnAuthority,
     pub(super) now: OffsetDateTime,
     /// This machine's clock when the probe began.
     pub(super) began: OffsetDateTime,
@@ -118,6 +120,7 @@ pub(super) struct Picture<'p> {
     pub(super) observation: &'p Observation,
     pub(super) client: Option<&'p ClientSide>,
     pub(super) daemon: Option<&'p Material>,
+    pub(super) own: &'p OwnAuthority,
     /// The chain that was served; what cannot be read is `None`.
     pub(super) chain: Vec<Option<Certificate>>,
     chain_pem: String,
@@ -132,7 +135,7 @@ pub(super) struct Picture<'p> {
 
 impl<'p> Picture<'p> {
     pub(super) fn new(question: Question<'p>, observation: &'p Observation) -> Self {
-        let Question { target, routes, docker: version, client, daemon, now, began } = question;
+        let Question { target, routes, docker: version, client, daemon, own, now, began } = question;
         let mut picture = Self {
             target,
             routes,
@@ -140,6 +143,7 @@ impl<'p> Picture<'p> {
             observation,
             client,
             daemon,
+            own,
             chain: Vec::new(),
             chain_pem: String::new(),
             chain_verdict: None,

@@ -11,7 +11,9 @@ use super::{
     client_side,
     diagnosis::{Diagnosis, Outcome},
     picture::{Picture, Question},
-    proxy_variables, unreachable,
+    proxy_variables,
+    remedy::OwnAuthority,
+    unreachable,
 };
 use crate::{failure::Failure, invocation::Invocation};
 
@@ -43,6 +45,7 @@ pub(crate) fn dial_daemon(dialled: &Dialled<'_>, invocation: &Invocation) -> Res
         docker,
     };
     let (target, limits) = (&target, Limits::within(Duration::from_secs(9)));
+    let own = OwnAuthority::here(invocation);
     let began = invocation.clock();
     let observation = probe(target, &dialler, limits).map_err(|error| unreachable(&error, target, &dialler.routes))?;
     let question = Question {
@@ -51,6 +54,7 @@ pub(crate) fn dial_daemon(dialled: &Dialled<'_>, invocation: &Invocation) -> Res
         docker,
         client: client.as_ref(),
         daemon: None,
+        own: &own,
         now: invocation.now,
         began,
     };

@@ -17,9 +17,9 @@ pub(super) fn client_loads(picture: &Picture<'_>) -> Option<Diagnosis> {
     let finding = client.not_loaded.as_ref()?;
     let hint = match finding.check {
         Check::FileUnavailable | Check::CaUnusable => format!(
-            "put the ca.pem of the authority that issued the daemon's certificate into {}; dockseal issue client USER \
-             --out DIR writes all three files",
-            client.dir
+            "put the ca.pem of the authority that issued the daemon's certificate into {}; for all three files: {}",
+            client.dir,
+            reissue_client(picture)
         ),
         Check::KeyEncrypted => format!(
             "store it without: openssl pkey -in {0}/key.pem -out {0}/key.new && mv {0}/key.new {0}/key.pem",

@@ -1,0 +1,177 @@
+//! The commands in the probe's hints, run as they stand in the situation that prints them: afterwards docker gets through,
+//! and nothing is lost. Only what a person has to fill in is filled in: a user, and directories.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dockseal_tests::{Bundle, Dockerd, Sandbox, require, require_root};
+
+use super::{probe, utf8};
+
+/// Whose authority it is that daemon and client trust.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Whose {
+    /// The one of the machine that probes.
+    Ours,
+    /// openssl's; the machine that probes has another one.
+    Theirs,
+    /// openssl's; the machine that probes has none.
+    TheirsAlone,
+}
+
+impl Whose {
+    const ALL: [Self; 3] = [Self::Ours, Self::Theirs, Self::TheirsAlone];
+}
+
+/// A host's and a client's files in `host` and `client`, and the authority's where a hint says they are to be.
+fn world(whose: Whose) -> Sandbox {
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("bin")).unwrap();
+    std::os::unix::fs::symlink(dockseal_tests::dockseal_binary(), sandbox.path("bin/dockseal")).unwrap();
+    let dockseal = |line: &str| drop(sandbox.dockseal(line.split(' ')).run().success());
+    if whose != Whose::TheirsAlone {
+        dockseal("init --no-passphrase");
+    }
+    if whose == Whose::Ours {
+        dockseal("issue daemon 127.0.0.1 --out host");
+        dockseal("issue client someone --out client");
+    } else {
+        let openssl = |line: String| drop(sandbox.openssl(line.split_whitespace()));
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+        openssl(format!("req -x509 {key} -keyout ca-key.pem -out ca.pem -days 365 -subj /CN=theirs"));
+        for (who, extensions) in [
+            ("host", "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n"),
+            ("client", "extendedKeyUsage=clientAuth\n"),
+        ] {
+            sandbox.write(format!("{who}/ext"), extensions);
+            openssl(format!("req {key} -keyout {who}/key.pem -out {who}/csr -subj /CN={who}"));
+            openssl(format!(
+                "x509 -req -days 365 -in {who}/csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -out {who}/cert.pem -extfile {who}/ext"
+            ));
+            fs::copy(sandbox.path("ca.pem"), sandbox.path(format!("{who}/ca.pem"))).unwrap();
+            for file in ["ext", "csr"] {
+                fs::remove_file(sandbox.path(format!("{who}/{file}"))).unwrap();
+            }
+        }
+    }
+    sandbox
+}
+
+fn start(files: &Path) -> Dockerd {
+    let flags = [&["--tlsverify".to_owned()][..], &Dockerd::file_flags(&Bundle(files.to_owned()))].concat();
+    Dockerd::start_in_mode(&flags, false)
+}
+
+/// The command that a hint ends with: what surrounds it is words.
+fn command(hint: &str) -> String {
+    let from = hint.find("dockseal ").unwrap_or_else(|| panic!("no command: {hint}"));
+    let rest = &hint[from..];
+    let end = ["; ", "), ", ", put it", ", or "].iter().filter_map(|end| rest.find(end)).min();
+    rest[..end.unwrap_or(rest.len())].to_owned()
+}
+
+fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.into_iter().map(|file| (file.clone(), fs::read(file).unwrap())).collect()
+}
+
+/// Runs a hint's command with what is to be filled in.
+fn follow(sandbox: &Sandbox, hint: &str, dir: &str) -> String {
+    let line = command(hint).replace("USER", "ada").replace("NEW", "adopted").replace("DIR", dir);
+    let path = format!("{}:{}", utf8(&sandbox.path("bin")), std::env::var("PATH").unwrap());
+    let _ = sandbox.program("sh").args(["-c", &line]).env("PATH", path).run().success();
+    line
+}
+
+fn overwrite(path: PathBuf, bytes: &[u8]) {
+    let _ = fs::remove_file(&path);
+    fs::write(path, bytes).unwrap();
+}
+
+/// What is wrong, the gate that refuses for it, and how it comes to be.
+type Spoilt = (&'static str, &'static str, fn(&Sandbox));
+
+/// What can be wrong with a client's files.
+const CLIENTS: [Spoilt; 6] = [
+    ("the daemon's certificate in its place", "daemon-accepts-client", |sandbox| {
+        for file in ["cert.pem", "key.pem"] {
+            overwrite(sandbox.path("client").join(file), &fs::read(sandbox.path("host").join(file)).unwrap());
+        }
+    }),
+    ("no certificate", "client-offers-certificate", |sandbox| {
+        fs::remove_file(sandbox.path("client/cert.pem")).unwrap();
+    }),
+    ("no ca.pem", "client-loads", |sandbox| fs::remove_file(sandbox.path("client/ca.pem")).unwrap()),
+    ("another's certificate", "client-offers-certificate", |sandbox| {
+        let other = dockseal_tests::Pki::stranger_by_openssl();
+        for (from, file) in [(other.client.cert(), "cert.pem"), (other.client.key(), "key.pem")] {
+            overwrite(sandbox.path("client").join(file), &fs::read(from).unwrap());
+        }
+    }),
+    ("another's key", "client-loads", |sandbox| {
+        let key = fs::read(sandbox.path("host/key.pem")).unwrap();
+        overwrite(sandbox.path("client/key.pem"), &key);
+    }),
+    ("something that is no certificate", "daemon-accepts-client", |sandbox| {
+        let cert = fs::read_to_string(sandbox.path("client/cert.pem")).unwrap();
+        let more = "-----BEGIN CERTIFICATE-----\nAAECAwQFBgcICQ==\n-----END CERTIFICATE-----\n";
+        overwrite(sandbox.path("client/cert.pem"), (cert + more).as_bytes());
+    }),
+];
+
+#[test]
+fn a_hint_about_the_client_lets_it_in() {
+    require!("dockerd", "docker", "openssl");
+    require_root!();
+    for whose in Whose::ALL {
+        for (what, gate, spoil) in CLIENTS {
+            let sandbox = world(whose);
+            let daemon = start(&sandbox.path("host"));
+            let url = daemon.url("127.0.0.1");
+            let client = sandbox.path("client");
+            let _ = daemon.docker("127.0.0.1", &client, ["version"]).run().success();
+            spoil(&sandbox);
+            let before = contents(&client);
+            assert_ne!(daemon.docker("127.0.0.1", &client, ["version"]).run().code, Some(0), "{whose:?} {what}");
+            let probed = probe(&sandbox, &url, &["--client", "client"]).is(1, gate, "");
+            let hint = probed.text("/verdict/hint");
+            assert_eq!(command(hint).contains("adopt"), whose != Whose::Ours, "{whose:?} {what}: {hint}");
+            let line = follow(&sandbox, hint, "client");
+            // Never a user that a host's certificate names.
+            assert!(!line.contains("issue client host") && !line.contains("issue client 127"), "{what}: {line}");
+            let _ = daemon.docker("127.0.0.1", &client, ["version"]).run().success();
+            let _ = probe(&sandbox, &url, &["--client", "client"]).is(0, "", "");
+            // What it took the place of is there still.
+            let kept = sandbox.path(".client.dockseal.previous");
+            let kept: Vec<_> = contents(&kept).into_iter().map(|(_, bytes)| bytes).collect();
+            assert_eq!(kept, before.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>(), "{whose:?} {what}");
+        }
+    }
+}
+
+/// What can be wrong with a daemon's certificate: dialled by another name, and of another authority than the client's.
+#[test]
+fn a_hint_about_the_daemon_lets_clients_in() {
+    require!("dockerd", "docker", "openssl");
+    require_root!();
+    for whose in Whose::ALL {
+        let sandbox = world(whose);
+        let daemon = start(&sandbox.path("host"));
+        let url = daemon.url("localhost");
+        let mismatch = probe(&sandbox, &url, &["--client", "client"]).is(1, "client-accepts-daemon", "is not for");
+        drop(daemon);
+        let other = start(&dockseal_tests::Pki::stranger_by_openssl().daemon.0);
+        let unknown = probe(&sandbox, &other.url("localhost"), &["--client", "client"]);
+        let unknown = unknown.is(1, "client-accepts-daemon", "does not hold the authority");
+        drop(other);
+        for (probed, dir) in [(mismatch, "named"), (unknown, "issued")] {
+            let hint = probed.text("/verdict/hint");
+            assert_eq!(command(hint).contains("adopt"), whose != Whose::Ours, "{whose:?} {dir}: {hint}");
+            let _ = follow(&sandbox, hint, dir);
+            let daemon = start(&sandbox.path(dir));
+            let _ = daemon.docker("localhost", &sandbox.path("client"), ["version"]).run().success();
+            let _ = fs::remove_dir_all(sandbox.path("adopted"));
+        }
+    }
+}
