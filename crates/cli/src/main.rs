@@ -91,6 +91,7 @@ fn run(command: &Command, invocation: &Invocation, output: &mut Output) -> Resul
         Command::Request(args) => commands::request::run(args, invocation, output),
         Command::List(args) => commands::list::run(args, invocation, output),
         Command::Status(args) => commands::status::run(args, invocation, output),
+        Command::Repair(args) => commands::repair::run(args, invocation, output),
         Command::Export(args) => commands::export::run(args, invocation, output),
         Command::Install(args) => commands::install::run(args, invocation, output),
         Command::Renew(args) => commands::renew::run(args, invocation, output),

@@ -20,6 +20,7 @@ pub(crate) mod man;
 pub(crate) mod plugin;
 pub(crate) mod probe;
 pub(crate) mod renew;
+pub(crate) mod repair;
 pub(crate) mod request;
 pub(crate) mod revoke;
 pub(crate) mod rollback;
@@ -75,6 +76,8 @@ pub(crate) enum Command {
     Status(status::Args),
     /// Put the certificate that answers a request in place
     Install(install::Args),
+    /// Make the three files that Docker reads of what other tools left in other forms
+    Repair(repair::Args),
     /// Hand over what a directory holds as one file: a tar or PKCS#12
     Export(export::Args),
     /// Put new certificates in the place of those that are due

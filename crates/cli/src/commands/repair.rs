@@ -1,0 +1,204 @@
+//! `dockseal repair`: a bundle in whatever form other tools left it, as the three files that Docker reads.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use dockseal_docker::plan;
+use dockseal_pki::{
+    Bundle, Certificate, PrivateKey, Signer, TrustAnchors, certificates_in, from_pkcs12, is_pkcs12, pem,
+};
+use dockseal_store::{Displaced, Existing, read, stage};
+use serde_json::json;
+
+use super::issue::check_not_here;
+use crate::{
+    authority::{key_failure, read_hint, read_key, write_failure},
+    failure::Failure,
+    groups::PassphraseArgs,
+    held,
+    identity::endpoint_role,
+    invocation::Invocation,
+    judgement,
+    output::Output,
+    passphrase::for_locked_key,
+    report::SCHEMA,
+};
+
+const WHAT: &str = "cannot repair the directory";
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Docker reads PEM alone, with each certificate and key in a block of its own. What is DER, PKCS#7 or PKCS#12, has a byte order\n\
+    mark, is UTF-16, or has everything in one file becomes ca.pem, cert.pem and key.pem: the certificate that the key\n\
+    belongs to with its intermediates, and the anchors. Nothing is signed anew. What was there is kept; dockseal rollback\n\
+    brings it back. Then Docker's rules are applied.\n\n\
+    Exit codes: 0 Docker accepts it now, 1 it is in order and Docker would still refuse it, 2 it could not be repaired.\n\n\
+    Examples:\n  \
+    dockseal repair ~/.docker\n  \
+    dockseal repair ~/.docker/prod --from prod.p12 --passphrase-file p12-passphrase"
+)]
+pub(crate) struct Args {
+    /// The directory with the three files, or for them
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Another file that holds some of it, e.g. a .p12 or everything in one PEM file
+    #[arg(long, value_name = "FILE")]
+    from: Vec<PathBuf>,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+/// All that was found, whichever file it was in.
+#[derive(Default)]
+struct Found {
+    certificates: Vec<Certificate>,
+    keys: Vec<PrivateKey>,
+    /// Of the file for the anchors alone.
+    anchors: Vec<Certificate>,
+    /// The first key that could not be read.
+    unread: Option<Failure>,
+}
+
+pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
+    let directory = args.directory.as_path();
+    check_not_here(directory, invocation, WHAT)?;
+    let names = held::names_in(directory);
+    let mut found = Found::default();
+    for name in [names.chain, names.anchors, names.key] {
+        let path = directory.join(name);
+        match read(&path) {
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(read_hint(Failure::trouble(WHAT).cause(&error), &error)),
+            Ok(file) => found.take(&path, &file.bytes, name == names.anchors, args, invocation, output)?,
+        }
+    }
+    for path in &args.from {
+        let file = read(path).map_err(|error| read_hint(Failure::trouble(WHAT).cause(&error), &error))?;
+        found.take(path, &file.bytes, false, args, invocation, output)?;
+    }
+    let bundle = found.into_bundle(directory)?;
+    let leaf = bundle.leaf().ok_or_else(|| Failure::trouble(WHAT))?;
+    let role = endpoint_role(leaf, Some(&directory.join(names.chain)))
+        .map_err(|nobody| Failure::trouble(WHAT).cause(nobody).hint("see what it is with dockseal inspect DIR"))?;
+    let ownership = held::ownership(directory, names).unwrap_or_default();
+    let plan = plan(&bundle, role, held::layout_of(names), ownership);
+
+    let is_so = |name: &str| read(&directory.join(name)).is_ok_and(|file| file.bytes.as_slice() == plan.contents(name));
+    let changed: Vec<String> = plan.files.iter().map(|file| file.path.clone()).filter(|name| !is_so(name)).collect();
+    if !changed.is_empty() {
+        let existing = if directory.exists() { Existing::Replace } else { Existing::Keep };
+        let staged = stage(&plan, directory, existing, Displaced::Keep).map_err(|error| write_failure(WHAT, &error))?;
+        let placed = staged.put_in_place().map_err(|error| write_failure(WHAT, &error))?;
+        placed.check().map_err(|error| write_failure(WHAT, &error))?;
+    }
+    let endpoint = held::endpoint(leaf, role)?;
+    let verdict = judgement::of_bundle(&bundle, &endpoint, invocation.now, "Docker would refuse it still");
+    let place = invocation.absolute(directory)?.display().to_string();
+    let mut human = match changed.as_slice() {
+        [] => format!("{place} is in order; nothing was changed\n"),
+        changed => format!(
+            "Wrote {} in {place} anew: the {role} certificate {}\nWhat was there is kept: dockseal rollback with this directory brings it back.\n",
+            changed.join(", "),
+            leaf.subject
+        ),
+    };
+    if verdict.is_ok() {
+        human.push_str("Docker accepts it.\n");
+    }
+    let json = json!({ "schema": SCHEMA, "directory": place, "changed": changed, "accepted": verdict.is_ok() });
+    output.result(&human, &json);
+    match verdict {
+        Ok(notes) => {
+            notes.iter().for_each(|note| output.note(note));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(refused) => {
+            let cause = refused.cause.unwrap_or(refused.what);
+            output.warn(&format!("{cause}\n{}", refused.hint.unwrap_or_default()));
+            Ok(ExitCode::from(1))
+        }
+    }
+}
+
+impl Found {
+    fn take(
+        &mut self,
+        path: &Path,
+        bytes: &[u8],
+        is_for_anchors: bool,
+        args: &Args,
+        invocation: &Invocation,
+        output: &mut Output,
+    ) -> Result<(), Failure> {
+        if is_pkcs12(bytes) {
+            let (key, certificates) = match from_pkcs12(bytes, None) {
+                Ok(opened) => opened,
+                Err(_) => {
+                    let passphrase = for_locked_key(&args.passphrase, path, invocation, output)?.into_passphrase();
+                    from_pkcs12(bytes, Some(&passphrase))
+                        .map_err(|error| key_failure(format!("cannot use {}", path.display()), path, &error))?
+                }
+            };
+            self.keys.push(key);
+            self.certificates.extend(certificates);
+            return Ok(());
+        }
+        let certificates = certificates_in(bytes);
+        if is_for_anchors {
+            self.anchors.clone_from(&certificates);
+        }
+        self.certificates.extend(certificates);
+        // A certificate in DER is no key.
+        if certificates_in(bytes).is_empty() || bytes.first() != Some(&0x30) {
+            for block in pem::private_keys(bytes) {
+                match read_key(block.as_bytes(), path, &args.passphrase, invocation, output) {
+                    Ok((key, ..)) => self.keys.push(key),
+                    Err(failure) => self.unread = self.unread.take().or(Some(failure)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn into_bundle(mut self, directory: &Path) -> Result<Bundle, Failure> {
+        let trouble = |cause: String| {
+            Failure::trouble(WHAT)
+                .cause(cause)
+                .hint("name a file that has it with --from; dockseal inspect DIR shows what each file holds")
+        };
+        let mut seen = HashSet::new();
+        self.certificates.retain(|certificate| seen.insert(certificate.fingerprint()));
+        if self.certificates.is_empty() {
+            return Err(trouble(format!("no certificate that can be understood is in {}", directory.display())));
+        }
+        let has_key = |certificate: &&Certificate| {
+            self.keys.iter().any(|key| key.public_key().spki() == certificate.public_key.spki())
+        };
+        let candidates = self.certificates.iter().filter(has_key);
+        let Some(leaf) = candidates.min_by_key(|certificate| certificate.is_ca()).cloned() else {
+            return Err(match self.unread {
+                Some(failure) if self.keys.is_empty() => failure,
+                _ if self.keys.is_empty() => trouble(format!("no private key is in {}", directory.display())),
+                _ => trouble("no certificate there belongs to the private key".to_owned()),
+            });
+        };
+        let key = self.keys.into_iter().find(|key| key.public_key().spki() == leaf.public_key.spki());
+        let mut chain = vec![leaf];
+        while let Some(issuer) = chain.last().and_then(|last| {
+            let signs = |one: &&Certificate| last.issuer == one.subject && last.is_signed_by(one);
+            self.certificates.iter().filter(signs).find(|one| !one.is_self_issued() && !chain.contains(one)).cloned()
+        }) {
+            chain.push(issuer);
+        }
+        self.anchors.retain(|anchor| anchor.is_ca() || anchor.is_self_issued());
+        if self.anchors.is_empty() {
+            self.anchors = self.certificates.into_iter().filter(Certificate::is_self_issued).collect();
+        }
+        let anchors = TrustAnchors::new(self.anchors)
+            .ok_or_else(|| trouble(format!("no authority's certificate is in {}", directory.display())))?;
+        Ok(Bundle { anchors, chain, key })
+    }
+}
