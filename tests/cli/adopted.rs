@@ -524,3 +524,31 @@ fn adoption_takes_what_easy_rsa_revoked() {
     theirs.sort();
     assert_eq!((serials, number.as_str()), (theirs, "crlNumber=0x01"));
 }
+
+/// Large lists are read as well, and what is too large or too far down is told of: it may revoke somebody.
+#[test]
+fn nothing_is_too_large_or_too_deep_in_silence() {
+    require!("openssl", "python3");
+    let sandbox = openssl_office("01");
+    let _ = openssl_issues(&sandbox, "tree/mallory", "/CN=mallory", CLIENT);
+    openssl_revokes(&sandbox, "tree/mallory", "keyCompromise");
+    let list = fs::read_to_string(sandbox.path("old/crl.pem")).unwrap();
+    fs::rename(sandbox.path("old/crl.pem"), sandbox.path("old/away")).unwrap();
+    fs::rename(sandbox.path("old/index.txt"), sandbox.path("old/away.txt")).unwrap();
+    let _ = adopt(&sandbox);
+    // Text around a block is skipped.
+    let padded = |size: usize| format!("{}\n{list}", "# \n".repeat(size / 3));
+    sandbox.write("tree/crl.pem", padded(3 << 20));
+    let _ = run(&sandbox, "inventory rebuild --replace tree").success();
+    assert_eq!(state(&sandbox, "mallory"), ["revoked"]);
+    fs::remove_file(home(&sandbox).join("revoked-before.txt")).unwrap();
+    fs::remove_file(home(&sandbox).join("inventory.db")).unwrap();
+    sandbox.write("tree/crl.pem", padded(17 << 20));
+    let ran = run(&sandbox, "inventory rebuild tree").exits(2);
+    assert!(ran.stderr.contains("passed over") && ran.stderr.contains("crl.pem"), "{ran}");
+    fs::remove_file(sandbox.path("tree/crl.pem")).unwrap();
+    let deep = "tree/".to_owned() + &"d/".repeat(20);
+    fs::create_dir_all(sandbox.path(&deep)).unwrap();
+    let ran = run(&sandbox, "inventory rebuild --replace tree").exits(2);
+    assert!(ran.stderr.contains("directories down"), "{ran}");
+}

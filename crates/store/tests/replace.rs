@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
 };
 
-use dockseal_store::{Home, Replacement, Walk, WriteError, replace};
+use dockseal_store::{Home, ReadError, Replacement, Walk, WriteError, replace};
 
 #[test]
 fn readers_see_the_old_file_until_the_new_one_is_whole() {
@@ -59,10 +59,20 @@ fn a_walk_ends_whatever_the_tree_looks_like() {
     symlink("nowhere", at("dangling")).unwrap();
     let found = |depth| -> Vec<String> {
         let name = |path: PathBuf| path.strip_prefix(root.path()).unwrap().to_str().unwrap().to_owned();
-        Walk::new(root.path(), depth, 100).map(|path| name(path.unwrap())).collect()
+        let path = |found: Result<PathBuf, ReadError>| {
+            found.unwrap_or_else(|error| match error {
+                ReadError::Io { path, .. } => path,
+                error => panic!("{error}"),
+            })
+        };
+        Walk::new(root.path(), depth, 100).map(|found| name(path(found))).collect()
     };
     assert_eq!(found(9), ["a/b/c/three", "a/b/two", "a/one", "link", "top"]);
-    assert_eq!(found(1), ["a/one", "link", "top"]);
+    // What is too far down is told of.
+    assert_eq!(found(1), ["a/b", "a/one", "link", "top"]);
+    // So is a list of any size.
+    fs::write(at("crl.pem"), [b'x'; 101]).unwrap();
+    assert_eq!(found(1), ["a/b", "a/one", "crl.pem", "link", "top"]);
     assert!(Walk::new(&at("missing"), 9, 100).next().unwrap().is_err());
 }
 
