@@ -511,7 +511,7 @@ fn agrees_with_the_recorded_configurations() {
         value.as_array().unwrap().iter().map(|word| quoted(word.as_str().unwrap())).collect()
     };
     let mut disagreements = Vec::new();
-    for outcome in outcomes {
+    for (turn, outcome) in outcomes.into_iter().enumerate() {
         let text = |key: &str| outcome[key].as_str().unwrap();
         let config = configs[text("config")];
         let daemon = &config["daemon"];
@@ -519,12 +519,14 @@ fn agrees_with_the_recorded_configurations() {
             .dockseal(["verify", "--format", "json", "--dockerd", text("dockerd")])
             .env("HOME", &home)
             .env_remove("DOCKER_CONFIG");
-        for (name, value) in daemon["env"].as_object().unwrap() {
-            program = program.env(name, value.as_str().unwrap());
-        }
+        let variables = |given: &Value| -> String {
+            let set = given.as_object().unwrap().iter();
+            set.map(|(name, value)| format!("{name}={} ", quoted(value.as_str().unwrap()))).collect()
+        };
         program = program.arg("--dockerd-flags").arg(format!(
-            "HOME={} {}",
+            "HOME={} {}{}",
             quoted(home.to_str().unwrap()),
+            variables(&daemon["env"]),
             words(&daemon["args"]).join(" ")
         ));
         if let Some(json) = daemon["json"].as_str() {
@@ -533,10 +535,18 @@ fn agrees_with_the_recorded_configurations() {
         if text("client") != "-" {
             let given = config["clients"].as_array().unwrap();
             let given = given.iter().find(|given| given["id"] == outcome["client"]).unwrap();
-            for (name, value) in given["env"].as_object().unwrap() {
-                program = program.env(name, value.as_str().unwrap());
+            // A client's environment may be that of whoever asks, or be said.
+            let mut before = String::new();
+            if turn % 2 == 0 {
+                for (name, value) in given["env"].as_object().unwrap() {
+                    program = program.env(name, value.as_str().unwrap());
+                }
+            } else {
+                before = variables(&given["env"]);
             }
-            program = program.args(["--docker", text("docker"), "--docker-flags"]).arg(words(&given["args"]).join(" "));
+            program = program
+                .args(["--docker", text("docker"), "--docker-flags"])
+                .arg(before + &words(&given["args"]).join(" "));
         }
         let ran = program.run();
         let answer = json(&ran);
@@ -557,4 +567,55 @@ fn agrees_with_the_recorded_configurations() {
         assert_eq!(ran.code, Some(i32::from(predicted != "ok")), "{ran}");
     }
     assert!(disagreements.is_empty(), "{} disagree:\n{}", disagreements.len(), disagreements.join("\n"));
+}
+
+/// Whose environment names the system's roots: dockerd 20.10 and docker, tried with SSL_CERT_FILE and SSL_CERT_DIR each.
+#[test]
+fn the_systems_roots_are_those_of_each_sides_environment() {
+    let sandbox = Sandbox::new();
+    let (own, other) = (pki("p256", "p256"), Pki::stranger());
+    let (daemon, client) = (own.daemon.0.to_str().unwrap(), own.client.0.to_str().unwrap());
+    let directory = |name: &str, ca: &Path| {
+        let directory = sandbox.path(name);
+        fs::create_dir_all(&directory).unwrap();
+        fs::copy(ca, directory.join("root.pem")).unwrap();
+        directory.to_str().unwrap().to_owned()
+    };
+    let (own_dir, other_dir) = (directory("own", &own.ca), directory("other", &other.ca));
+    let (own_file, other_file) = (format!("{own_dir}/root.pem"), format!("{other_dir}/root.pem"));
+    let json_file = format!(r#"{{"tlsverify":true,"tlscert":"{daemon}/cert.pem","tlskey":"{daemon}/key.pem"}}"#);
+    let json_file = sandbox.write("roots.json", json_file);
+    let pair = |folder: &str| format!("--tlscert {folder}/cert.pem --tlskey {folder}/key.pem");
+    for (variable, right, wrong) in [("FILE", &own_file, &other_file), ("DIR", &own_dir, &other_dir)] {
+        let name = format!("SSL_CERT_{variable}");
+        let both = format!("{name}={wrong} {name}={right}");
+        let (right_said, wrong_said) = (format!("{name}={right}"), format!("{name}={wrong}"));
+        for (said, around, code) in [
+            ("", "", 1),
+            ("", right, 1),
+            (&right_said, "", 0),
+            (&right_said, wrong, 0),
+            (&wrong_said, right, 1),
+            (&both, "", 0),
+        ] {
+            let ran = sandbox
+                .dockseal(["verify", "--client", client, "--host", "localhost", "--daemon-json"])
+                .arg(&json_file)
+                .arg("--dockerd-flags")
+                .arg(said)
+                .env(&name, around)
+                .run();
+            assert_eq!(ran.code, Some(code), "dockerd: {said:?} around {around:?}\n{ran}");
+        }
+        for (said, around, code) in
+            [("", "", 1), ("", right, 0), (&right_said, wrong, 0), (&wrong_said, right, 1), (&both, "", 0)]
+        {
+            let ran = sandbox
+                .dockseal(["verify", "--daemon", daemon, "--host", "localhost", "--docker-flags"])
+                .arg(format!("{said} -H tcp://localhost:2376 --tlsverify --tlscacert= {}", pair(client)))
+                .env(&name, around)
+                .run();
+            assert_eq!(ran.code, Some(code), "docker: {said:?} around {around:?}\n{ran}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Material  = { ca, cert, key: MaterialFile { provenance: Provenance { path, designation }, content: Content } }
-//! Scenario  = { client_mode, daemon_mode, host, docker, dockerd, system_roots }      Scenario::mutual("10.0.0.5")
+//! Scenario  = { client_mode, daemon_mode, host, docker, dockerd, … }      Scenario::mutual("10.0.0.5")
 //! judge(&daemon, &client, &scenario, now)                       -> Verdict           both sides
 //! Judge::default().verdict(&daemon, &client, &scenario, now)    -> Verdict           the same, asked more than once
 //! judge_daemon(&material, &["host", "10.0.0.5"], now)           -> Verdict           a daemon's bundle alone, every generation

@@ -29,8 +29,10 @@ pub struct Scenario {
     pub docker: Version,
     /// The daemon's generation.
     pub dockerd: Version,
-    /// The roots that count where the CA's path is empty.
-    pub system_roots: SystemRoots,
+    /// The roots that count for the client where its CA's path is empty.
+    pub docker_roots: SystemRoots,
+    /// The same for the daemon, which has its own environment and often its own machine.
+    pub dockerd_roots: SystemRoots,
 }
 
 impl Scenario {
@@ -43,7 +45,8 @@ impl Scenario {
             host: host.into(),
             docker: Version::V29,
             dockerd: Version::V29,
-            system_roots: SystemRoots::Unknown,
+            docker_roots: SystemRoots::Unknown,
+            dockerd_roots: SystemRoots::Unknown,
         }
     }
 

@@ -94,9 +94,9 @@ impl<'j> Hearing<'j> {
 
     /// Reads a side's CA file and lowers the gate's status where it is of no use.
     pub(super) fn trust(&mut self, gate: Gate, side: Side, status: &mut Status, go: Go) -> Trust {
-        let file = match side {
-            Side::Daemon => &self.daemon.ca,
-            Side::Client => &self.client.ca,
+        let (file, roots) = match side {
+            Side::Daemon => (&self.daemon.ca, &self.scenario.dockerd_roots),
+            Side::Client => (&self.client.ca, &self.scenario.docker_roots),
         };
         let bytes = match &file.content {
             Content::Bytes(bytes) => bytes,
@@ -110,7 +110,7 @@ impl<'j> Hearing<'j> {
                         Side::Client => "no CA file is named: a certificate of any public CA for the host passes",
                     },
                 );
-                return Trust::System(match &self.scenario.system_roots {
+                return Trust::System(match roots {
                     SystemRoots::Unknown => None,
                     SystemRoots::Pem(pem) => Some(self.judge.anchors(pem, go)),
                 });

@@ -30,7 +30,8 @@ pub(super) struct Question<'q> {
     pub(super) host: &'q str,
     pub(super) docker: Version,
     pub(super) dockerd: Version,
-    pub(super) roots: &'q SystemRoots,
+    pub(super) docker_roots: &'q SystemRoots,
+    pub(super) dockerd_roots: &'q SystemRoots,
     pub(super) now: OffsetDateTime,
 }
 
@@ -231,7 +232,8 @@ impl Question<'_> {
                 host: self.host.to_owned(),
                 docker: self.docker,
                 dockerd: self.dockerd,
-                system_roots: self.roots.clone(),
+                docker_roots: self.docker_roots.clone(),
+                dockerd_roots: self.dockerd_roots.clone(),
             };
             let mut answer = Answer::of(&self.judge.verdict(&daemon.material, &client.material, &scenario, self.now));
             if !daemon.unknown.is_empty() || !client.unknown.is_empty() {

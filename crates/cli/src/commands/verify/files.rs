@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -14,7 +15,7 @@ use dockseal_pki::{Certificate, GeneralName};
 use dockseal_store::ReadError;
 use dockseal_verify::{Bytes, Content, Designation, Material, MaterialFile, Provenance, SystemRoots};
 
-use crate::{identity, invocation::Invocation};
+use crate::identity;
 
 /// Where the files of one question lie, in memory: they share an allowance, and large ones that are equal lie there once.
 pub(super) struct Desk {
@@ -232,8 +233,10 @@ pub(super) fn reader_of(directory: &Path, leaf: Option<&Certificate>) -> Reader 
     if role == Role::Daemon { Reader::Dockerd } else { Reader::Docker }
 }
 
-/// The system's roots as Go looks for them (crypto/x509 root_linux.go, root_unix.go `loadSystemRoots`).
-pub(super) fn system_roots(invocation: &Invocation) -> SystemRoots {
+/// The system's roots as Go looks for them: the first file that can be read, and every file of the directories (crypto/x509
+/// root_unix.go `loadSystemRoots`, root_linux.go `certFiles`, `certDirectories`). `variable` is the environment of the
+/// program that looks.
+pub(super) fn system_roots(variable: impl Fn(&str) -> Option<OsString>) -> SystemRoots {
     const FILES: [&str; 6] = [
         "/etc/ssl/certs/ca-certificates.crt",
         "/etc/pki/tls/certs/ca-bundle.crt",
@@ -242,28 +245,37 @@ pub(super) fn system_roots(invocation: &Invocation) -> SystemRoots {
         "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
         "/etc/ssl/cert.pem",
     ];
-    let files: Vec<PathBuf> = match invocation.variable("SSL_CERT_FILE") {
-        Some(file) => vec![file.into()],
-        None => FILES.iter().map(PathBuf::from).collect(),
-    };
+    const DIRECTORIES: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
     /// Go's own roots have a quarter of a mebibyte.
     const MOST: usize = 16 << 20;
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let files: Vec<PathBuf> = match set("SSL_CERT_FILE") {
+        Some(file) => vec![file.into()],
+        None => FILES.map(PathBuf::from).into(),
+    };
+    let directories: Vec<PathBuf> = match set("SSL_CERT_DIR") {
+        Some(directories) => std::env::split_paths(&directories).collect(),
+        None => DIRECTORIES.map(PathBuf::from).into(),
+    };
     let mut roots = Vec::new();
     if let Some(opened) = files.iter().find_map(|file| dockseal_store::read(file).ok()) {
         roots.extend_from_slice(&opened.bytes);
     }
-    if let Some(directories) = invocation.variable("SSL_CERT_DIR") {
-        for directory in std::env::split_paths(&directories) {
-            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-                if let Ok(opened) = dockseal_store::read(&entry.path()) {
-                    if roots.len() + opened.bytes.len() > MOST {
-                        return SystemRoots::Unknown;
-                    }
-                    roots.push(b'\n');
-                    roots.extend_from_slice(&opened.bytes);
-                }
-            }
+    for entry in directories.iter().flat_map(fs::read_dir).flatten().flatten() {
+        if is_another_name(&entry) {
+            continue;
         }
+        let Ok(opened) = dockseal_store::read(&entry.path()) else { continue };
+        if roots.len() + opened.bytes.len() > MOST {
+            return SystemRoots::Unknown;
+        }
+        roots.push(b'\n');
+        roots.extend_from_slice(&opened.bytes);
     }
     SystemRoots::Pem(roots.into())
+}
+
+/// A link to a file of the same directory, which is read under its own name (root_unix.go `readUniqueDirectoryEntries`).
+fn is_another_name(entry: &fs::DirEntry) -> bool {
+    fs::read_link(entry.path()).is_ok_and(|target| target.components().count() == 1 && target.is_relative())
 }

@@ -179,7 +179,6 @@ fn judge_held(place: &Place, held: Held, room: u64, args: &Args, others: &Others
     } else {
         held
     };
-    let roots = SystemRoots::Unknown;
     let name = || first_name(leaf.as_ref()?);
     let (daemon, client) = match role {
         Reader::Dockerd => (Some(&held), others.client.as_ref()),
@@ -199,7 +198,8 @@ fn judge_held(place: &Place, held: Held, room: u64, args: &Args, others: &Others
         host: host.as_deref().unwrap_or("localhost"),
         docker: args.docker,
         dockerd: args.dockerd,
-        roots: &roots,
+        docker_roots: &SystemRoots::Unknown,
+        dockerd_roots: &SystemRoots::Unknown,
         now: invocation.now,
     };
     let mut answer = question.ask();

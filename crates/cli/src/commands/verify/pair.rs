@@ -43,13 +43,18 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         modes_need_their_side(args, daemon.is_some(), client.is_some())?;
     }
     let (host, assumed) = host(args, daemon.as_ref(), client.as_ref());
-    let held = [daemon.as_ref().map(|side| &side.held), client.as_ref().map(|side| &side.held)];
     // The table copies the client's files into a context as well, which without ca.pem trusts the system's roots.
     let copied = client.as_ref().is_some_and(|side| side.mode.is_none() && side.held.has_no_ca());
-    let roots = if copied || held.into_iter().flatten().any(files::Held::trusts_the_system) {
-        files::system_roots(invocation)
-    } else {
-        SystemRoots::Unknown
+    let docker_roots = match &client {
+        Some(side) if copied || side.held.trusts_the_system() => {
+            files::system_roots(|name| side.variables.find_or_own(name, invocation))
+        }
+        _ => SystemRoots::Unknown,
+    };
+    // The daemon does not see the environment of whoever asks here.
+    let dockerd_roots = match &daemon {
+        Some(side) if side.held.trusts_the_system() => files::system_roots(|name| side.variables.find(name)),
+        _ => SystemRoots::Unknown,
     };
     let client_asked = client.as_ref().and_then(|side| side.mode);
     let daemon_asked = daemon.as_ref().and_then(|side| side.mode);
@@ -63,7 +68,8 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         host: &host,
         docker: args.docker,
         dockerd: args.dockerd,
-        roots: &roots,
+        docker_roots: &docker_roots,
+        dockerd_roots: &dockerd_roots,
         now: invocation.now,
     };
     let mut answer = answer(&question, daemon.as_ref(), client.as_ref(), alone && args.client.client_mode.is_none());

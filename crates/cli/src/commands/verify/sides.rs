@@ -1,6 +1,9 @@
 //! Where the two sides come from: directories and files, or what Docker's own settings say.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use dockseal_docker::{
     client_settings::{ClientFault, ClientSettings, ClientTls},
@@ -34,8 +37,26 @@ pub(super) struct Side<M> {
     pub(super) mode: Option<M>,
     /// What settings said, where they did.
     pub(super) said: Option<Said>,
+    /// The variables that stand before its flags.
+    pub(super) variables: Variables,
     /// The side stops before it reads a file.
     pub(super) fault: Option<Shown>,
+}
+
+/// What stands as NAME=value before a command line.
+#[derive(Default)]
+pub(super) struct Variables(Vec<(String, String)>);
+
+impl Variables {
+    /// A variable's value; of one given twice the last, as in a shell.
+    pub(super) fn find(&self, name: &str) -> Option<OsString> {
+        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.into())
+    }
+
+    /// The same, or what this program has itself.
+    pub(super) fn find_or_own(&self, name: &str, invocation: &Invocation) -> Option<OsString> {
+        self.find(name).or_else(|| invocation.variable(name))
+    }
 }
 
 /// What settings came to.
@@ -58,7 +79,7 @@ pub(super) fn daemon(args: &Args, desk: &Desk) -> Result<Option<Side<DaemonMode>
     let files = [&given.daemon_ca, &given.daemon_cert, &given.daemon_key];
     let Some(held) = named(given.daemon.as_deref(), files, Reader::Dockerd, desk)? else { return Ok(None) };
     let mode = given.daemon_mode.map(DaemonMode::from);
-    Ok(Some(Side { held, mode, said: None, fault: None }))
+    Ok(Some(Side { held, mode, said: None, variables: Variables::default(), fault: None }))
 }
 
 pub(super) fn client(args: &Args, invocation: &Invocation, desk: &Desk) -> Result<Option<Side<ClientMode>>, Failure> {
@@ -69,7 +90,7 @@ pub(super) fn client(args: &Args, invocation: &Invocation, desk: &Desk) -> Resul
     let files = [&given.client_ca, &given.client_cert, &given.client_key];
     let Some(held) = named(given.client.as_deref(), files, Reader::Docker, desk)? else { return Ok(None) };
     let mode = given.client_mode.map(|word| word.mode(!held.has_no_certificate()));
-    Ok(Some(Side { held, mode, said: None, fault: None }))
+    Ok(Some(Side { held, mode, said: None, variables: Variables::default(), fault: None }))
 }
 
 /// A directory's three files, single ones in their place. Without a directory nobody's default one is meant: what is not
@@ -134,10 +155,10 @@ pub(super) fn must_be_directory(directory: &Path) -> Result<(), Failure> {
 }
 
 /// A command line given as one argument: its variables, then its flags.
-fn command_line(text: &str, option: &str, program: Program) -> Result<(Vec<(String, String)>, TlsFlags), Failure> {
+fn command_line(text: &str, option: &str, program: Program) -> Result<(Variables, TlsFlags), Failure> {
     let failure = || Failure::trouble(format!("cannot read the command line in {option}"));
     let mut words = words(text).map_err(|error| failure().cause(error).hint("quote it as for a shell"))?;
-    let variables = take_assignments(&mut words);
+    let variables = Variables(take_assignments(&mut words));
     if words.first().is_some_and(|word| ["docker", "dockerd"].iter().any(|name| word.rsplit('/').next() == Some(*name)))
     {
         words.remove(0);
@@ -150,8 +171,7 @@ fn command_line(text: &str, option: &str, program: Program) -> Result<(Vec<(Stri
 fn daemon_by_settings(args: &Args, desk: &Desk) -> Result<Side<DaemonMode>, Failure> {
     let (variables, flags) =
         command_line(args.daemon.dockerd_flags.as_deref().unwrap_or_default(), "--dockerd-flags", Program::Dockerd)?;
-    let find = |name: &str| variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.into());
-    let mut environment = Environment::read(find);
+    let mut environment = Environment::read(|name| variables.find(name));
     // systemd starts it as root, without HOME; Go then asks the passwd file.
     environment.home.get_or_insert_with(|| "/root".into());
     let json = match args.daemon.daemon_json.as_deref().or(flags.config_file.as_deref().map(Path::new)) {
@@ -167,12 +187,13 @@ fn daemon_by_settings(args: &Args, desk: &Desk) -> Result<Side<DaemonMode>, Fail
             let files = as_they_are_now(settings.files.clone().unwrap_or_else(nothing), &args.daemon)?;
             let held = Held::read(&files, Reader::Dockerd, desk);
             let mode = Some(settings.mode);
-            Side { held, mode, said: Some(said_of_daemon(settings)), fault: None }
+            Side { held, mode, said: Some(said_of_daemon(settings)), variables, fault: None }
         }
         Err(fault) => Side {
             held: Held::read(&nothing(), Reader::Dockerd, desk),
             mode: Some(DaemonMode::TlsVerify),
             said: None,
+            variables,
             fault: Some(Shown::note(Note::SettingsRefused, Some(Gate::DaemonStarts), stops(&fault))),
         },
     })
@@ -236,13 +257,8 @@ pub(super) fn client_by_settings(
     if given.is_none() {
         flags = invocation.docker.clone().unwrap_or(flags);
     }
-    let find = |name: &str| {
-        variables
-            .iter()
-            .find(|(key, _)| key == name)
-            .map_or_else(|| invocation.variable(name), |(_, value)| Some(value.into()))
-    };
-    let resolved = connection::resolve(flags, Environment::read(find), args.docker)?;
+    let environment = Environment::read(|name| variables.find_or_own(name, invocation));
+    let resolved = connection::resolve(flags, environment, args.docker)?;
     Ok(match resolved {
         Ok(Connection { settings, trouble, .. }) => {
             let files = match &settings.tls {
@@ -250,7 +266,8 @@ pub(super) fn client_by_settings(
                 ClientTls::Off => nothing(),
             };
             let held = Held::read(&files, Reader::Docker, desk);
-            Side { held, mode: Some(settings.tls.mode()), said: Some(said_of_client(settings, trouble)), fault: None }
+            let (mode, said) = (Some(settings.tls.mode()), Some(said_of_client(settings, trouble)));
+            Side { held, mode, said, variables, fault: None }
         }
         Err(Stop::Settings(fault @ ClientFault::EmptyFlagPanics { .. })) => {
             stopped(Shown::check(Check::ClientPanics, Gate::ClientLoads, fault.to_string()))
@@ -262,7 +279,8 @@ pub(super) fn client_by_settings(
 fn stopped(fault: Shown) -> Side<ClientMode> {
     let mut held = Held::stand_in(&MaterialFile::not_named());
     held.material.ca = MaterialFile::missing("", Designation::Default);
-    Side { held, mode: Some(ClientMode::TlsVerifyCert), said: None, fault: Some(fault) }
+    let mode = Some(ClientMode::TlsVerifyCert);
+    Side { held, mode, said: None, variables: Variables::default(), fault: Some(fault) }
 }
 
 fn said_of_client(settings: ClientSettings, trouble: Vec<String>) -> Said {
