@@ -619,3 +619,20 @@ fn the_systems_roots_are_those_of_each_sides_environment() {
         }
     }
 }
+
+/// Go's `now.After(NotAfter)` counts what a certificate's whole seconds do not (crypto/x509 verify.go `isValid`).
+#[test]
+fn the_last_second_ends_where_it_begins() {
+    let sandbox = Sandbox::new();
+    let bootstrap = ["bootstrap", "localhost", "--client", "ada", "--no-passphrase", "--out", "host"];
+    let _ = sandbox.dockseal(bootstrap).args(["--at", "2026-01-01T00:00:00Z"]).run().success();
+    let shown = sandbox.program("openssl").args(["x509", "-noout", "-enddate", "-dateopt", "iso_8601", "-in"]);
+    let shown = shown.arg(sandbox.path("host/daemon/cert.pem")).run().success();
+    let end = shown.stdout.trim().strip_prefix("notAfter=").unwrap().replace(' ', "T");
+    let second = end.strip_suffix('Z').unwrap();
+    let (daemon, client) = (sandbox.path("host/daemon"), sandbox.path("host/clients/ada"));
+    for (at, code) in [(format!("{second}Z"), 0), (format!("{second}.000000001Z"), 1), (format!("{second}.5Z"), 1)] {
+        let args = ["--host", "localhost", "--client-mode", "tlsverify", "--daemon-mode", "tlsverify", "--at", &at];
+        let _ = verify(&sandbox, &daemon, &client, &args).exits(code);
+    }
+}

@@ -28,8 +28,10 @@ const MACHINE_ID: &str = "/etc/machine-id";
 
 /// Everything that a command may know about the world.
 pub(crate) struct Invocation {
-    /// The present, or what `--at` says.
+    /// The present, or what `--at` says, in whole seconds as certificates have them.
     pub(crate) now: OffsetDateTime,
+    /// The same to the nanosecond, as Docker's clock runs.
+    pub(crate) instant: OffsetDateTime,
     /// How long to wait for another run.
     pub(crate) patience: Duration,
     /// What tells this machine from others.
@@ -59,8 +61,7 @@ impl Invocation {
             .filter(|path| !path.as_os_str().is_empty())
             .or_else(|| set("XDG_DATA_HOME").filter(|path| path.is_absolute()).map(|data| data.join("dockseal")))
             .or_else(|| set("HOME").map(|home| home.join(".local/share/dockseal")));
-        // Certificates count in whole seconds.
-        let now = now.to_offset(time::UtcOffset::UTC);
+        let instant = now.to_offset(time::UtcOffset::UTC);
         let patience = match global.wait.as_deref() {
             None => PATIENCE,
             Some("0") => Duration::ZERO,
@@ -68,7 +69,8 @@ impl Invocation {
         };
         let (machine, machine_name) = machine();
         Ok(Self {
-            now: now.replace_nanosecond(0).unwrap_or(now),
+            now: instant.replace_nanosecond(0).unwrap_or(instant),
+            instant,
             patience,
             machine,
             docker,

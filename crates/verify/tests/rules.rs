@@ -75,6 +75,8 @@ fn dates_count_for_leaf_and_root() {
         (datetime!(2025-01-01 00:00 UTC), None),
         (datetime!(2024-12-31 23:59:59 UTC), Some(Check::NotYetValid)),
         (datetime!(2035-01-01 00:00 UTC), None),
+        (datetime!(2024-12-31 23:59:59.999999999 UTC), Some(Check::NotYetValid)),
+        (datetime!(2035-01-01 00:00:00.000000001 UTC), Some(Check::Expired)),
         (datetime!(2035-01-01 00:00:01 UTC), Some(Check::Expired)),
     ] {
         assert_eq!(answers(&leaf, &root, Purpose::Server, Some("a.test"), now), [answer; 3], "{now}");

@@ -192,12 +192,12 @@ fn check_certificate(certificate: &Certificate<'_>, options: Options<'_>) -> Res
     if certificate.extensions.unhandled_critical.is_some() {
         return Err(PathError::UnhandledCriticalExtension { certificate: certificate.name() });
     }
-    // Whole seconds, as certificates have them and as Docker's answers were recorded; Go itself counts the rest too.
-    let now = options.now.unix_timestamp();
+    // Go compares instants, so that half a second after notAfter is too late (x509 verify.go isValid, `now.After`).
+    let (now, fraction) = (options.now.unix_timestamp(), options.now.nanosecond());
     if now < certificate.not_before {
         return Err(PathError::NotYetValid { certificate: certificate.name(), not_before: certificate.not_before });
     }
-    if now > certificate.not_after {
+    if (now, fraction) > (certificate.not_after, 0) {
         return Err(PathError::Expired { certificate: certificate.name(), not_after: certificate.not_after });
     }
     Ok(())

@@ -19,7 +19,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         PurposeWord::Client => (Purpose::Client, args.dockerd, "dockerd"),
     };
     let host = args.host.as_deref().filter(|_| purpose == Purpose::Server);
-    let verdict = judge_chain(&chain, &ca, purpose, host, invocation.now, version);
+    let verdict = judge_chain(&chain, &ca, purpose, host, invocation.instant, version);
     let answer = Answer::of_chain(&verdict);
     let mut human = format!("{verifier} {version}: {}\n", show::outcome_words(answer.outcome()));
     human.push_str(&show::findings(&answer.findings));
@@ -27,7 +27,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     wire["schema"] = json!(SCHEMA);
     wire["verifier"] = json!({ "program": verifier, "version": version.to_string() });
     wire["host"] = json!(host);
-    wire["at"] = json!(crate::report::rfc3339(invocation.now));
+    wire["at"] = json!(crate::report::rfc3339(invocation.instant));
     output.result(&human, &wire);
     Ok(ExitCode::from(answer.code()))
 }

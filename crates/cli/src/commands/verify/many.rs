@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
                 places.iter().zip(&judged).map(|(place, judged)| wire(&place.directory, judged)).collect();
             let result = json!({
                 "schema": SCHEMA,
-                "at": rfc3339(invocation.now),
+                "at": rfc3339(invocation.instant),
                 "docker": args.docker.to_string(),
                 "dockerd": args.dockerd.to_string(),
                 "accepted": accepted,
@@ -200,7 +200,7 @@ fn judge_held(place: &Place, held: Held, room: u64, args: &Args, others: &Others
         dockerd: args.dockerd,
         docker_roots: &SystemRoots::Unknown,
         dockerd_roots: &SystemRoots::Unknown,
-        now: invocation.now,
+        now: invocation.instant,
     };
     let mut answer = question.ask();
     question.note_other_versions(&mut answer);

@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         dockerd: args.dockerd,
         docker_roots: &docker_roots,
         dockerd_roots: &dockerd_roots,
-        now: invocation.now,
+        now: invocation.instant,
     };
     let mut answer = answer(&question, daemon.as_ref(), client.as_ref(), alone && args.client.client_mode.is_none());
     let others =
