@@ -248,6 +248,8 @@ fn alone_it_judges_what_docker_would_use() {
     );
     assert!(checks(&json(&alone(&[("DOCKER_HOST", "ssh://h"), mutual[1], mutual[2]]))).contains(&"tls-unused"));
     let _ = alone(&[("DOCKER_HOST", "https://h")]).exits(1).says("invalid bind address format");
+    let with_user = json(&alone(&[("DOCKER_HOST", "tcp://me:pw@localhost:2376"), mutual[1], mutual[2]]).exits(0));
+    assert_eq!(endpoint(&with_user), "tcp://localhost:2376", "docker 28.2.2 connects and drops the user");
 
     // The current context passes over all of it, once there is no DOCKER_HOST.
     fs::create_dir_all(&config).unwrap();

@@ -76,7 +76,11 @@ impl Endpoint {
             Some((_, "")) | None => Err(EndpointError { text: text.to_owned() }),
             Some(("unix" | "npipe", path)) => Ok(Self::Local { path: path.to_owned() }),
             Some(("ssh", _)) => Ok(Self::Ssh { url: text.to_owned() }),
-            Some((_, rest)) => tcp(rest, None).ok_or_else(|| EndpointError { text: text.to_owned() }),
+            // Only after tcp:// is it read as a URL; a user is then part of the host's name, which nobody has.
+            Some((scheme, rest)) if scheme == "tcp" || !rest.contains('@') => {
+                tcp(rest, None).ok_or_else(|| EndpointError { text: text.to_owned() })
+            }
+            Some(_) => Err(EndpointError { text: text.to_owned() }),
         }
     }
 
@@ -105,10 +109,18 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// `net.SplitHostPort` with a default, after `url.Parse`; user names and queries are no part of any real one.
+/// `net.SplitHostPort` with a default, after `url.Parse`. A user is read and dropped: what goes on is the URL's `Host`.
 fn tcp(text: &str, default: Option<u16>) -> Option<Endpoint> {
-    let address = text.split(['/', '?', '#']).next()?;
-    if text.contains("://") || address.contains(['@', '%', ' ']) {
+    if text.contains("://") {
+        return None;
+    }
+    let authority = text.split(['/', '?', '#']).next()?;
+    let address = match authority.rsplit_once('@') {
+        Some((user, address)) if is_userinfo(user) => address,
+        Some(_) => return None,
+        None => authority,
+    };
+    if address.contains(['%', ' ']) {
         return None;
     }
     let (host, port) = if let Some(rest) = address.strip_prefix('[') {
@@ -121,9 +133,19 @@ fn tcp(text: &str, default: Option<u16>) -> Option<Endpoint> {
             None => (address, ""),
         }
     };
+    if !port.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
     let port = if port.is_empty() { default } else { Some(port.parse().ok()?) };
     let host = if host.is_empty() { "localhost" } else { host };
     Some(Endpoint::Tcp { host: host.to_owned(), port })
+}
+
+/// What may stand before the last `@` (Go net/url url.go `parseAuthority`, `validUserinfo`, `unescape`).
+fn is_userinfo(text: &str) -> bool {
+    let may_stand = |c: char| c.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(c);
+    text.chars().all(may_stand)
+        && text.split('%').skip(1).all(|after| after.bytes().take_while(u8::is_ascii_hexdigit).take(2).count() == 2)
 }
 
 /// A text that docker takes for no endpoint.
@@ -160,10 +182,35 @@ mod tests {
         }
     }
 
+    /// Each tried with docker 28.2.2, as `-H` and in a context.
+    #[test]
+    fn a_user_is_dropped() {
+        for user in ["me", "me:pw", "me:", "", "a@b", "me%41", "m:e:f", "127.0.0.1:16104"] {
+            let text = format!("tcp://{user}@localhost:16104");
+            let dialled = Endpoint::Tcp { host: "localhost".into(), port: Some(16104) };
+            assert_eq!(Endpoint::parse(&text, true), Ok(dialled.clone()), "{text}");
+            assert_eq!(Endpoint::parse(&text["tcp://".len()..], true), Ok(dialled.clone()), "{text}");
+            assert_eq!(Endpoint::of_context(&text), Ok(dialled), "{text}");
+        }
+        for user in ["me%zz", "m e", "[me", "m[e", "é", "me%4", "m%"] {
+            let text = format!("tcp://{user}@localhost:16104");
+            assert!(Endpoint::parse(&text, true).is_err() && Endpoint::of_context(&text).is_err(), "{text}");
+        }
+        let shown = |text: &str| Endpoint::parse(text, true).unwrap().to_string();
+        assert_eq!(shown("tcp://me@"), "tcp://localhost:2375");
+        assert_eq!(shown("tcp://me/x@127.0.0.1:16104"), "tcp://me:2375");
+        assert_eq!(shown("tcp://me@[::1]:1"), "tcp://[::1]:1");
+    }
+
     #[test]
     fn some_texts_are_refused() {
-        for text in ["https://h:1", "http://h", "tcp://h:x", "tcp://fe80::1%lo", "tcp://1:2:3", "tcp://unix://x"] {
+        for text in
+            ["https://h:1", "http://h", "tcp://h:x", "tcp://h:+1", "tcp://fe80::1%lo", "tcp://1:2:3", "tcp://unix://x"]
+        {
             assert!(Endpoint::parse(text, true).is_err(), "{text}");
+        }
+        for text in ["http://me@h:1", "https://me@h:1", "h:1"] {
+            assert!(Endpoint::of_context(text).is_err(), "{text}");
         }
     }
 }
