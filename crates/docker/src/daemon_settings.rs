@@ -207,8 +207,8 @@ impl DaemonRequest {
         if text.trim_ascii().is_empty() && self.version != Version::V20_10 {
             return Ok(Map::new());
         }
-        let value: Value = serde_json::from_slice(&text).map_err(|error| DaemonFault::Json(error.to_string()))?;
-        let file = match value {
+        let value = if self.version == Version::V20_10 { first_value(&text) } else { serde_json::from_slice(&text) };
+        let file = match value.map_err(|error| DaemonFault::Json(error.to_string()))? {
             Value::Object(file) => file,
             Value::Null => Map::new(),
             _ => return Err(DaemonFault::Json("it is not an object".to_owned())),
@@ -257,6 +257,12 @@ impl DaemonRequest {
         }
         hosts.iter().map(|host| Endpoint::parse(host, on).map_err(DaemonFault::Endpoint)).collect()
     }
+}
+
+/// json.Decoder, which does not look behind the first value (M20 getConflictFreeConfiguration); 23.0 and later read the
+/// file with json.Unmarshal and do not start (moby pull request 42393, issue 44905).
+fn first_value(text: &[u8]) -> serde_json::Result<Value> {
+    serde_json::Deserializer::from_slice(text).into_iter().next().unwrap_or_else(|| serde_json::from_slice(text))
 }
 
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<Vec<u8>, DaemonFault> {
@@ -517,6 +523,30 @@ mod tests {
         assert_eq!(error.to_string(), "the following directives don't match any configuration option: tls-verify");
         for json in ["[]", "{", r#"{"tls":"yes"}"#, r#"{"hosts":"tcp://x"}"#, r#"{"tlscert":1}"#] {
             assert!(matches!(resolve("", Some(json)), Err(DaemonFault::Json(_))), "{json}");
+        }
+    }
+
+    /// Tried with dockerd 20.10; that 23.0 stops is moby issue 44905.
+    #[test]
+    fn text_behind_the_object_stops_all_but_20_10() {
+        let resolve = |json: &str, version| {
+            let daemon_json = Some(json.as_bytes().to_vec());
+            DaemonRequest { daemon_json, version, ..DaemonRequest::default() }.resolve()
+        };
+        for json in [
+            "{\"tls\":true}\n}\n",
+            "{\"tls\":true} {\"tls\":false}",
+            "{\"tls\":true}x",
+            "{\"tls\":true}\u{e9}",
+            "{\"tls\":true},",
+        ] {
+            assert_eq!(resolve(json, Version::V20_10).unwrap().mode, DaemonMode::Tls, "{json}");
+            for version in [Version::V28, Version::V29] {
+                assert!(matches!(resolve(json, version), Err(DaemonFault::Json(_))), "{json}");
+            }
+        }
+        for json in ["{\"tls\":true", "x {}", "", "{\"tls\":tru}"] {
+            assert!(matches!(resolve(json, Version::V20_10), Err(DaemonFault::Json(_))), "{json}");
         }
     }
 
