@@ -329,3 +329,40 @@ fn an_answer_in_another_form_is_installed() {
         fs::remove_dir_all(sandbox.path("alice")).unwrap();
     }
 }
+
+/// A request of a kind that is not checked here is called that; nobody is accused of a false signature.
+#[test]
+fn requests_are_not_accused() {
+    require!("openssl");
+    let sandbox = Sandbox::new();
+    let _ = sandbox.dockseal(["init", "--no-passphrase"]).run().success();
+    for (key, more) in [
+        ("-newkey rsa:1024", ""),
+        ("-newkey rsa-pss", ""),
+        ("-newkey rsa:2048", "-sigopt rsa_padding_mode:pss"),
+        ("-newkey ec -pkeyopt ec_paramgen_curve:secp256k1", ""),
+        ("-newkey ed448", ""),
+    ] {
+        let made = format!("req -new {key} -noenc -keyout own.pem -subj /CN=alice -out own.csr {more}");
+        let _ = sandbox.openssl(made.split_whitespace());
+        let _ = sandbox.openssl("req -in own.csr -verify -noout".split(' '));
+        let ran = sandbox.dockseal("issue client alice --csr own.csr --out alice".split(' ')).run();
+        if ran.code != Some(0) {
+            refused_with_hint(&ran, &[1, 2]);
+            assert!(ran.stderr.contains("not supported") || ran.stderr.contains("bits"), "{key}: {ran}");
+        }
+        assert!(!ran.stderr.contains("does not fit"), "{key}: {ran}");
+        let _ = fs::remove_dir_all(sandbox.path("alice"));
+    }
+    // One that is false is.
+    let _ = sandbox.openssl(
+        "req -new -newkey rsa:2048 -noenc -keyout own.pem -subj /CN=alice -outform der -out own.csr".split(' '),
+    );
+    let mut der = fs::read(sandbox.path("own.csr")).unwrap();
+    *der.last_mut().unwrap() ^= 1;
+    sandbox.write("own.csr", &der);
+    let _ = sandbox.openssl("req -inform der -in own.csr -out false.csr".split(' '));
+    let ran = sandbox.dockseal("issue client alice --csr false.csr --out alice".split(' ')).run();
+    refused_with_hint(&ran, &[2]);
+    assert!(ran.stderr.contains("does not fit"), "{ran}");
+}

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use x509_parser::{certification_request::X509CertificationRequest, extensions::ParsedExtension, prelude::FromDer};
+use x509_parser::{
+    certification_request::X509CertificationRequest, error::X509Error, extensions::ParsedExtension, prelude::FromDer,
+};
 
-use crate::{DistinguishedName, GeneralName, PublicKey, certificate::general_names};
+use crate::{DistinguishedName, GeneralName, PublicKey, PublicKeyAlgorithm, certificate::general_names};
 
 /// A request whose signature was checked: its sender holds the private key.
 #[derive(Clone, Debug)]
@@ -44,6 +46,18 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
+/// RSASSA-PSS (RFC 8017 appendix C).
+const RSASSA_PSS: &str = "1.2.840.113549.1.1.10";
+
+/// Whether signatures of this key are checked here.
+fn is_checked(key: &PublicKey) -> bool {
+    match key.algorithm() {
+        PublicKeyAlgorithm::P256 | PublicKeyAlgorithm::P384 | PublicKeyAlgorithm::Ed25519 => true,
+        PublicKeyAlgorithm::Rsa { bits } => (2048..=8192).contains(bits),
+        _ => false,
+    }
+}
+
 impl CertificateRequest {
     /// Reads a DER request and checks that it is signed with its own key (RFC 2986 section 4.2).
     ///
@@ -54,11 +68,15 @@ impl CertificateRequest {
         if !rest.is_empty() {
             return Err(RequestError::Malformed);
         }
+        let info = &parsed.certification_request_info;
+        let public_key = PublicKey::from_parsed(&info.subject_pki);
+        let is_pss = parsed.signature_algorithm.algorithm.to_id_string() == RSASSA_PSS;
         parsed.verify_signature().map_err(|error| match error {
-            x509_parser::error::X509Error::SignatureUnsupportedAlgorithm => RequestError::Unsupported,
+            X509Error::SignatureUnsupportedAlgorithm => RequestError::Unsupported,
+            // ring says of keys that it does not take that their signature is wrong.
+            _ if is_pss || !is_checked(&public_key) => RequestError::Unsupported,
             _ => RequestError::Signature,
         })?;
-        let info = &parsed.certification_request_info;
         let mut names = Vec::new();
         let mut other_extensions = Vec::new();
         for extension in parsed.requested_extensions().into_iter().flatten() {
@@ -67,12 +85,7 @@ impl CertificateRequest {
                 other => other_extensions.push(extension_name(other)),
             }
         }
-        Ok(Self {
-            subject: DistinguishedName::from_der(info.subject.as_raw()),
-            public_key: PublicKey::from_parsed(&info.subject_pki),
-            names,
-            other_extensions,
-        })
+        Ok(Self { subject: DistinguishedName::from_der(info.subject.as_raw()), public_key, names, other_extensions })
     }
 }
 
