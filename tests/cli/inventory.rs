@@ -429,3 +429,38 @@ fn a_rebuild_remembers_what_is_kept() {
     assert_eq!(serial(), before);
     let _ = run(&sandbox, "inventory check").success();
 }
+
+/// A run that lets others work in between notices that the inventory was made again, and records nothing in the one before.
+#[test]
+fn a_rebuild_in_the_middle_of_a_run() {
+    require!("strace", "prlimit", "openssl");
+    let sandbox = Sandbox::new();
+    let _ = run(&sandbox, "init --no-passphrase").success();
+    let _ = run(&sandbox, "issue clients a b c d e f g h i --out c").success();
+    let log = sandbox.root().join("tmp/calls");
+    // Few descriptors make small batches; it is stopped when it opens the lock for the second one.
+    let traced = sandbox.program("prlimit").args(["--nofile=70:70", "strace", "-f", "-qq", "-o"]).arg(&log);
+    let how = ["-P", "lock", "-e", "trace=openat", "-e", "inject=openat:signal=SIGSTOP:when=3"];
+    let renewing = traced.args(how).arg(dockseal_tests::dockseal_binary()).args(["--at", NOW, "renew", "--all"]);
+    let renewing = std::thread::spawn(move || renewing.run());
+    let pid = loop {
+        assert!(!renewing.is_finished(), "it was all one batch");
+        let calls = fs::read_to_string(&log).unwrap_or_default();
+        match calls.lines().find(|call| call.contains("stopped by SIGSTOP")) {
+            Some(call) => break call.split(' ').next().unwrap().to_owned(),
+            None => std::thread::sleep(std::time::Duration::from_millis(20)),
+        }
+    };
+    let _ = run(&sandbox, "inventory rebuild --replace c").success();
+    let _ = sandbox.program("kill").args(["-CONT", &pid]).run().success();
+    let ran = renewing.join().unwrap().exits(2);
+    assert!(ran.stderr.contains("it was made again meanwhile"), "{ran}");
+    let _ = run(&sandbox, "inventory check").success().says("9 of 9");
+    // The hint helps, and what is in use is what is revoked.
+    let _ = run(&sandbox, "renew --all").success();
+    let _ = run(&sandbox, "revoke i").success();
+    let serial = sandbox.openssl(["x509", "-noout", "-serial", "-in", "c/i/cert.pem"]);
+    let crl = home(&sandbox).join("crl.pem");
+    let listed = sandbox.openssl(["crl", "-noout", "-text", "-in", crl.to_str().unwrap()]);
+    assert!(listed.contains(serial.trim().trim_start_matches("serial=")), "{serial}{listed}");
+}

@@ -28,6 +28,7 @@ mod inventory;
 mod kill;
 mod large;
 mod layouts;
+mod neighbours;
 mod places;
 mod plugin;
 mod races;

@@ -287,3 +287,56 @@ fn a_list_of_each_authority_during_a_roll_over() {
     let _ = run("crl").success();
     assert!(fs::read_to_string(&crl).unwrap().contains(lists[1]));
 }
+
+/// A list that was made by a clock ahead, or for a time to come, takes nobody off the next one.
+#[test]
+fn a_list_of_a_time_to_come() {
+    require!("openssl");
+    let sandbox = Sandbox::new();
+    let run = |line: &str| sandbox.dockseal(line.split(' ')).run();
+    let _ = run("init --no-passphrase").success();
+    let mut serials = Vec::new();
+    for name in ["alice", "bob"] {
+        let _ = run(&format!("issue client {name} --out {name}")).success();
+        let serial = sandbox.openssl(["x509", "-noout", "-serial", "-in", &format!("{name}/cert.pem")]);
+        serials.push(serial.trim().trim_start_matches("serial=").to_owned());
+    }
+    let crl = home(&sandbox).join("crl.pem");
+    let listed = || sandbox.openssl(["crl", "-noout", "-text", "-in", crl.to_str().unwrap()]);
+    let _ = run("revoke alice").success();
+    for _ in 0..2 {
+        let _ = run("--at 2035-01-01T00:00:00Z crl").success();
+    }
+    let _ = run("crl").success();
+    assert!(listed().contains(&serials[0]), "{}", listed());
+    let _ = run("--at 2035-01-01T00:00:00Z crl").success();
+    let _ = run("revoke bob").success();
+    assert!(serials.iter().all(|serial| listed().contains(serial)), "{}", listed());
+}
+
+/// An inventory that came back from before a revocation does not bring anybody back: the list is newer, and is believed.
+#[test]
+fn an_inventory_from_before_a_revocation() {
+    require!("openssl", "python3");
+    let sandbox = Sandbox::new();
+    let run = |line: &str| sandbox.dockseal(line.split(' ')).run();
+    let _ = run("init --no-passphrase").success();
+    for name in ["alice", "bob"] {
+        let _ = run(&format!("issue client {name} --out {name}")).success();
+    }
+    let inventory = home(&sandbox).join("inventory.db");
+    // Closed by its last user, it is all there is of it.
+    let before = fs::read(&inventory).unwrap();
+    let _ = run("revoke bob").success();
+    fs::write(&inventory, before).unwrap();
+    let checked = run("inventory check").exits(1);
+    assert!(checked.stdout.contains("is newer than the inventory"), "{checked}");
+    let serial = || sandbox.openssl(["x509", "-noout", "-serial", "-in", "bob/cert.pem"]);
+    let first = serial();
+    let ran = run("renew --all").success();
+    assert_eq!(serial(), first, "{ran}");
+    let _ = run("crl").success();
+    let again = run("revoke bob");
+    assert!(again.stderr.contains("was revoked already"), "{again}");
+    let _ = run("inventory check").success();
+}

@@ -341,6 +341,9 @@ pub(crate) fn read_hint(failure: Failure, error: &ReadError) -> Failure {
         ReadError::TooLarge { .. } => {
             failure.hint("certificates and keys have a few thousand bytes; is it the right file?")
         }
+        ReadError::UnsafeLink { .. } => {
+            failure.hint("name the file by its path without that link, or run it as the user whose link it is")
+        }
     }
 }
 

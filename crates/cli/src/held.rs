@@ -1,12 +1,14 @@
 //! A bundle that lies in a directory already.
 
-use std::{io, os::unix::fs::MetadataExt, path::Path};
+use std::path::Path;
 
 use dockseal_ca::Endpoint;
 use dockseal_docker::{Layout, Ownership, Role, layout::Names};
 use dockseal_pki::{
     Bundle, Certificate, PrivateKey, PublicKey, Signer, SubjectAltName, TrustAnchors, UserName, printable,
 };
+
+use dockseal_store::{ReadError, Sight};
 
 use crate::{
     authority::{read_certificates, read_hint},
@@ -49,19 +51,22 @@ pub(crate) fn read(directory: &Path, what: &str) -> Result<Held, Failure> {
 
 /// The same, whoever it is for.
 pub(crate) fn bundle(directory: &Path, what: &str) -> Result<Bundle, Failure> {
-    let file = |name: &str| {
-        let path = directory.join(name);
-        dockseal_store::read(&path)
-            .map(|file| (file, path))
-            .map_err(|error| read_hint(Failure::trouble(what).cause(&error), &error))
-    };
-    let certificates = |name: &str| file(name).and_then(|(file, path)| read_certificates(&file.bytes, &path));
     let names = names_in(directory);
+    let sight = look(directory, what)?;
+    let certificates = |name: &str| {
+        let file = sight.read(name).map_err(|error| read_hint(Failure::trouble(what).cause(&error), &error))?;
+        read_certificates(&file.bytes, &directory.join(name))
+    };
     let chain = certificates(names.chain)?;
     let anchors = TrustAnchors::new(certificates(names.anchors)?)
         .ok_or_else(|| Failure::trouble(what).cause(format!("{} is empty", names.anchors)))?;
-    let key = key(directory, names.key, what)?.map(|held| held.key);
+    let key = key_in(&sight, directory, names.key, what)?.map(|held| held.key);
     Ok(Bundle { anchors, chain, key })
+}
+
+/// The directory, held while it is read.
+fn look(directory: &Path, what: &str) -> Result<Sight, Failure> {
+    Sight::of(directory).map_err(|error| read_hint(Failure::trouble(what).cause(&error), &error))
 }
 
 impl Held {
@@ -80,12 +85,15 @@ pub(crate) struct HeldKey {
 
 /// The key in this file of a directory, if the file is there.
 pub(crate) fn key(directory: &Path, name: &'static str, what: &str) -> Result<Option<HeldKey>, Failure> {
-    let path = directory.join(name);
-    let file = match dockseal_store::read(&path) {
+    key_in(&look(directory, what)?, directory, name, what)
+}
+
+fn key_in(sight: &Sight, directory: &Path, name: &'static str, what: &str) -> Result<Option<HeldKey>, Failure> {
+    let file = match sight.read(name) {
         Err(error) if error.is_not_found() => return Ok(None),
         other => other.map_err(|error| read_hint(Failure::trouble(what).cause(&error), &error))?,
     };
-    let unusable = |error| Failure::trouble(what).cause(format!("{}: {error}", path.display()));
+    let unusable = |error| Failure::trouble(what).cause(format!("{}: {error}", directory.join(name).display()));
     let (key, _) = PrivateKey::from_pem(&file.bytes, None).map_err(unusable)?;
     Ok(Some(HeldKey { key, mode: file.mode, name }))
 }
@@ -108,15 +116,8 @@ impl HeldKey {
 }
 
 /// Whose a directory is and which mode its key has: both stay, also when root renews what is in it.
-pub(crate) fn ownership(directory: &Path, names: Names) -> io::Result<Ownership> {
-    let metadata = directory.symlink_metadata()?;
-    let (user, group) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
-    let key = directory.join(names.key).metadata().ok();
-    Ok(Ownership {
-        user: Some(metadata.uid()).filter(|owner| *owner != user),
-        group: Some(metadata.gid()).filter(|owner| *owner != group),
-        key_mode: key.map(|key| key.mode() & 0o660).filter(|mode| mode & 0o400 != 0),
-    })
+pub(crate) fn ownership(directory: &Path, names: Names) -> Result<Ownership, ReadError> {
+    Sight::of(directory)?.ownership(names.key)
 }
 
 /// For whom a certificate is, so that another one can be made in this role. Names that no client of Docker dials are none of

@@ -65,7 +65,7 @@ impl InUse {
 
 fn read(file: &FileSetting) -> Vec<InUse> {
     let Some(path) = file.path() else { return Vec::new() };
-    let Ok(opened) = dockseal_store::read(path) else { return Vec::new() };
+    let Ok(opened) = dockseal_store::read_as_docker(path) else { return Vec::new() };
     let in_use = |certificate: Certificate| {
         let subject = || (Role::Client, certificate.subject.to_string());
         let (role, name) = role_and_name(&certificate).unwrap_or_else(subject);

@@ -5,9 +5,9 @@ use std::{path::Path, time::Duration};
 use dockseal_docker::{FilePlan, Layout, Ownership, Role, layout::Names};
 use dockseal_inventory::{
     Access, CertificateId, Delivered, Delivery, Destination, Entry, Found, GenerationId, Inventory, InventoryError,
-    KeyHolder, Kind, Place, Recorder, Reservation, Run, Signed, State,
+    KeyHolder, Kind, Place, Recorder, Reservation, Revocation, Run, Signed, State,
 };
-use dockseal_pki::{Certificate, Fingerprint, moment, printable};
+use dockseal_pki::{Certificate, Fingerprint, RevocationList, moment, printable};
 use dockseal_store::{
     Displaced, Existing, Home, HomeLock, WriteError, keep_displaced, previous_path, remove_stale, stage,
 };
@@ -30,6 +30,8 @@ pub(crate) struct Ledger {
     /// The issuer that signs.
     pub(crate) generation: GenerationId,
     run: Run,
+    /// Which file the inventory is: another run may make it again meanwhile.
+    file: Option<(u64, u64)>,
     /// Nobody else works on the authority meanwhile. None while there is no authority yet.
     lock: Option<HomeLock>,
 }
@@ -57,7 +59,7 @@ impl Ledger {
         let mut inventory = Inventory::in_memory().map_err(|error| inventory_failure(WHAT, &error))?;
         let run = invocation.run();
         let generation = inventory.as_run(&run).generation(issuer).map_err(|error| inventory_failure(WHAT, &error))?;
-        Ok(Self { inventory, generation, run, lock: None })
+        Ok(Self { inventory, generation, run, file: None, lock: None })
     }
 
     /// That of an authority that is there: waits for other runs, and settles what killed ones left open.
@@ -90,8 +92,9 @@ impl Ledger {
         let mut inventory = Inventory::open(&home.inventory_path(), Access::Write).map_err(failure)?;
         refuse_a_clock_that_went_back(&inventory, invocation, WHAT)?;
         let generation = inventory.as_run(&run).generation(issuer).map_err(failure)?;
-        let mut ledger = Self { inventory, generation, run, lock: Some(lock) };
+        let mut ledger = Self { inventory, generation, run, file: identity(home), lock: Some(lock) };
         ledger.settle().map_err(failure)?;
+        ledger.take_newer_lists(home, output)?;
         Ok(ledger)
     }
 
@@ -139,6 +142,11 @@ impl Ledger {
     /// Goes on after a pause, once no other run is at work.
     pub(crate) fn resume(&mut self, home: &Home, invocation: &Invocation) -> Result<(), Failure> {
         self.lock = Some(lock(home, &self.run, invocation)?);
+        if identity(home) != self.file {
+            return Err(Failure::trouble(WHAT)
+                .cause("it was made again meanwhile, and knows the certificates by other numbers")
+                .hint("run it again for the rest; what was done stays"));
+        }
         self.settle().map_err(|error| inventory_failure(WHAT, &error))
     }
 
@@ -287,20 +295,36 @@ impl Ledger {
         self.recorder().signed(&[signed])
     }
 
+    /// A list with a greater number than any that the inventory remembers is from a time that it forgot: a copy of it came back,
+    /// perhaps. Who was revoked then stays so.
+    fn take_newer_lists(&mut self, home: &Home, output: &mut Output) -> Result<(), Failure> {
+        let failure = |error| inventory_failure(WHAT, &error);
+        for list in newer_lists(&self.inventory, home, output)? {
+            let (generation, list) = list;
+            for revoked in &list.revoked {
+                let known = self.inventory.numbered(generation, &revoked.serial).map_err(failure)?;
+                let Some(known) = known.filter(|known| !matches!(known.state, State::Revoked(_))) else { continue };
+                let revocation = Revocation { at: revoked.at, reason: revoked.reason };
+                self.recorder().revoke(&[known.id], revocation).map_err(failure)?;
+                output.warn(&format!(
+                    "{} {}, serial {}, is revoked by crl.pem, which is newer than the inventory",
+                    known.role,
+                    printable(&known.name),
+                    known.serial()
+                ));
+            }
+            self.recorder().crl_number_was(generation, list.number.unwrap_or(0)).map_err(failure)?;
+        }
+        Ok(())
+    }
+
     /// A run that was killed between putting a bundle in place and keeping the one before it: that one is kept now.
     fn keep_displaced(&self, destination: &Destination) -> Result<(), InventoryError> {
-        let entry = |id: Option<CertificateId>| -> Result<Option<Entry>, InventoryError> {
-            Ok(id.map(|id| self.inventory.entry(id)).transpose()?.flatten())
-        };
-        let (before, pending) = (entry(destination.certificate)?, entry(destination.pending)?);
-        let Some(role) = before.as_ref().or(pending.as_ref()).map(|entry| entry.role) else { return Ok(()) };
-        let names = destination.layout.names(role);
-        // What nobody recorded may have been there as well: a bundle of another authority's.
-        let is_it = |directory: &Path| match (leaf_in(directory, names), &before, &pending) {
-            (None, ..) | (_, None, None) => false,
-            (Some(found), Some(before), _) => found == before.fingerprint(),
-            (Some(found), None, Some(pending)) => found != pending.fingerprint(),
-        };
+        let Some(pending) = destination.pending else { return Ok(()) };
+        let Some(pending) = self.inventory.entry(pending)? else { return Ok(()) };
+        let names = destination.layout.names(pending.role);
+        // Whatever was there, recorded or not: another authority's bundle as well.
+        let is_it = |directory: &Path| leaf_in(directory, names).is_some_and(|found| found != pending.fingerprint());
         if !is_it(&destination.place.path) {
             // Where it cannot be kept, the new bundle is in its place all the same, and nothing is recorded as kept.
             let _ = keep_displaced(&destination.place.path, is_it);
@@ -352,6 +376,12 @@ impl Ledger {
     }
 }
 
+/// Which file the inventory is now.
+fn identity(home: &Home) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    home.inventory_path().symlink_metadata().ok().map(|found| (found.dev(), found.ino()))
+}
+
 /// What would be signed now with that key would be of a generation that a roll-over may be about to end.
 fn refuse_a_former_generation(opened: &Opened) -> Result<(), Failure> {
     if signing_issuer(&opened.home, WHAT)? == *opened.authority.issuer() {
@@ -361,6 +391,26 @@ fn refuse_a_former_generation(opened: &Opened) -> Result<(), Failure> {
         .cause("another generation of the authority signs since a moment ago")
         .hint("run it again; nothing was changed");
     Err(Failure { is_outdated: true, ..failure })
+}
+
+/// The lists of the home that have a greater number than any that the inventory remembers.
+pub(crate) fn newer_lists(
+    inventory: &Inventory,
+    home: &Home,
+    output: &mut Output,
+) -> Result<Vec<(GenerationId, RevocationList)>, Failure> {
+    let failure = |error| inventory_failure(WHAT, &error);
+    let mut newer = Vec::new();
+    for list in crate::revocations::before(home, output)? {
+        let generations = inventory.generations().map_err(failure)?;
+        let Some(generation) = generations.iter().find(|generation| list.is_of(&generation.certificate)) else {
+            continue;
+        };
+        if list.number > Some(inventory.crl_number(generation.id).map_err(failure)?) {
+            newer.push((generation.id, list));
+        }
+    }
+    Ok(newer)
 }
 
 /// Settles what a killed run left open, where a command has nothing else to write.

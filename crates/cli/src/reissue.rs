@@ -10,7 +10,7 @@ use dockseal_inventory::{
     Signed,
 };
 use dockseal_pki::{Certificate, KeyAlgorithm, Lifetime, PrivateKey, Signer};
-use dockseal_store::{Batch, Displaced, Existing, Staged, WriteError, remove_stale, stage_for_batch};
+use dockseal_store::{Batch, Displaced, Existing, Sight, Staged, WriteError, remove_stale, stage_for_batch};
 use ring::rand::SystemRandom;
 
 use crate::{
@@ -231,7 +231,9 @@ pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invoc
     }
     let names = destination.layout.names(entry.role);
     let cert_path = path.join(names.chain);
-    let file = dockseal_store::read(&cert_path)
+    let sight = Sight::of(path).map_err(|error| no(error.to_string(), "check the path"))?;
+    let file = sight
+        .read(names.chain)
         .map_err(|error| no(error.to_string(), "see who changed it; dockseal issue … --replace makes it anew"))?;
     // As it was written, nearly always: then there is nothing to parse.
     if !file.bytes.starts_with(entry.certificate.to_pem().as_bytes())
@@ -245,7 +247,7 @@ pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invoc
         ));
     }
     let key_path = path.join(names.key);
-    let key = match dockseal_store::read(&key_path) {
+    let key = match sight.read(names.key) {
         Ok(file) => {
             let key = PrivateKey::from_pem(&file.bytes, None)
                 .map_err(|error| no(format!("{}: {error}", key_path.display()), "bring its key back from a copy"))?
@@ -268,7 +270,7 @@ pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invoc
         Err(error) if error.is_not_found() => None,
         Err(error) => return Err(no(error.to_string(), "check the file")),
     };
-    let ownership = held::ownership(path, names).map_err(|error| no(error.to_string(), "check the path"))?;
+    let ownership = sight.ownership(names.key).map_err(|error| no(error.to_string(), "check the path"))?;
     Ok(Site { destination: destination.clone(), ownership, key })
 }
 

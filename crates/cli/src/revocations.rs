@@ -51,7 +51,8 @@ pub(crate) fn write(
         let previous = before.iter().find(|list| list.is_of(issuer));
         let generation = ledger.recorder().generation(issuer).map_err(inventory)?;
         let before = previous.into_iter().flat_map(|list| &list.revoked).chain(former.revoked_by(issuer));
-        let ended = previous.map_or(OffsetDateTime::UNIX_EPOCH, |list| list.this_update);
+        // A list that a clock ahead has made was not issued after the end of anything yet.
+        let ended = previous.map_or(OffsetDateTime::UNIX_EPOCH, |list| list.this_update.min(invocation.now));
         let revoked = revoked(&ledger.inventory, generation, before, ended).map_err(inventory)?;
         let after = previous.and_then(|list| list.number).unwrap_or(0);
         let number = ledger.recorder().next_crl_number(generation, after).map_err(inventory)?;

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use dockseal_docker::Ownership;
 
-use crate::{ReadError, WriteError, directory::Directory, files::split, replacement::replace_for, resolve};
+use crate::{
+    ReadError, RegularFile, Sight, WriteError, directory::Directory, files::split, replacement::replace_for, resolve,
+};
 
 /// Why a file was not changed.
 #[derive(Debug)]
@@ -31,20 +33,22 @@ pub fn amend<E>(
 ) -> Result<bool, AmendError<E>> {
     let path = if path.is_symlink() { resolve(path) } else { path.to_owned() };
     let (parent, name) = split(&path).map_err(AmendError::Write)?;
-    let directory = Directory::open(parent).map_err(AmendError::Write)?;
-    let _lock = directory.lock().map_err(AmendError::Write)?;
-    let before = match crate::read(&path) {
+    let sight = Sight::over(Directory::open(parent).map_err(AmendError::Write)?);
+    let _lock = sight.directory().lock().map_err(AmendError::Write)?;
+    // Bytes, mode and owner of one and the same file: whoever exchanges it meanwhile gets none of another's.
+    let before = match sight.file(name, &path) {
         Ok(file) => Some(file),
         Err(error) if error.is_not_found() => None,
         Err(error) => return Err(AmendError::Read(error)),
     };
+    let owner = before.as_ref().map(RegularFile::owner);
+    let before = before.map(RegularFile::read_all).transpose().map_err(AmendError::Read)?;
     let present = before.as_ref().map(|file| file.bytes.as_slice());
     let after = change(present).map_err(AmendError::Change)?;
     let Some(after) = after.filter(|after| Some(after.as_slice()) != present) else { return Ok(false) };
-    let owner = directory.look(name).map_err(AmendError::Write)?;
-    let ownership = owner.map_or_else(Ownership::default, |found| Ownership {
-        user: Some(found.st_uid),
-        group: Some(found.st_gid),
+    let ownership = owner.map_or_else(Ownership::default, |(user, group)| Ownership {
+        user: Some(user),
+        group: Some(group),
         key_mode: None,
     });
     replace_for(&path, before.map_or(mode, |file| file.mode), &after, ownership).map_err(AmendError::Write)?;

@@ -84,6 +84,34 @@ impl Directory {
         Err(WriteError::errno("open the directory", path)(Errno::NOENT))
     }
 
+    /// The same for looking at what is in it, which needs no right to list it.
+    pub(crate) fn open_to_pass(path: &Path) -> Result<Self, WriteError> {
+        let walked = walk(path, path)?.check()?;
+        if walked.missing.is_empty() {
+            return Ok(Self { handle: walked.at, path: path.to_owned() });
+        }
+        Err(WriteError::errno("open the directory", path)(Errno::NOENT))
+    }
+
+    /// Where a link in it leads, if nobody else can change it; `None` for what the kernel shows as one (proc_pid_fd(5)).
+    ///
+    /// # Errors
+    /// [`WriteError::UnsafeLink`] where another user can, and when the system refuses.
+    pub(crate) fn safe_link(&self, name: &OsStr) -> Result<Option<PathBuf>, WriteError> {
+        let held = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let link = rustix::fs::openat(&self.handle, name, held, Mode::empty()).map_err(self.failed("open", name))?;
+        if rustix::fs::fstatfs(&link).is_ok_and(|system| system.f_type == rustix::fs::PROC_SUPER_MAGIC) {
+            return Ok(None);
+        }
+        let found = rustix::fs::fstat(&link).map_err(self.failed("look at", name))?;
+        if let Some(user) = who_can_change(&self.metadata()?, &found) {
+            return Err(WriteError::UnsafeLink { path: self.path_of(name), user });
+        }
+        let target = rustix::fs::readlinkat(&link, "", Vec::new()).map_err(self.failed("read the link", name))?;
+        let here = resolve(&self.path);
+        Ok(Some(here.join(OsString::from_vec(target.into_bytes()))))
+    }
+
     /// The same, after what is missing of it was made with this mode, whatever the umask.
     ///
     /// # Errors

@@ -153,6 +153,13 @@ pub enum ReadError {
         /// The most that is read, in bytes.
         limit: u64,
     },
+    /// The path leads over a symbolic link that another user can change.
+    UnsafeLink {
+        /// The link.
+        path: PathBuf,
+        /// Who can change it.
+        user: u32,
+    },
 }
 
 impl fmt::Display for ReadError {
@@ -163,6 +170,9 @@ impl fmt::Display for ReadError {
             Self::TooLarge { path, limit } => {
                 let (limit, unit) = if *limit < 1 << 20 { (limit >> 10, "KiB") } else { (limit >> 20, "MiB") };
                 write!(f, "{} is larger than the {limit} {unit} that are read", path.display())
+            }
+            Self::UnsafeLink { path, user } => {
+                write!(f, "{} is a symbolic link that user {user} can change", path.display())
             }
         }
     }

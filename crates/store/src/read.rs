@@ -1,16 +1,21 @@
 //! Reading what a person names: a regular file of a sensible size, whatever the path turns out to be.
 
 use std::{
+    ffi::OsStr,
     fs::{File, FileType, Metadata, OpenOptions},
     io::{self, Read},
     os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::OFlags;
+use dockseal_docker::Ownership;
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
 use zeroize::Zeroizing;
 
-use crate::ReadError;
+use crate::{ReadError, WriteError, directory::Directory};
 
 /// The most that is read of one file, in bytes. Certificates have a few thousand.
 const LIMIT: u64 = 16 << 20;
@@ -30,12 +35,115 @@ impl OpenedFile {
     }
 }
 
-/// The bytes of a regular file of at most 16 MiB; symbolic links are followed, as Docker does.
+/// The bytes of a regular file of at most 16 MiB. What is read here is often put somewhere else, a key above all: so symbolic
+/// links count only where nobody but root, who runs this, or the owner of `/` can change them.
+///
+/// # Errors
+/// When it cannot be opened or read, is larger, is no regular file, or is behind a link that others can change. A pipe or a
+/// device never blocks.
+pub fn read(path: &Path) -> Result<OpenedFile, ReadError> {
+    let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else { return read_as_docker(path) };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    Sight::at(parent, path)?.file(name, path)?.read(LIMIT)
+}
+
+/// The same by every link, as Docker itself reads: for telling what Docker would make of it, and never for passing it on.
 ///
 /// # Errors
 /// When it cannot be opened or read, is larger, or is no regular file. A pipe or a device never blocks.
-pub fn read(path: &Path) -> Result<OpenedFile, ReadError> {
+pub fn read_as_docker(path: &Path) -> Result<OpenedFile, ReadError> {
     open(path)?.read(LIMIT)
+}
+
+/// A directory that is held while it is looked at: all that is read of it, and whose it is, is of one and the same directory,
+/// whatever its parent's owner puts in its place meanwhile.
+pub struct Sight {
+    directory: Directory,
+}
+
+impl Sight {
+    /// Holds the directory.
+    ///
+    /// # Errors
+    /// When it cannot be opened, is no directory, or is behind a link that others can change.
+    pub fn of(path: &Path) -> Result<Self, ReadError> {
+        Self::at(path, path)
+    }
+
+    pub(crate) fn over(directory: Directory) -> Self {
+        Self { directory }
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    fn at(path: &Path, told: &Path) -> Result<Self, ReadError> {
+        let directory = Directory::open_to_pass(path).map_err(|error| refused(error, told))?;
+        Ok(Self { directory })
+    }
+
+    /// The bytes of a file in it, as [`read`].
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn read(&self, name: &str) -> Result<OpenedFile, ReadError> {
+        let path = self.directory.path_of(name.as_ref());
+        self.file(name.as_ref(), &path)?.read(LIMIT)
+    }
+
+    /// Whose it is, and which mode the key in it has.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn ownership(&self, key: &str) -> Result<Ownership, ReadError> {
+        let path = self.directory.path_of(key.as_ref());
+        let found = self.directory.metadata().map_err(|error| refused(error, &path))?;
+        let key = self.directory.look(key.as_ref()).map_err(|error| refused(error, &path))?;
+        let is_file = |key: &rustix::fs::Stat| rustix::fs::FileType::from_raw_mode(key.st_mode).is_file();
+        let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        Ok(Ownership {
+            user: Some(found.st_uid).filter(|owner| *owner != user),
+            group: Some(found.st_gid).filter(|owner| *owner != group),
+            key_mode: key.filter(is_file).map(|key| key.st_mode & 0o660).filter(|mode| mode & 0o400 != 0),
+        })
+    }
+
+    pub(crate) fn file(&self, name: &OsStr, told: &Path) -> Result<RegularFile, ReadError> {
+        let failed = |error: Errno| ReadError::Io { path: told.to_owned(), source: error.into() };
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(self.directory.as_fd(), name, flags | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::LOOP) => match self.directory.safe_link(name).map_err(|error| refused(error, told))? {
+                Some(target) => return read_link(&target, told),
+                // What the kernel makes of a descriptor is no path.
+                None => rustix::fs::openat(self.directory.as_fd(), name, flags, Mode::empty()).map_err(failed)?,
+            },
+            Err(error) => return Err(failed(error)),
+        };
+        RegularFile::of(File::from(file), told)
+    }
+}
+
+/// A link that is safe leads to a path, which is walked as strictly.
+fn read_link(target: &Path, told: &Path) -> Result<RegularFile, ReadError> {
+    let no_such = || ReadError::Io { path: told.to_owned(), source: io::ErrorKind::NotFound.into() };
+    let real = crate::resolve(target.parent().ok_or_else(no_such)?);
+    let name = target.file_name().ok_or_else(no_such)?;
+    let sight = Sight::at(&real, told)?;
+    // A link to a link is followed as long as each is safe; the kernel ends at 40 (path_resolution(7)).
+    sight.file(name, told)
+}
+
+fn refused(error: WriteError, told: &Path) -> ReadError {
+    match error {
+        WriteError::UnsafeLink { path, user } => ReadError::UnsafeLink { path, user },
+        WriteError::Io { source, .. } => ReadError::Io { path: told.to_owned(), source },
+        WriteError::NotADirectory { .. } => {
+            ReadError::Io { path: told.to_owned(), source: io::ErrorKind::NotADirectory.into() }
+        }
+        other => ReadError::Io { path: told.to_owned(), source: io::Error::other(other.to_string()) },
+    }
 }
 
 /// A regular file that is open and not read yet.
@@ -54,14 +162,27 @@ pub fn open(path: &Path) -> Result<RegularFile, ReadError> {
     // Without NONBLOCK the open of a FIFO waits for its writer.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(error)?;
-    let metadata = file.metadata().map_err(error)?;
-    if !metadata.is_file() {
-        return Err(ReadError::NotAFile { path: path.to_owned(), kind: kind(metadata.file_type()) });
-    }
-    Ok(RegularFile { file, path: path.to_owned(), metadata })
+    RegularFile::of(file, path)
 }
 
 impl RegularFile {
+    fn of(file: File, path: &Path) -> Result<Self, ReadError> {
+        let metadata = file.metadata().map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
+        if !metadata.is_file() {
+            return Err(ReadError::NotAFile { path: path.to_owned(), kind: kind(metadata.file_type()) });
+        }
+        Ok(Self { file, path: path.to_owned(), metadata })
+    }
+
+    /// Its user and its group.
+    pub(crate) fn owner(&self) -> (u32, u32) {
+        (self.metadata.uid(), self.metadata.gid())
+    }
+
+    pub(crate) fn read_all(self) -> Result<OpenedFile, ReadError> {
+        self.read(LIMIT)
+    }
+
     /// Its length in bytes when it was opened.
     pub fn length(&self) -> u64 {
         self.metadata.len()

@@ -140,7 +140,7 @@ fn inspect_directory(dir: &Path) -> Vec<Inspected> {
 }
 
 fn inspect_file(path: PathBuf) -> Inspected {
-    let read = dockseal_store::read(&path).map(|file| (file.bytes, Some(file.mode)));
+    let read = dockseal_store::read_as_docker(&path).map(|file| (file.bytes, Some(file.mode)));
     inspect(path, read.map_err(|error| item::read_problem(&error)))
 }
 

@@ -167,7 +167,7 @@ fn material(dir: &Path, whose: Role) -> Result<Material, Failure> {
 }
 
 fn material_file(path: &Path, designation: Designation) -> MaterialFile {
-    match dockseal_store::read(path) {
+    match dockseal_store::read_as_docker(path) {
         Ok(file) => MaterialFile::from_bytes(path, designation, file.bytes.to_vec()),
         Err(error) if error.is_not_found() => MaterialFile::missing(path, designation),
         Err(error) => MaterialFile::unreadable(path, designation, error.to_string()),

@@ -60,7 +60,11 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         };
         let done = match (known, &mut ledger) {
             (Some(destination), Some(ledger)) => at(ledger, &destination, &trust, invocation)?,
-            (_, ledger) => alone(&path, &trust, ledger.as_ref(), invocation)?,
+            (_, ledger) => {
+                let (done, placed) = alone(&path, &trust, ledger.as_ref(), invocation)?;
+                placed.check().map_err(|error| write_failure(WHAT, &error))?;
+                done
+            }
         };
         done.show(invocation, &mut rows, &mut wires);
     } else {
@@ -183,8 +187,9 @@ fn at(ledger: &mut Ledger, destination: &Destination, trust: &Trust, invocation:
         return recorded(ledger, destination, trust, invocation);
     }
     // What was there before is nothing that this authority recorded: somebody else's, perhaps.
-    let done = alone(&destination.place.path, trust, Some(ledger), invocation)?;
+    let (done, placed) = alone(&destination.place.path, trust, Some(ledger), invocation)?;
     remember(ledger, destination, &done)?;
+    placed.check().map_err(|error| write_failure(WHAT, &error))?;
     Ok(done)
 }
 
@@ -249,15 +254,20 @@ fn refuse_revoked(path: &Path, entry: &Entry) -> Result<(), Failure> {
 }
 
 /// The same where no inventory knows of what is kept.
-fn alone(path: &Path, trust: &Trust, ledger: Option<&Ledger>, invocation: &Invocation) -> Result<Done, Failure> {
+fn alone(
+    path: &Path,
+    trust: &Trust,
+    ledger: Option<&Ledger>,
+    invocation: &Invocation,
+) -> Result<(Done, Placed), Failure> {
     let held = judged(path, invocation)?;
     let known = ledger.zip(held.bundle.leaf()).map(|(ledger, leaf)| ledger.inventory.entry_of(leaf.fingerprint()));
     if let Some(entry) = known.transpose().map_err(failure)?.flatten() {
         refuse_revoked(path, &entry)?;
     }
     trust.refuse_replaced(path, &held, "keep what is in it, or issue another one for it")?;
-    roll_back(path).and_then(Placed::check).map_err(|error| write_failure(WHAT, &error))?;
-    Ok(Done { path: path.to_owned(), held })
+    let placed = roll_back(path).map_err(|error| write_failure(WHAT, &error))?;
+    Ok((Done { path: path.to_owned(), held }, placed))
 }
 
 fn judged(path: &Path, invocation: &Invocation) -> Result<held::Held, Failure> {

@@ -2,13 +2,13 @@
 
 use std::{path::Path, process::ExitCode};
 
-use dockseal_docker::{FilePlan, Role, layout::Names};
+use dockseal_docker::{FilePlan, Ownership, Role, layout::Names};
 use dockseal_inventory::Inventory;
-use dockseal_pki::{Certificate, printable};
-use dockseal_store::{Displaced, Existing, stage};
+use dockseal_pki::{Certificate, PrivateKey, Signer, printable};
+use dockseal_store::{Displaced, Existing, ReadError, Sight, stage};
 use serde_json::json;
 
-use super::copies::{Copy, Looker, Newer, Standing, inventory_here};
+use super::copies::{Copy, Looker, Newer, Recorded, Standing, inventory_here};
 use crate::{
     authority::write_failure,
     contexts::{self, MetaTrouble, Stored, files_in, read_meta, shown},
@@ -177,6 +177,12 @@ fn mend(copy: &Copy, ledger: Option<&mut Ledger>, invocation: &Invocation, rows:
     let place = printable(&place);
     let wire = json!({ "directory": copy.place.path.to_string_lossy(), "who": copy.who() });
     let done = match (&copy.standing, &copy.newer) {
+        // Certificates are no secret: whoever owns the directory can have put one there to get the key of another.
+        (Standing::Stale, Some(_)) if copy.recorded == Recorded::AsAnother => Err(no(
+            copy,
+            "another certificate is recorded for it",
+            "if the one that is there is right, say so with dockseal inventory record DIR",
+        )),
         (Standing::Stale, Some(newer)) => bring(copy, newer, ledger, invocation).map(|certificate| {
             let ends = until(certificate.validity, invocation.now);
             let role = copy.role().unwrap_or(Role::Client);
@@ -230,7 +236,8 @@ fn bring(
             "copy them here, or run dockseal renew where the authority is",
         )
     })?;
-    let plan = judged(from, &copy.place.path, newer.id.is_some(), &what, invocation)?;
+    let ownership = ownership_of_holder(copy)?;
+    let plan = judged(from, ownership, newer.id.is_some(), &what, invocation)?;
     let plan = fitted(plan, &copy.place);
     match (newer.id, ledger) {
         (Some(id), Some(ledger)) => {
@@ -246,9 +253,31 @@ fn bring(
     Ok(newer.certificate.clone())
 }
 
+/// Whose the place is, if it holds the key of its certificate: anybody can have a certificate, and get nothing by it.
+fn ownership_of_holder(copy: &Copy) -> Result<Ownership, Failure> {
+    let failed = |error: ReadError| no(copy, error, "see what is there, or make it again");
+    let sight = Sight::of(&copy.place.path).map_err(failed)?;
+    let key = sight.read(Names::DOCKER.key).map_err(failed)?;
+    let key = PrivateKey::from_pem(&key.bytes, None).ok().map(|(key, _)| key.public_key().spki().to_vec());
+    let leaf = copy.leaf.as_ref().map(|leaf| leaf.public_key.spki().to_vec());
+    if key.is_none() || key != leaf {
+        return Err(no(
+            copy,
+            "its key is not that of its certificate",
+            "make it again with dockseal context create … --replace",
+        ));
+    }
+    sight.ownership(Names::DOCKER.key).map_err(failed)
+}
+
 /// The files to copy, with the owner and mode that their new place has. What no authority here knows is a client's, as it is.
-fn judged(from: &Path, to: &Path, is_known: bool, what: &str, invocation: &Invocation) -> Result<FilePlan, Failure> {
-    let ownership = held::ownership(to, Names::DOCKER).map_err(|error| Failure::trouble(what).cause(error))?;
+fn judged(
+    from: &Path,
+    ownership: Ownership,
+    is_known: bool,
+    what: &str,
+    invocation: &Invocation,
+) -> Result<FilePlan, Failure> {
     let plan = files_in(from, ownership, what)?;
     if is_known {
         held::read(from, what)?.judge(invocation, what)?;

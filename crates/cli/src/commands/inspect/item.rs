@@ -77,6 +77,7 @@ pub(super) fn read_problem(error: &ReadError) -> String {
         ReadError::Io { source, .. } => source.to_string(),
         ReadError::NotAFile { kind, .. } => format!("it is a {kind}, not a file"),
         ReadError::TooLarge { limit, .. } => format!("it is larger than the {} MiB that are read", limit >> 20),
+        ReadError::UnsafeLink { .. } => error.to_string(),
     }
 }
 

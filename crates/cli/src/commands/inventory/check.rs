@@ -4,7 +4,7 @@ use std::{io, os::unix::fs::PermissionsExt, path::Path, process::ExitCode};
 
 use dockseal_docker::layout;
 use dockseal_inventory::{Destination, Entry, Inventory, InventoryError, KeyHolder, Kind, Place};
-use dockseal_pki::{Certificate, PrivateKey, Signer, printable};
+use dockseal_pki::{Certificate, PrivateKey, RevocationList, Signer, printable};
 use dockseal_store::{Home, ReadError, read};
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::{
     authority::{home_failure, read_certificates},
     failure::Failure,
     invocation::Invocation,
-    ledger::{inventory_failure, leaf_in, lock, open_to_read},
+    ledger::{inventory_failure, leaf_in, lock, newer_lists, open_to_read},
     output::{Format, Output},
     report::SCHEMA,
 };
@@ -95,6 +95,12 @@ pub(crate) fn run(_: &Args, invocation: &Invocation, output: &mut Output) -> Res
         }
     };
     say(authority(&home, &inventory, &failed)?, output);
+    let newer = newer_lists(&inventory, &home, output)?;
+    let forgot = |(_, list): &(_, RevocationList)| {
+        let text = "is newer than the inventory, which may have come back from a copy; the next run that writes takes what it revokes";
+        Finding::new("revoked", &home.crl_path(), format!("the list of {} {text}", list.issuer))
+    };
+    say(newer.iter().map(forgot).collect(), output);
     let run = invocation.run();
     let mut may_wait = true;
     let mut after = None;
@@ -115,7 +121,7 @@ pub(crate) fn run(_: &Args, invocation: &Invocation, output: &mut Output) -> Res
                 let waited = lock(&home, &run, invocation);
                 may_wait = waited.is_ok();
                 if may_wait {
-                    found = again(destination, &inventory).map_err(failed)?;
+                    found = again(destination, &open_to_read(&home)?).map_err(failed)?;
                 }
             }
             count.places += 1;

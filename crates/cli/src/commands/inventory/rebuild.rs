@@ -118,7 +118,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         draft.take(&path, &file.bytes, invocation, output)?;
     }
     draft.flush().map_err(failed)?;
-    draft.remember_kept(invocation)?;
+    draft.remember_kept(invocation, output)?;
     if healthy {
         let before = Inventory::open(&home.inventory_path(), Access::Read).map_err(failed)?;
         draft.former.take_inventory(&before, &home.inventory_path()).map_err(failed)?;
@@ -254,10 +254,15 @@ impl<'r> Draft<'r> {
     }
 
     /// What is kept beside the places, for `rollback`.
-    fn remember_kept(&mut self, invocation: &Invocation) -> Result<(), Failure> {
+    fn remember_kept(&mut self, invocation: &Invocation, output: &mut Output) -> Result<(), Failure> {
         let failed = |error| inventory_failure(WHAT, &error);
         for (path, names) in &self.places {
-            let Some(kept) = previous_path(path).ok().and_then(|previous| leaf_in(&previous, *names)) else { continue };
+            let Some(previous) = previous_path(path).ok().filter(|previous| previous.is_dir()) else { continue };
+            let Some(kept) = leaf_in(&previous, *names) else {
+                self.passed_over += 1;
+                output.warn(&format!("passed over: no certificate can be read in {}", previous.display()));
+                continue;
+            };
             let Some(kept) = self.inventory.entry_of(kept).map_err(failed)? else { continue };
             if let Some(destination) = self.inventory.destination_at(&invocation.place(path)?).map_err(failed)? {
                 self.inventory.as_run(self.run).keeps(destination.id, kept.id).map_err(failed)?;

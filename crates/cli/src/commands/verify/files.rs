@@ -179,7 +179,7 @@ impl Held {
 /// Trouble that is this program's and need not be Docker's.
 fn is_only_ours(error: &ReadError, reader: Reader) -> bool {
     match error {
-        ReadError::TooLarge { .. } => true,
+        ReadError::TooLarge { .. } | ReadError::UnsafeLink { .. } => true,
         ReadError::Io { source, .. } => reader == Reader::Dockerd && source.kind() == io::ErrorKind::PermissionDenied,
         ReadError::NotAFile { .. } => false,
     }
@@ -198,6 +198,7 @@ fn unreadable(error: &ReadError, path: &Path, designation: Designation) -> Mater
             let text = format!("all files together are larger than {} MiB", Desk::ROOM >> 20);
             MaterialFile::unreadable(path, designation, text)
         }
+        ReadError::UnsafeLink { .. } => MaterialFile::unreadable(path, designation, error.to_string()),
     }
 }
 
@@ -258,14 +259,14 @@ pub(super) fn system_roots(variable: impl Fn(&str) -> Option<OsString>) -> Syste
         None => DIRECTORIES.map(PathBuf::from).into(),
     };
     let mut roots = Vec::new();
-    if let Some(opened) = files.iter().find_map(|file| dockseal_store::read(file).ok()) {
+    if let Some(opened) = files.iter().find_map(|file| dockseal_store::read_as_docker(file).ok()) {
         roots.extend_from_slice(&opened.bytes);
     }
     for entry in directories.iter().flat_map(fs::read_dir).flatten().flatten() {
         if is_another_name(&entry) {
             continue;
         }
-        let Ok(opened) = dockseal_store::read(&entry.path()) else { continue };
+        let Ok(opened) = dockseal_store::read_as_docker(&entry.path()) else { continue };
         if roots.len() + opened.bytes.len() > MOST {
             return SystemRoots::Unknown;
         }

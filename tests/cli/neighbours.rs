@@ -1,0 +1,129 @@
+//! Root at work in directories whose parent is another user's: what that user puts there decides neither whose key is read nor
+//! who gets one.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use dockseal_tests::{Ran, Sandbox, require, require_root};
+
+use crate::{home, refused_with_hint};
+
+const NEIGHBOUR: u32 = 65534;
+
+/// A sandbox that everybody may enter, with a directory of the neighbour's: `n`.
+fn beside_a_neighbour() -> Sandbox {
+    let sandbox = Sandbox::new();
+    for path in [sandbox.root().to_path_buf(), sandbox.work()] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::create_dir(sandbox.path("n")).unwrap();
+    std::os::unix::fs::chown(sandbox.path("n"), Some(NEIGHBOUR), Some(NEIGHBOUR)).unwrap();
+    sandbox
+}
+
+/// What the neighbour does in `n`, with a public copy of `public` in reach.
+fn neighbour(sandbox: &Sandbox, script: &str) -> Ran {
+    let ids = ["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-ec"];
+    sandbox.program("setpriv").args(ids).arg(script).cwd(sandbox.path("n")).run()
+}
+
+fn run(sandbox: &Sandbox, line: &str) -> Ran {
+    sandbox.dockseal(line.split(' ')).run()
+}
+
+/// Certificates are public.
+fn publish(sandbox: &Sandbox, from: &str, to: &str) {
+    fs::create_dir_all(sandbox.path(to)).unwrap();
+    for name in ["ca.pem", "cert.pem"] {
+        let copy = sandbox.write(format!("{to}/{name}"), fs::read(sandbox.path(from).join(name)).unwrap());
+        fs::set_permissions(copy, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    fs::set_permissions(sandbox.path(to), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A key is not read through a link of the neighbour's, and a bundle is not given to the owner of what he put in its place.
+#[test]
+fn a_key_behind_a_link_gives_nobody_another() {
+    require!("setpriv", "openssl");
+    require_root!();
+    for line in ["renew localhost", "rollover advance", "rollback localhost"] {
+        let sandbox = beside_a_neighbour();
+        let _ = run(&sandbox, "init --no-passphrase").success();
+        let _ = run(&sandbox, "issue daemon localhost --out n/daemon").success();
+        if line == "rollback localhost" {
+            let _ = run(&sandbox, "renew localhost").success();
+        } else if line == "rollover advance" {
+            let _ = run(&sandbox, "rollover begin").success();
+        }
+        publish(&sandbox, "n/daemon", "public");
+        let exchange = "mv daemon real; mkdir daemon; cp ../public/* daemon/; ln -s ../real/key.pem daemon/key.pem; \
+                        if [ -d .daemon.dockseal.previous ]; then mv .daemon.dockseal.previous kept; mkdir .daemon.dockseal.previous; \
+                        cp ../public/* .daemon.dockseal.previous/; ln -s ../kept/key.pem .daemon.dockseal.previous/key.pem; fi";
+        let _ = neighbour(&sandbox, exchange).success();
+        let ran = run(&sandbox, line);
+        assert!(matches!(ran.code, Some(1 | 2)), "{line}: {ran}");
+        assert!(ran.stderr.contains("is a symbolic link that user 65534 can change"), "{line}: {ran}");
+        let stolen =
+            neighbour(&sandbox, "cat daemon/key.pem .daemon.dockseal.previous/key.pem 2>/dev/null | grep PRIVATE");
+        assert_ne!(stolen.code, Some(0), "{line}: {stolen}");
+        assert_eq!(fs::metadata(sandbox.path("n/real")).unwrap().uid(), 0);
+    }
+}
+
+/// Nor is it recorded: a rebuild takes no place whose key is a link into somebody else's directory for one that has it.
+#[test]
+fn a_rebuild_below_a_neighbour() {
+    require!("setpriv");
+    require_root!();
+    let sandbox = beside_a_neighbour();
+    let _ = run(&sandbox, "init --no-passphrase").success();
+    let _ = run(&sandbox, "issue client admin --out admin").success();
+    publish(&sandbox, "admin", "public");
+    let _ = neighbour(&sandbox, "mkdir evil; cp ../public/* evil/; ln -s ../../admin/key.pem evil/key.pem").success();
+    let _ = run(&sandbox, "inventory rebuild --replace .");
+    let _ = run(&sandbox, "renew --all");
+    let stolen = neighbour(&sandbox, "cat evil/key.pem");
+    assert_ne!(stolen.code, Some(0), "{stolen}");
+}
+
+/// Whoever owns a recorded directory gets no other user's key by putting that user's certificate, which is public, into it.
+#[test]
+fn a_certificate_alone_is_no_claim() {
+    require!("setpriv");
+    require_root!();
+    let sandbox = beside_a_neighbour();
+    let _ = run(&sandbox, "init --no-passphrase").success();
+    let _ = run(&sandbox, "issue client nobody --out n/mine --owner 65534 --group 65534").success();
+    let _ = run(&sandbox, "issue client admin --out admin").success();
+    publish(&sandbox, "admin", "public");
+    let _ = run(&sandbox, "renew admin").success();
+    let _ = neighbour(&sandbox, "mv mine keep; mkdir mine; cp ../public/* mine/").success();
+    let ran = run(&sandbox, "context update --all").exits(1);
+    assert!(ran.stderr.contains("another certificate is recorded for it"), "{ran}");
+    assert!(!sandbox.path("n/mine/key.pem").exists(), "{ran}");
+}
+
+/// In a user's authority root signs with that authority's own key alone.
+#[test]
+fn an_authority_that_borrows_roots_key() {
+    require!("setpriv", "openssl");
+    require_root!();
+    let sandbox = beside_a_neighbour();
+    let _ = run(&sandbox, "init --no-passphrase").success();
+    let root = fs::read(home(&sandbox).join("ca.pem")).unwrap();
+    sandbox.write("public/ca.pem", root);
+    fs::set_permissions(sandbox.path("public"), fs::Permissions::from_mode(0o755)).unwrap();
+    let dockseal = dockseal_tests::dockseal_binary();
+    let key = home(&sandbox).join("ca-key.pem");
+    let script = format!(
+        "export HOME=$PWD; {0} --authority ca init --no-passphrase; {0} --authority ca issue client admin --out a; cd ca; \
+         rm -f ca.pem ca-key.pem; cp ../../public/ca.pem .; ln -s {1} ca-key.pem",
+        dockseal.display(),
+        key.display()
+    );
+    let _ = neighbour(&sandbox, &script).success();
+    let before = fs::read(sandbox.path("n/a/cert.pem")).unwrap();
+    let ran = run(&sandbox, "--authority n/ca renew --all");
+    refused_with_hint(&ran, &[2]);
+    assert_eq!(fs::read(sandbox.path("n/a/cert.pem")).unwrap(), before, "{ran}");
+}
