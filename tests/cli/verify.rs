@@ -638,3 +638,49 @@ fn the_last_second_ends_where_it_begins() {
         let _ = verify(&sandbox, &daemon, &client, &args).exits(code);
     }
 }
+
+/// docker 28.2.2 on a unix socket, tried with each: it reads the files, and what is in them does not matter.
+#[test]
+fn files_that_docker_does_not_use_may_be_anything() {
+    let sandbox = Sandbox::new();
+    let (own, other) = (pki("p256", "p256"), Pki::stranger());
+    let client = own.client.0.to_str().unwrap();
+    let junk = sandbox.write("junk", "junk\n");
+    let (junk, foreign) = (junk.to_str().unwrap(), other.client.0.join("key.pem"));
+    let foreign = foreign.to_str().unwrap();
+    let [ca, cert, key] = ["ca.pem", "cert.pem", "key.pem"].map(|file| format!("{client}/{file}"));
+    let ask = |host: &str, docker: &str, flag: &str, [ca, cert, key]: [&str; 3]| {
+        let flags = format!("-H {host} {flag} --tlscacert={ca} --tlscert={cert} --tlskey={key}");
+        sandbox.dockseal(["verify", "--format", "json", "--docker", docker, "--docker-flags", &flags]).run()
+    };
+    for flag in ["--tls", "--tlsverify"] {
+        for (files, code) in [
+            ([ca.as_str(), &cert, &key], 0),
+            ([&ca, &cert, foreign], 0),
+            ([&ca, &cert, junk], 0),
+            ([&ca, junk, &key], 0),
+            ([junk, &cert, &key], 0),
+            (["", &cert, foreign], 0),
+            (["/nowhere", &cert, &key], 1),
+            ([&ca, &cert, "/nowhere"], 1),
+        ] {
+            for docker in ["28", "29"] {
+                let ran = ask("unix:///run/docker.sock", docker, flag, files).exits(code);
+                let answer = json(&ran);
+                let others: Vec<&str> = answer["versions"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .filter_map(|other| other["docker"].as_str())
+                    .collect();
+                assert!(!others.contains(&"28") && !others.contains(&"29"), "{ran}");
+            }
+            assert_eq!(ask("unix:///run/docker.sock", "20.10", flag, files).code, Some(1), "{flag} {files:?}");
+        }
+    }
+    assert_eq!(ask("tcp://localhost:2376", "28", "--tls", [&ca, &cert, foreign]).code, Some(1));
+    // `docker version` 28.2.2 crashes there, other commands say this.
+    for host in ["fd://", "fd://3"] {
+        let _ = ask(host, "28", "--tls", [&ca, &cert, &key]).exits(1).says(&format!("docker host `{host}`"));
+    }
+}

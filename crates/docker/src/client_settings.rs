@@ -88,6 +88,12 @@ pub enum ClientFault {
     SeveralHosts,
     /// A host that is none.
     Endpoint(EndpointError),
+    /// `fd://`, which is dockerd's. Of the empty one `docker version` 28.2.2 crashes; what follows is dialled over TCP
+    /// without TLS.
+    Handed {
+        /// The host as it was given.
+        host: String,
+    },
     /// docker 20.10 crashes on an empty file flag (C20 opts/quotedstring.go `trimQuotes`).
     EmptyFlagPanics {
         /// The flag.
@@ -106,6 +112,7 @@ impl fmt::Display for ClientFault {
             Self::HostAndContext => f.write_str("conflicting options: cannot specify both --host and --context"),
             Self::SeveralHosts => f.write_str("specify only one -H"),
             Self::Endpoint(error) => error.fmt(f),
+            Self::Handed { host } => write!(f, "unable to parse docker host `{host}`: fd:// is for dockerd alone"),
             Self::EmptyFlagPanics { flag } => {
                 write!(f, "docker 20.10 crashes on an empty {flag}: index out of range [0] with length 0")
             }
@@ -221,6 +228,9 @@ impl ClientRequest {
             _ => return Err(ClientFault::SeveralHosts),
         };
         let endpoint = Endpoint::parse(host, on)?;
+        if endpoint == Endpoint::Handed {
+            return Err(ClientFault::Handed { host: host.to_owned() });
+        }
         let default = TlsFiles::in_directory(&environment.certificate_directory());
         let from = |flag: &Option<String>, default: FileSetting| match default {
             FileSetting::Default(path) => FileSetting::from_flag(flag.as_deref(), path, self.version),

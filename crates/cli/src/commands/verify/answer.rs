@@ -193,6 +193,22 @@ impl Answer {
         self.findings.retain(|finding| finding.gate.is_none_or(|gate| !gates.contains(&gate)));
     }
 
+    /// docker reads its files and makes no use of them: only that they can be read counts.
+    pub(super) fn without_use_of_files(&mut self) {
+        let is_moot = |finding: &Shown| {
+            finding.gate == Some(Gate::ClientLoads)
+                && finding.severity == Severity::Refusal
+                && finding.id != Check::FileUnavailable.id()
+        };
+        self.findings.retain(|finding| !is_moot(finding));
+        if self.refusals().any(|finding| finding.gate == Some(Gate::ClientLoads)) {
+            return;
+        }
+        for (_, status) in self.gates.iter_mut().filter(|(gate, _)| *gate == Gate::ClientLoads) {
+            *status = Status::Passed;
+        }
+    }
+
     /// The files of the side that stands in are those of the side that is there.
     fn all_of(&mut self, side: Side) {
         for finding in &mut self.findings {
@@ -321,14 +337,14 @@ impl Question<'_> {
     }
 
     /// Other versions whose answer differs, and that answer: each side's varies by itself.
-    pub(super) fn other_versions(&self, answer: &Answer) -> Vec<(Version, Version, Answer)> {
+    fn other_versions(&self, answer: &Answer, ask: impl Fn(&Self) -> Answer) -> Vec<(Version, Version, Answer)> {
         let mut others = Vec::new();
         for version in Version::ALL {
             for (docker, dockerd) in [(version, self.dockerd), (self.docker, version)] {
                 if (docker, dockerd) == (self.docker, self.dockerd) {
                     continue;
                 }
-                let other = Self { docker, dockerd, ..*self }.ask();
+                let other = ask(&Self { docker, dockerd, ..*self });
                 if other.outcome() != answer.outcome() {
                     others.push((docker, dockerd, other));
                 }
@@ -338,8 +354,12 @@ impl Question<'_> {
     }
 
     /// Adds a finding for every release whose answer is another; those answers come back.
-    pub(super) fn note_other_versions(&self, answer: &mut Answer) -> Vec<(Version, Version, Answer)> {
-        let others = self.other_versions(answer);
+    pub(super) fn note_other_versions(
+        &self,
+        answer: &mut Answer,
+        ask: impl Fn(&Self) -> Answer,
+    ) -> Vec<(Version, Version, Answer)> {
+        let others = self.other_versions(answer, ask);
         for (docker, dockerd, other) in &others {
             let program =
                 if *docker == self.docker { format!("dockerd {dockerd}") } else { format!("docker {docker}") };

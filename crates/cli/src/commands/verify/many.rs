@@ -203,7 +203,7 @@ fn judge_held(place: &Place, held: Held, room: u64, args: &Args, others: &Others
         now: invocation.instant,
     };
     let mut answer = question.ask();
-    question.note_other_versions(&mut answer);
+    question.note_other_versions(&mut answer, Question::ask);
     question.note_permissions(&mut answer);
     Judged { role, host, answer }
 }

@@ -72,9 +72,14 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         dockerd_roots: &dockerd_roots,
         now: invocation.instant,
     };
-    let mut answer = answer(&question, daemon.as_ref(), client.as_ref(), alone && args.client.client_mode.is_none());
-    let others =
-        if faulty(daemon.as_ref(), client.as_ref()) { Vec::new() } else { question.note_other_versions(&mut answer) };
+    let must_be_mutual = alone && args.client.client_mode.is_none();
+    let ask = |question: &Question<'_>| answer(question, daemon.as_ref(), client.as_ref(), must_be_mutual);
+    let mut answer = ask(&question);
+    let others = if faulty(daemon.as_ref(), client.as_ref()) {
+        Vec::new()
+    } else {
+        question.note_other_versions(&mut answer, ask)
+    };
     question.note_permissions(&mut answer);
     if assumed {
         let text = format!("clients are taken to dial {host}, the first name of the daemon's certificate");
@@ -197,6 +202,7 @@ fn dialled(answer: &mut Answer, question: &Question<'_>, endpoint: &Endpoint, mu
                 answer.gates.push((Gate::SameProtocol, Status::Failed));
                 answer.findings.push(Shown::note(Note::TlsOnASocket, Some(Gate::SameProtocol), text));
             } else {
+                answer.without_use_of_files();
                 answer.findings.push(Shown::note(Note::TlsUnused, None, text));
             }
         }
