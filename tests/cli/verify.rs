@@ -119,7 +119,18 @@ fn exit_codes_follow_the_modes_asked_for() {
     let alone = |more: &[&str]| sandbox.dockseal(["verify"]).args(more).run();
     let _ = alone(&["--daemon", "nowhere"]).exits(2).says("hint:");
     let _ = alone(&["--client-mode", "tls", "--daemon", pki.daemon.0.to_str().unwrap()]).exits(2).says("--client");
-    let _ = alone(&["--daemon", pki.daemon.0.to_str().unwrap(), "--host", "::1"]).exits(0);
+    // Without TLS a side reads no file, so that none need be named: Docker's own answers of these modes.
+    let (daemon, client) = (pki.daemon.0.to_str().unwrap(), own.to_str().unwrap());
+    let _ = alone(&["--daemon", daemon, "--client-mode", "none"]).exits(1).says("protocols-differ");
+    let _ = alone(&["--daemon", daemon, "--client-mode", "none", "--daemon-mode", "none"]).exits(0);
+    let _ = alone(&["--client", client, "--daemon-mode", "none"]).exits(1).says("protocols-differ");
+    let _ = alone(&["--client", client, "--daemon-mode", "none", "--client-mode", "none"]).exits(0);
+    let flags = "-H tcp://localhost:2376 --tls --tlscacert= --tlscert= --tlskey=";
+    let _ = alone(&["--docker-flags", flags, "--daemon-mode", "none"]).exits(1).says("protocols-differ");
+    let _ = alone(&["--docker-flags", "-H tcp://localhost:2375", "--daemon-mode", "none"]).exits(0);
+    let _ = alone(&["--client-mode", "none", "--daemon-mode", "none"]).exits(0);
+    let _ = alone(&["--client-mode", "none", "--daemon-mode", "tls"]).exits(2).says("--daemon DIR");
+    let _ = alone(&["--daemon", daemon, "--host", "::1"]).exits(0);
     let _ = alone(&["--daemon", pki.daemon.0.to_str().unwrap(), "--host", "::2"]).exits(1).says("host-mismatch");
     let _ = alone(&["--client", own.to_str().unwrap()]).exits(0);
 }

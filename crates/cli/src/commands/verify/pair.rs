@@ -12,7 +12,7 @@ use dockseal_verify::{Judge, Outcome, Status, SystemRoots};
 use serde_json::{Value, json};
 
 use super::{
-    Args,
+    Args, ClientWord, DaemonWord,
     answer::{Answer, Question, Shown},
     files::{self, Desk, first_name},
     notes::Note,
@@ -29,7 +29,7 @@ use crate::{
 
 pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let desk = Desk::with(Desk::ROOM);
-    let daemon = sides::daemon(args, &desk)?;
+    let mut daemon = sides::daemon(args, &desk)?;
     let mut client = sides::client(args, invocation, &desk)?;
     let alone = daemon.is_none() && client.is_none();
     if alone {
@@ -39,9 +39,14 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
             current.mode = Some(word.mode(!current.held.has_no_certificate()));
         }
         client = Some(current);
-    } else {
-        modes_need_their_side(args, daemon.is_some(), client.is_some())?;
     }
+    if client.is_none() && args.client.client_mode == Some(ClientWord::None) {
+        client = Some(Side::without_files(ClientMode::None));
+    }
+    if daemon.is_none() && args.daemon.daemon_mode == Some(DaemonWord::None) {
+        daemon = Some(Side::without_files(DaemonMode::None));
+    }
+    modes_need_their_side(args, daemon.is_some(), client.is_some())?;
     let (host, assumed) = host(args, daemon.as_ref(), client.as_ref());
     // The table copies the client's files into a context as well, which without ca.pem trusts the system's roots.
     let copied = client.as_ref().is_some_and(|side| side.mode.is_none() && side.held.has_no_ca());
@@ -72,7 +77,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         dockerd_roots: &dockerd_roots,
         now: invocation.instant,
     };
-    let must_be_mutual = alone && args.client.client_mode.is_none();
+    let must_be_mutual = alone && args.client.client_mode.is_none() && daemon.is_none();
     let ask = |question: &Question<'_>| answer(question, daemon.as_ref(), client.as_ref(), must_be_mutual);
     let mut answer = ask(&question);
     let others = if faulty(daemon.as_ref(), client.as_ref()) {
@@ -102,7 +107,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     Ok(ExitCode::from(answer.code()))
 }
 
-/// `--client-mode` without a client would be a question about nothing.
+/// A mode without its side would be a question about nothing, but for that without TLS.
 fn modes_need_their_side(args: &Args, daemon: bool, client: bool) -> Result<(), Failure> {
     let missing = match (args.client.client_mode.is_some() && !client, args.daemon.daemon_mode.is_some() && !daemon) {
         (true, _) => ("--client-mode", "--client DIR"),

@@ -43,6 +43,14 @@ pub(super) struct Side<M> {
     pub(super) fault: Option<Shown>,
 }
 
+impl<M> Side<M> {
+    /// A side without TLS, which reads no file.
+    pub(super) fn without_files(mode: M) -> Self {
+        let held = Held::stand_in(&MaterialFile::missing("", Designation::Default));
+        Self { held, mode: Some(mode), said: None, variables: Variables::default(), fault: None }
+    }
+}
+
 /// What stands as NAME=value before a command line.
 #[derive(Default)]
 pub(super) struct Variables(Vec<(String, String)>);
@@ -277,10 +285,7 @@ pub(super) fn client_by_settings(
 }
 
 fn stopped(fault: Shown) -> Side<ClientMode> {
-    let mut held = Held::stand_in(&MaterialFile::not_named());
-    held.material.ca = MaterialFile::missing("", Designation::Default);
-    let mode = Some(ClientMode::TlsVerifyCert);
-    Side { held, mode, said: None, variables: Variables::default(), fault: Some(fault) }
+    Side { fault: Some(fault), ..Side::without_files(ClientMode::TlsVerifyCert) }
 }
 
 fn said_of_client(settings: ClientSettings, trouble: Vec<String>) -> Said {
