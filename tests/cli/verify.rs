@@ -695,3 +695,29 @@ fn files_that_docker_does_not_use_may_be_anything() {
         let _ = ask(host, "28", "--tls", [&ca, &cert, &key]).exits(1).says(&format!("docker host `{host}`"));
     }
 }
+
+/// In docker 28.2.2's and dockerd 20.10's own words; both end with 125.
+#[test]
+fn flags_that_docker_does_not_take_are_refused() {
+    let sandbox = Sandbox::new();
+    for (flags, said) in [
+        (
+            "--tls=maybe",
+            r#"invalid argument "maybe" for "--tls" flag: strconv.ParseBool: parsing "maybe": invalid syntax"#,
+        ),
+        ("--tls=", r#"invalid argument "" for "--tls" flag: strconv.ParseBool: parsing "": invalid syntax"#),
+        (
+            "--tlsverify=yes",
+            r#"invalid argument "yes" for "--tlsverify" flag: strconv.ParseBool: parsing "yes": invalid syntax"#,
+        ),
+        ("--tlscacert", "flag needs an argument: --tlscacert"),
+    ] {
+        for (option, gate) in [("--docker-flags", "client-loads"), ("--dockerd-flags", "daemon-starts")] {
+            let ran = sandbox.dockseal(["verify", "--format", "json", option, flags]).run().exits(1);
+            let answer = json(&ran);
+            assert_eq!((answer["gate"].as_str(), refusing(&answer)), (Some(gate), vec!["settings-refused"]), "{ran}");
+            let texts = answer["findings"].as_array().unwrap();
+            assert!(texts.iter().any(|finding| finding["text"] == said), "{ran}");
+        }
+    }
+}

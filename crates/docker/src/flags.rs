@@ -52,7 +52,10 @@ impl fmt::Display for FlagError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotABool { flag, value } => {
-                write!(f, "invalid argument {value:?} for \"--{flag}\" flag: strconv.ParseBool: invalid syntax")
+                write!(
+                    f,
+                    "invalid argument {value:?} for \"--{flag}\" flag: strconv.ParseBool: parsing {value:?}: invalid syntax"
+                )
             }
             Self::NoValue { flag } => write!(f, "flag needs an argument: --{flag}"),
         }

@@ -9,7 +9,7 @@ use dockseal_docker::{
     client_settings::{ClientFault, ClientSettings, ClientTls},
     daemon_settings::{DaemonFault, DaemonRequest, DaemonSettings},
     endpoint::Endpoint,
-    flags::{Program, TlsFlags, take_assignments, words},
+    flags::{FlagError, Program, TlsFlags, take_assignments, words},
     gate::Gate,
     layout::{self, Names},
     mode::{ClientMode, DaemonMode},
@@ -162,8 +162,12 @@ pub(super) fn must_be_directory(directory: &Path) -> Result<(), Failure> {
     }
 }
 
-/// A command line given as one argument: its variables, then its flags.
-fn command_line(text: &str, option: &str, program: Program) -> Result<(Variables, TlsFlags), Failure> {
+/// A command line given as one argument: its variables, then its flags, or why Docker takes none of them.
+fn command_line(
+    text: &str,
+    option: &str,
+    program: Program,
+) -> Result<(Variables, Result<TlsFlags, FlagError>), Failure> {
     let failure = || Failure::trouble(format!("cannot read the command line in {option}"));
     let mut words = words(text).map_err(|error| failure().cause(error).hint("quote it as for a shell"))?;
     let variables = Variables(take_assignments(&mut words));
@@ -171,14 +175,21 @@ fn command_line(text: &str, option: &str, program: Program) -> Result<(Variables
     {
         words.remove(0);
     }
-    let flags = TlsFlags::parse(program, &words)
-        .map_err(|error| failure().cause(error).hint("give the flags as Docker takes them"))?;
+    let flags = TlsFlags::parse(program, &words);
     Ok((variables, flags))
 }
 
 fn daemon_by_settings(args: &Args, desk: &Desk) -> Result<Side<DaemonMode>, Failure> {
     let (variables, flags) =
         command_line(args.daemon.dockerd_flags.as_deref().unwrap_or_default(), "--dockerd-flags", Program::Dockerd)?;
+    let refused = |text| Shown::note(Note::SettingsRefused, Some(Gate::DaemonStarts), text);
+    let flags = match flags {
+        Ok(flags) => flags,
+        Err(error) => {
+            let fault = Some(refused(error.to_string()));
+            return Ok(Side { fault, ..Side::without_files(DaemonMode::TlsVerify) });
+        }
+    };
     let mut environment = Environment::read(|name| variables.find(name));
     // systemd starts it as root, without HOME; Go then asks the passwd file.
     environment.home.get_or_insert_with(|| "/root".into());
@@ -202,7 +213,7 @@ fn daemon_by_settings(args: &Args, desk: &Desk) -> Result<Side<DaemonMode>, Fail
             mode: Some(DaemonMode::TlsVerify),
             said: None,
             variables,
-            fault: Some(Shown::note(Note::SettingsRefused, Some(Gate::DaemonStarts), stops(&fault))),
+            fault: Some(refused(stops(&fault))),
         },
     })
 }
@@ -261,7 +272,12 @@ pub(super) fn client_by_settings(
     desk: &Desk,
 ) -> Result<Side<ClientMode>, Failure> {
     let given = args.client.docker_flags.as_deref();
-    let (variables, mut flags) = command_line(given.unwrap_or_default(), "--docker-flags", Program::Docker)?;
+    let refused = |text| stopped(Shown::note(Note::SettingsRefused, Some(Gate::ClientLoads), text));
+    let (variables, flags) = command_line(given.unwrap_or_default(), "--docker-flags", Program::Docker)?;
+    let mut flags = match flags {
+        Ok(flags) => flags,
+        Err(error) => return Ok(refused(error.to_string())),
+    };
     if given.is_none() {
         flags = invocation.docker.clone().unwrap_or(flags);
     }
@@ -280,7 +296,7 @@ pub(super) fn client_by_settings(
         Err(Stop::Settings(fault @ ClientFault::EmptyFlagPanics { .. })) => {
             stopped(Shown::check(Check::ClientPanics, Gate::ClientLoads, fault.to_string()))
         }
-        Err(stop) => stopped(Shown::note(Note::SettingsRefused, Some(Gate::ClientLoads), stop.text())),
+        Err(stop) => refused(stop.text()),
     })
 }
 
