@@ -239,14 +239,33 @@ fn a_leaf_among_the_anchors_needs_no_issuer() {
     assert_eq!(answers(&leaf, &leaf, Purpose::Client, None, NOW), all(Check::UsageIncompatible));
 }
 
+const PERMITTED: u8 = 0xa0;
+const EXCLUDED: u8 = 0xa1;
+
 fn constrained(tag: u8, base: &[u8]) -> Recipe {
     Recipe::root().with(extension(30, true, &sequence(&[&tlv(tag, &[&sequence(&[base])])])))
 }
 
+/// dockerd 20.10, tried with each: to Go 1.19 the second dot is not there; to later ones it is no name at all.
+#[test]
+fn a_constraint_with_two_dots() {
+    for (name, below) in [
+        ("d1.example.test", true),
+        ("a.b.example.test", true),
+        ("example.test", false),
+        ("badexample.test", false),
+        ("other.test", false),
+    ] {
+        let leaf = Recipe::new("client", "Root", vec![usage(2), alt_names(&[&dns(name)])]);
+        let with = |subtrees| client(&leaf, &constrained(subtrees, &dns("..example.test")))[0];
+        let refused = Some(Check::NameConstrained);
+        assert_eq!(with(PERMITTED), if below { None } else { refused }, "permitted, {name}");
+        assert_eq!(with(EXCLUDED), if below { refused } else { None }, "excluded, {name}");
+    }
+}
+
 #[test]
 fn name_constraints() {
-    const PERMITTED: u8 = 0xa0;
-    const EXCLUDED: u8 = 0xa1;
     let leaf = Recipe::server("Root");
     let refused = all(Check::NameConstrained);
     assert_eq!(server(&leaf, &constrained(PERMITTED, &dns("test"))), ACCEPTED);

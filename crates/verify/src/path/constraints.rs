@@ -147,10 +147,12 @@ fn domain_matches(domain: &[u8], constraint: &[u8], go: Go) -> bool {
     if constraint.is_empty() {
         return true;
     }
-    // Go 1.19 overlooks one empty label at the left.
-    let domain = if go.is_at_least(GoRelease::V1_24) { domain } else { domain.strip_prefix(b".").unwrap_or(domain) };
+    // Go 1.19 overlooks one empty label at the left, of a constraint behind the dot that means below it only.
+    let labels =
+        |name| if go.is_at_least(GoRelease::V1_24) { name } else { <[u8]>::strip_prefix(name, b".").unwrap_or(name) };
+    let domain = labels(domain);
     let (suffix, below_only) = match constraint.strip_prefix(b".") {
-        Some(suffix) => (suffix, true),
+        Some(suffix) => (labels(suffix), true),
         None => (constraint, false),
     };
     let Some(split) = domain.len().checked_sub(suffix.len()) else {
