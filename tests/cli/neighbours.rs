@@ -127,3 +127,20 @@ fn an_authority_that_borrows_roots_key() {
     refused_with_hint(&ran, &[2]);
     assert_eq!(fs::read(sandbox.path("n/a/cert.pem")).unwrap(), before, "{ran}");
 }
+
+/// Nobody writes lines or colours onto root's terminal by the name of a directory.
+#[test]
+fn names_of_directories_are_no_lines() {
+    let sandbox = Sandbox::new();
+    let _ = run(&sandbox, "init --no-passphrase").success();
+    let forged = "x\nRevoked client mallory\u{1b}[2J";
+    let issued = sandbox.dockseal(["issue", "client", "alice", "--out", &format!("{forged}/a")]).run().success();
+    let renewed = run(&sandbox, "renew alice").success();
+    let rolled = run(&sandbox, "rollback alice").success();
+    let listed = run(&sandbox, "list").success();
+    for ran in [issued, renewed, rolled, listed] {
+        let is_forged = |line: &str| line.starts_with("Revoked client mallory") || line.contains('\u{1b}');
+        assert!(!ran.stdout.lines().any(is_forged), "{ran}");
+        assert!(ran.stdout.contains("x\\nRevoked client mallory"), "{ran}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf};
 
 use dockseal_docker::{Layout, Ownership, Role};
-use dockseal_pki::{Certificate, Fingerprint, RevocationReason, SerialNumber};
+use dockseal_pki::{Certificate, Fingerprint, RevocationReason, SerialNumber, printable};
 use time::OffsetDateTime;
 
 /// A certificate's number in the inventory, in the order of reservation.
@@ -180,7 +180,8 @@ impl fmt::Display for Place {
         if self.kind == Kind::Ssh {
             write!(f, "{}:", self.machine_name)?;
         }
-        self.path.display().fmt(f)
+        // Whoever named a directory may have put a line into the name.
+        f.write_str(&printable(&self.path.to_string_lossy()))
     }
 }
 

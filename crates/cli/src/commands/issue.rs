@@ -9,7 +9,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Subcommand;
 use dockseal_ca::Endpoint;
 use dockseal_docker::{FilePlan, Layout, Ownership, Role, plan};
-use dockseal_pki::CertificateRequest;
+use dockseal_pki::{CertificateRequest, printable};
 use dockseal_store::Existing;
 use serde::Serialize;
 
@@ -298,7 +298,7 @@ struct Shown<'i> {
 impl Shown<'_> {
     fn human(&self, invocation: &Invocation) -> String {
         let certificate = &self.issued.certificate;
-        let place = self.directory.iter().chain(&self.file).cloned().collect();
+        let place = self.directory.iter().chain(&self.file).map(|place| printable(place)).collect();
         let mut rows = vec![("in", place)];
         if !self.files.is_empty() {
             rows.push(("files", self.files.join(", ")));
