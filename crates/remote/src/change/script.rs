@@ -36,7 +36,9 @@ pub(crate) fn waits() -> String {
 /// to a place, as it is written and as it really leads; nothing where nobody could. What sshd(8) asks of the way to its keys
 /// (StrictModes; OpenSSH misc.c, safe_path).
 pub(crate) const CHANGEABLE: &str = r#"changeable() {
-at=${1%/*}; while [ "$at" ] && [ ! -d "$at" ]; do at=${at%/*}; done
+# What has no / in it is never cut short.
+case $1 in /*) at=${1%/*} ;; *) at=/${1%/*} ;; esac
+while [ "$at" ] && [ ! -d "$at" ]; do at=${at%/*}; done
 for way in "$at" "$(cd -P "${at:-/}" 2>/dev/null && pwd -P)"; do
 while :; do
 set -- $(stat -L -c '%u %g %a' "${way:-/}" 2>/dev/null); who=
