@@ -122,3 +122,37 @@ fn bootstrap_and_contexts_keep_what_they_replace() {
     }
     let _ = run(&sandbox, "inventory check").success();
 }
+
+/// Killed at any rename or sync of a rollback to another authority's bundle: the record is so, and nothing is lost.
+#[test]
+fn a_rollback_to_another_authority_that_is_killed() {
+    require!("openssl", "strace");
+    for call in ["renameat2", "fsync", "syncfs"] {
+        for nth in 1..=4 {
+            let sandbox = openssl_authority();
+            let _ = issue(&sandbox, "a", "/CN=alice", "0x30", CLIENT);
+            let theirs = contents(&sandbox, "a");
+            let _ = run(&sandbox, "init --no-passphrase").success();
+            let _ = run(&sandbox, "issue client alice --out a --replace").success();
+            let ours = contents(&sandbox, "a");
+            for end in ["signal=KILL", "error=EIO"] {
+                let how = format!("inject={call}:{end}:when={nth}");
+                let traced = sandbox.program("strace").args(["-f", "-qq", "-o", "/dev/null", "-e"]);
+                let traced =
+                    traced.arg(format!("trace={call}")).args(["-e", &how]).arg(dockseal_tests::dockseal_binary());
+                let ended = traced.args(["rollback", "./a"]).run();
+                let when = format!("{how}: {ended}");
+                let _ = run(&sandbox, "issue client bob --out bob --replace").success();
+                let checked = run(&sandbox, "inventory check");
+                assert_eq!(checked.code, Some(0), "{when}\n{checked}");
+                let now = contents(&sandbox, "a");
+                assert!(now == ours || now == theirs, "{when}");
+                let back = run(&sandbox, "rollback ./a");
+                assert_eq!(back.code, Some(0), "{when}\n{back}");
+                assert_ne!(contents(&sandbox, "a"), now, "{when}\n{back}");
+                let checked = run(&sandbox, "inventory check");
+                assert_eq!(checked.code, Some(0), "{when}\n{back}\n{checked}");
+            }
+        }
+    }
+}

@@ -8,7 +8,7 @@ use dockseal_pki::{
     Bundle, Certificate, PrivateKey, PublicKey, Signer, SubjectAltName, TrustAnchors, UserName, printable,
 };
 
-use dockseal_store::{ReadError, Sight};
+use dockseal_store::{ReadError, Sight, keep_displaced};
 
 use crate::{
     authority::{read_certificates, read_hint},
@@ -17,6 +17,7 @@ use crate::{
     identity::{endpoint_role, is_dialled, name_as},
     invocation::Invocation,
     judgement,
+    ledger::leaf_in,
 };
 
 /// What a directory holds, and for whom.
@@ -62,6 +63,17 @@ pub(crate) fn bundle(directory: &Path, what: &str) -> Result<Bundle, Failure> {
         .ok_or_else(|| Failure::trouble(what).cause(format!("{} is empty", names.anchors)))?;
     let key = key_in(&sight, directory, names.key, what)?.map(|held| held.key);
     Ok(Bundle { anchors, chain, key })
+}
+
+/// A run that was killed between putting a bundle in place and keeping the one before it left that one beside the place, also
+/// where no inventory remembers it. Where it cannot be kept, the bundle in place counts all the same.
+pub(crate) fn keep_what_a_kill_left(directory: &Path) {
+    let names = names_in(directory);
+    let here = leaf_in(directory, names);
+    let is_it = |beside: &Path| leaf_in(beside, names).is_some_and(|found| Some(found) != here);
+    if here.is_some() {
+        let _ = keep_displaced(directory, is_it);
+    }
 }
 
 /// The directory, held while it is read.

@@ -332,6 +332,39 @@ impl Ledger {
         Ok(())
     }
 
+    /// A rollback to what nobody recorded announces the certificate that goes: if it is gone, the place is remembered as what it
+    /// has now.
+    fn settle_return(&mut self, destination: &Destination) -> Result<(), InventoryError> {
+        let Some(id) = destination.certificate.filter(|id| destination.pending == Some(*id)) else { return Ok(()) };
+        let Some(entry) = self.inventory.entry(id)? else { return Ok(()) };
+        match leaf_in(&destination.place.path, destination.layout.names(entry.role)) {
+            Some(found) if found != entry.fingerprint() => self.holds_another(destination, Some(found)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A place holds another certificate than the recorded one: one that is known, or nobody's of this authority. The recorded
+    /// one is kept beside it, and counts no longer unless it is somewhere else too.
+    pub(crate) fn holds_another(
+        &mut self,
+        destination: &Destination,
+        leaf: Option<Fingerprint>,
+    ) -> Result<(), InventoryError> {
+        let known = leaf.map(|leaf| self.inventory.entry_of(leaf)).transpose()?.flatten();
+        match known {
+            Some(entry) => {
+                let place = destination.place.clone();
+                let delivery = Delivery { place, layout: destination.layout, ownership: Ownership::default() };
+                self.recorder().about_to_install(&delivery, entry.id)?;
+                let delivered = Delivered { id: entry.id, keeps_previous: false, command_due: false };
+                self.recorder().delivered(&[delivered])?;
+            }
+            None => self.recorder().forget(destination.id)?,
+        }
+        let former: Vec<CertificateId> = destination.certificate.into_iter().collect();
+        self.recorder().replaced(&former)
+    }
+
     /// Looks at the places to which a killed run was delivering, and remembers what they hold.
     fn settle(&mut self) -> Result<(), InventoryError> {
         let open = self.inventory.unfinished()?;
@@ -344,6 +377,9 @@ impl Ledger {
             self.keep_displaced(destination)?;
             // What else was staged, or displaced, is not needed any more. Where that cannot be told, the place itself tells.
             let _ = remove_stale(&destination.place.path);
+        }
+        for destination in &ours {
+            self.settle_return(destination)?;
         }
         let mut ids: Vec<CertificateId> = ours.iter().filter_map(|destination| destination.pending).collect();
         ids.sort();

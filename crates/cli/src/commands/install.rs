@@ -16,7 +16,7 @@ use super::issue::{check_not_here, read_request};
 use crate::{
     authority::{read_brought, read_certificates, write_failure},
     failure::Failure,
-    held,
+    held::{self, keep_what_a_kill_left},
     identity::{dialled_name, endpoint_role, likely_role, may_be},
     input::read_input,
     invocation::Invocation,
@@ -56,6 +56,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let shown = if stdin { Path::new("of standard input") } else { &args.certificate };
     let chain = read_brought(&read_input(&args.certificate, WHAT)?, shown)?;
     let leaf = chain.first().ok_or_else(|| Failure::trouble(WHAT))?.clone();
+    keep_what_a_kill_left(directory);
     let present = read_chain(directory)?;
     let old = present.first();
     let (anchors, anchors_changed) = anchors(args.ca.as_deref(), directory)?;

@@ -7,14 +7,14 @@ use std::{
 
 use dockseal_inventory::{Delivered, Destination, Entry, Matches, State};
 use dockseal_pki::Certificate;
-use dockseal_store::{Displaced, Placed, previous_path, roll_back};
+use dockseal_store::{Placed, previous_path, roll_back};
 use serde_json::{Value, json};
 
 use crate::{
     authority::{chains, known_chains, read as read_authority, write_failure},
     contexts::shown,
     failure::Failure,
-    held,
+    held::{self, keep_what_a_kill_left},
     invocation::Invocation,
     ledger::{Ledger, inventory_failure},
     named,
@@ -187,8 +187,17 @@ fn at(ledger: &mut Ledger, destination: &Destination, trust: &Trust, invocation:
         return recorded(ledger, destination, trust, invocation);
     }
     // What was there before is nothing that this authority recorded: somebody else's, perhaps.
-    let (done, placed) = alone(&destination.place.path, trust, Some(ledger), invocation)?;
-    remember(ledger, destination, &done)?;
+    // Announced as the certificate that goes, so that a kill in between is told by what the place has then.
+    if let Some(id) = destination.certificate {
+        ledger.recorder().about_to_return(destination.id, id).map_err(failure)?;
+    }
+    let returned = alone(&destination.place.path, trust, Some(ledger), invocation);
+    if returned.is_err() && destination.certificate.is_some() {
+        ledger.recorder().missed(&[destination.id]).map_err(failure)?;
+    }
+    let (done, placed) = returned?;
+    let leaf = done.held.bundle.leaf().map(Certificate::fingerprint);
+    ledger.holds_another(destination, leaf).map_err(failure)?;
     placed.check().map_err(|error| write_failure(WHAT, &error))?;
     Ok(done)
 }
@@ -234,18 +243,6 @@ fn recorded(
     Ok(Done { path, held })
 }
 
-/// What is in a place now that had a certificate of this authority's. That one is kept, and is nobody's any more.
-fn remember(ledger: &mut Ledger, destination: &Destination, done: &Done) -> Result<(), Failure> {
-    let leaf = done.held.bundle.leaf().map(|leaf| ledger.inventory.entry_of(leaf.fingerprint()));
-    let remembered = match leaf.transpose().map_err(failure)?.flatten() {
-        Some(entry) => ledger.install(entry.id, None, &destination.place, Displaced::Keep),
-        None => ledger.forget_place(&destination.place),
-    };
-    remembered.map_err(|error| error.failure(WHAT))?;
-    let former: Vec<_> = destination.certificate.into_iter().collect();
-    ledger.recorder().replaced(&former).map_err(failure)
-}
-
 fn refuse_revoked(path: &Path, entry: &Entry) -> Result<(), Failure> {
     let State::Revoked(revocation) = &entry.state else { return Ok(()) };
     Err(Failure::no(WHAT)
@@ -260,6 +257,7 @@ fn alone(
     ledger: Option<&Ledger>,
     invocation: &Invocation,
 ) -> Result<(Done, Placed), Failure> {
+    keep_what_a_kill_left(path);
     let held = judged(path, invocation)?;
     let known = ledger.zip(held.bundle.leaf()).map(|(ledger, leaf)| ledger.inventory.entry_of(leaf.fingerprint()));
     if let Some(entry) = known.transpose().map_err(failure)?.flatten() {
