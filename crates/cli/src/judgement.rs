@@ -69,7 +69,7 @@ fn refused(verdict: &Verdict, what: &str) -> Failure {
     match verdict.refusals().next() {
         Some(finding) => failure.cause(format!("Docker would refuse it: {}", finding.text)).hint(format!(
             "{} ({})",
-            as_hint(finding.check.remedy()),
+            as_hint(finding.remedy),
             finding.check.id()
         )),
         None => {

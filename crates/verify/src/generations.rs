@@ -51,5 +51,6 @@ pub fn differences(verdicts: &[(Version, Version, Verdict)], scenario: &Scenario
         gate: None,
         place: None,
         text: format!("the answer depends on the versions: {}", others.join("; ")),
+        remedy: check.remedy(),
     })
 }

@@ -129,27 +129,33 @@ pub fn judge_chain(
     let signatures = Signatures::default();
     let options = Options { purpose, host: host.as_deref(), now, go, signatures: &signatures };
     let refused = if chain.certificates.is_empty() {
-        Some((Check::CertificateMissing, "there is no PEM block with a certificate".to_owned()))
+        Some((Check::CertificateMissing, "there is no PEM block with a certificate".to_owned(), None))
     } else if !handshake::certificate_message_fits(chain.sent(), go) {
-        Some((Check::MessageTooLarge, "the certificates are more than the other side reads".to_owned()))
+        Some((Check::MessageTooLarge, "the certificates are more than the other side reads".to_owned(), None))
     } else if anchors.is_beyond_the_judge {
         let text = "the CA file has more or larger certificates than are looked at here";
-        Some((Check::BeyondTheJudge, text.to_owned()))
+        Some((Check::BeyondTheJudge, text.to_owned(), None))
     } else {
         match read_certificates(&chain, go) {
-            Err(unusable) => Some((unusable.check, unusable.text)),
-            Ok(certificates) => {
-                verify_path(&certificates, &anchors, options).err().map(|error| (check_of(&error), error.to_string()))
-            }
+            Err(unusable) => Some((unusable.check, unusable.text, None)),
+            Ok(certificates) => verify_path(&certificates, &anchors, options)
+                .err()
+                .map(|error| (check_of(&error), error.to_string(), error.remedy())),
         }
     };
     let status = match refused {
         None => Status::Passed,
-        Some((Check::BeyondTheJudge, _)) => Status::Skipped("it is larger than what the judge takes on"),
+        Some((Check::BeyondTheJudge, ..)) => Status::Skipped("it is larger than what the judge takes on"),
         Some(_) => Status::Failed,
     };
-    let findings =
-        refused.map(|(check, text)| Finding { check, severity: check.severity(), gate: Some(gate), place: None, text });
+    let findings = refused.map(|(check, text, remedy)| Finding {
+        check,
+        severity: check.severity(),
+        gate: Some(gate),
+        place: None,
+        text,
+        remedy: remedy.unwrap_or(check.remedy()),
+    });
     Verdict {
         gates: vec![(gate, status)],
         findings: findings.into_iter().collect(),

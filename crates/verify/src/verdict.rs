@@ -56,6 +56,8 @@ pub struct Finding {
     pub place: Option<Place>,
     /// One sentence in lower case without a period.
     pub text: String,
+    /// What to do: the check's remedy, or a closer one where the reason is known.
+    pub remedy: &'static str,
 }
 
 /// How a gate was passed.

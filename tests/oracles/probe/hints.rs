@@ -175,3 +175,40 @@ fn a_hint_about_the_daemon_lets_clients_in() {
         }
     }
 }
+
+/// What openssl signs and Go does not accept, of an authority that the client trusts: the hint is about what is wrong.
+#[test]
+fn a_certificate_of_the_trusted_authority_that_go_refuses() {
+    require!("dockerd", "docker", "openssl");
+    require_root!();
+    let usable = "critical,keyCertSign";
+    for (usage, digest, damaged, cause, hint) in [
+        (usable, "-sha1", false, "insecure", "SHA-256"),
+        ("critical,digitalSignature", "-sha256", false, "keyUsage", "keyCertSign"),
+        (usable, "-sha256", true, "signature does not verify", "damaged"),
+    ] {
+        let sandbox = Sandbox::new();
+        let openssl = |line: &str| drop(sandbox.openssl(line.split_whitespace()));
+        sandbox.write("host/ext", "subjectAltName=IP:127.0.0.1\n");
+        openssl(&format!(
+            "req -x509 -newkey rsa:2048 -nodes -keyout cak -out host/ca.pem -days 9 -subj /CN=ca -addext keyUsage={usage}"
+        ));
+        openssl("req -newkey rsa:2048 -nodes -keyout host/key.pem -out csr -subj /CN=host");
+        openssl(&format!(
+            "x509 -req -days 9 -in csr -CA host/ca.pem -CAkey cak -CAcreateserial -out host/cert.pem -extfile host/ext {digest}"
+        ));
+        if damaged {
+            openssl("x509 -in host/cert.pem -outform der -out der");
+            let mut der = fs::read(sandbox.path("der")).unwrap();
+            *der.last_mut().unwrap() ^= 1;
+            fs::write(sandbox.path("der"), der).unwrap();
+            openssl("x509 -inform der -in der -out host/cert.pem");
+        }
+        let daemon = start(&sandbox.path("host"));
+        assert_ne!(daemon.docker("127.0.0.1", &sandbox.path("host"), ["version"]).run().code, Some(0), "{cause}");
+        let probed = probe(&sandbox, &daemon.url("127.0.0.1"), &["--client", "host"]);
+        let probed = probed.is(1, "client-accepts-daemon", cause);
+        assert!(probed.text("/verdict/hint").contains(hint), "{}", probed.human);
+        assert!(!probed.text("/verdict/cause").contains("made anew"), "{}", probed.human);
+    }
+}

@@ -122,9 +122,7 @@ impl Hearing<'_> {
         };
         match verify_path(certificates, anchors, options) {
             Ok(()) => Status::Passed,
-            Err(error) => {
-                self.report.refuse(gate, check_of(&error), place(side, file, FileKind::Cert, None), error.to_string())
-            }
+            Err(error) => self.report.refuse_path(gate, &error, place(side, file, FileKind::Cert, None)),
         }
     }
 

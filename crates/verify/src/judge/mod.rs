@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use crate::advice::{self, Presented};
 use crate::check::Check;
 use crate::material::{FileKind, Material, MaterialFile, Side};
-use crate::path::{Options, Purpose, hostname};
+use crate::path::{Options, PathError, Purpose, hostname};
 use crate::scenario::Scenario;
 use crate::verdict::{Finding, Place, Status, Verdict};
 use files::Trust;
@@ -36,7 +36,23 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn add(&mut self, gate: Option<Gate>, check: Check, place: Option<Place>, text: impl Into<String>) {
-        self.findings.push(Finding { check, severity: check.severity(), gate, place, text: text.into() });
+        self.findings.push(Finding {
+            check,
+            severity: check.severity(),
+            gate,
+            place,
+            text: text.into(),
+            remedy: check.remedy(),
+        });
+    }
+
+    /// Refuses because no chain stands.
+    fn refuse_path(&mut self, gate: Gate, error: &PathError, place: Option<Place>) -> Status {
+        let status = self.refuse(gate, check_of(error), place, error.to_string());
+        if let (Some(finding), Some(remedy)) = (self.findings.last_mut(), error.remedy()) {
+            finding.remedy = remedy;
+        }
+        status
     }
 
     fn refuse(&mut self, gate: Gate, check: Check, place: Option<Place>, text: impl Into<String>) -> Status {

@@ -85,6 +85,8 @@ pub(crate) enum Rejected {
     /// basicConstraints or keyUsage say that it signs no certificates.
     MayNotSign,
     Signature(SignatureError),
+    /// The key identifiers say that it is the issuer's key, and the signature is wrong.
+    Damaged,
     Invalid(Box<PathError>),
 }
 
@@ -93,6 +95,7 @@ impl fmt::Display for Rejected {
         match self {
             Self::MayNotSign => f.write_str("its basicConstraints or keyUsage do not let it sign certificates"),
             Self::Signature(error) => error.fmt(f),
+            Self::Damaged => SignatureError::Invalid.fmt(f),
             Self::Invalid(error) => error.fmt(f),
         }
     }
@@ -135,7 +138,38 @@ impl fmt::Display for PathError {
     }
 }
 
+impl Rejected {
+    /// What to do where it is another thing than to trust another CA (Go src/crypto/x509/x509.go `CheckSignatureFrom`).
+    const fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::MayNotSign => {
+                Some("Issue it from a CA with basicConstraints CA:TRUE and a keyUsage that has keyCertSign.")
+            }
+            Self::Damaged => Some("The certificate is damaged: bring it back from a copy, or reissue it."),
+            Self::Signature(SignatureError::Insecure(_) | SignatureError::Unsupported) => {
+                Some("Reissue the certificate with a signature by SHA-256.")
+            }
+            _ => None,
+        }
+    }
+
+    /// RFC 5280, 4.2.1.1: the identifiers are equal where the key is the same.
+    fn by_signature(error: SignatureError, child: &Certificate<'_>, issuer: &Certificate<'_>) -> Self {
+        let wanted = child.extensions.authority_key_id;
+        let same_key = !wanted.is_empty() && wanted == issuer.extensions.subject_key_id;
+        if error == SignatureError::Invalid && same_key { Self::Damaged } else { Self::Signature(error) }
+    }
+}
+
 impl PathError {
+    /// What to do, where the check's own remedy does not fit.
+    pub(crate) fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::UnknownAuthority { hint: Some((why, _)) } => why.remedy(),
+            _ => None,
+        }
+    }
+
     /// Whether the judge gave up where Go would have computed on.
     pub(crate) fn is_beyond_the_judge(&self) -> bool {
         match self {
@@ -334,7 +368,8 @@ impl Search<'_> {
             return Err(Rejected::MayNotSign);
         }
         if let Some(child) = chain.last() {
-            self.options.signatures.verify(child, issuer, self.options.go).map_err(Rejected::Signature)?;
+            let verified = self.options.signatures.verify(child, issuer, self.options.go);
+            verified.map_err(|error| Rejected::by_signature(error, child, issuer))?;
         }
         self.check_issuer(kind, issuer, chain).map_err(|error| Rejected::Invalid(Box::new(error)))?;
         let longer: Vec<&Certificate<'_>> = chain.iter().copied().chain([issuer]).collect();

@@ -35,7 +35,7 @@ pub(crate) fn cause(connection: &Connection, limits: Limits, invocation: &Invoca
     };
     let own = OwnAuthority::here(invocation);
     let began = invocation.clock();
-    let local = |finding: &Finding| (finding.text.clone(), finding.check.remedy().to_owned());
+    let local = |finding: &Finding| (finding.text.clone(), finding.remedy.to_owned());
     let Ok(observation) = probe(&target, &dialler, limits) else {
         // Nobody answers; then only what is wrong here is known.
         let client = client.as_ref()?;

@@ -61,7 +61,7 @@ impl From<&Finding> for Shown {
             path: place.map(|place| place.path.clone()).filter(|path| !path.as_os_str().is_empty()),
             offset: place.and_then(|place| place.offset),
             text: finding.text.clone(),
-            remedy: finding.check.remedy(),
+            remedy: finding.remedy,
         }
     }
 }

@@ -3,7 +3,7 @@
 use dockseal_docker::gate::Gate;
 use dockseal_pki::moment;
 use dockseal_probe::{Attempt, ClientCertificate, Offer, Trouble};
-use dockseal_verify::{Check, Purpose, judge_chain};
+use dockseal_verify::{Check, Finding, Purpose, judge_chain};
 
 use super::{Diagnosis, refused, unknown};
 use crate::commands::probe::{
@@ -92,7 +92,8 @@ fn client_is_accepted(picture: &Picture<'_>, client: &ClientSide, attempt: &Atte
     let gate = Gate::DaemonAcceptsClient;
     let said = alert.map_or_else(String::new, |alert| format!(" (it says only {alert})"));
     // What is wrong with the certificate by itself.
-    let own = client.not_accepted.as_ref().map(|finding| (finding.check, finding.text.clone()));
+    let closer = |finding: &Finding| (finding.check, finding.text.clone(), finding.remedy);
+    let own = client.not_accepted.as_ref().map(closer);
     // What is wrong with it for the CA file that the daemon has on disk.
     let against_disk = || {
         let verdict = judge_chain(
@@ -103,10 +104,18 @@ fn client_is_accepted(picture: &Picture<'_>, client: &ClientSide, attempt: &Atte
             picture.daemon_time(),
             Default::default(),
         );
-        refusal(&verdict).map(|finding| (finding.check, finding.text.clone()))
+        refusal(&verdict).map(closer)
     };
     match own.or_else(against_disk) {
-        Some((Check::UnknownAuthority, text)) => {
+        // Its authority is trusted, and another thing is wrong.
+        Some((Check::UnknownAuthority, text, remedy)) if remedy != Check::UnknownAuthority.remedy() => {
+            return refused(
+                gate,
+                format!("the daemon refuses the client's certificate{said}: {text}"),
+                remedy.trim_end_matches('.'),
+            );
+        }
+        Some((Check::UnknownAuthority, text, _)) => {
             let whose = if picture.daemon.is_some() { "the daemon's ca.pem" } else { "the client's own ca.pem" };
             return refused(
                 gate,
@@ -116,7 +125,7 @@ fn client_is_accepted(picture: &Picture<'_>, client: &ClientSide, attempt: &Atte
                 format!("{}; or add its authority to the daemon's ca.pem and {RESTART}", reissue_client(picture)),
             );
         }
-        Some((_, text)) => {
+        Some((_, text, _)) => {
             return refused(
                 gate,
                 format!("the daemon refuses the client's certificate{said}: {text}"),

@@ -169,7 +169,7 @@ pub(super) fn chain_is_accepted(picture: &Picture<'_>) -> Option<Diagnosis> {
         Judged::Undetermined(_) => {
             return unknown(
                 finding.map_or_else(|| "the judge cannot tell".to_owned(), |finding| finding.text.clone()),
-                finding.map_or("", |finding| finding.check.remedy()),
+                finding.map_or("", |finding| finding.remedy),
             );
         }
         Judged::Refused(_) => {}
@@ -195,6 +195,10 @@ fn refused_chain(picture: &Picture<'_>, finding: &Finding) -> (String, String) {
     let cause = format!("docker refuses the daemon's certificate: {}", finding.text);
     let issue = reissue_daemon(picture, leaf);
     match finding.check {
+        // Its authority is the one that is trusted, and another thing is wrong.
+        Check::UnknownAuthority if finding.remedy != finding.check.remedy() => {
+            (cause, finding.remedy.trim_end_matches('.').to_owned())
+        }
         Check::UnknownAuthority => {
             let dir = picture.client.map_or("the client's directory", |client| client.dir.as_str());
             let Some(leaf) = leaf else { return (cause, issue) };
