@@ -212,3 +212,23 @@ fn a_certificate_of_the_trusted_authority_that_go_refuses() {
         assert!(!probed.text("/verdict/cause").contains("made anew"), "{}", probed.human);
     }
 }
+
+/// RFC 5280, 4.2.1.6: an address is an iPAddress; docker does not match one that is written as a dNSName.
+#[test]
+fn an_address_as_a_dns_name() {
+    require!("dockerd", "docker", "openssl");
+    require_root!();
+    let sandbox = Sandbox::new();
+    let openssl = |line: &str| drop(sandbox.openssl(line.split_whitespace()));
+    sandbox.write("host/ext", "subjectAltName=DNS:127.0.0.1\n");
+    openssl("req -x509 -newkey rsa:2048 -nodes -keyout cak -out host/ca.pem -days 9 -subj /CN=ca");
+    openssl("req -newkey rsa:2048 -nodes -keyout host/key.pem -out csr -subj /CN=host");
+    openssl(
+        "x509 -req -days 9 -in csr -CA host/ca.pem -CAkey cak -CAcreateserial -out host/cert.pem -extfile host/ext",
+    );
+    let daemon = start(&sandbox.path("host"));
+    assert_ne!(daemon.docker("127.0.0.1", &sandbox.path("host"), ["version"]).run().code, Some(0));
+    let probed = probe(&sandbox, &daemon.url("127.0.0.1"), &["--client", "host"]);
+    let probed = probed.is(1, "client-accepts-daemon", "as a DNS name");
+    assert!(!probed.text("/verdict/hint").contains("dial it by"), "{}", probed.human);
+}

@@ -220,6 +220,18 @@ fn refused_chain(picture: &Picture<'_>, finding: &Finding) -> (String, String) {
             );
             (cause, hint)
         }
+        Check::HostMismatch
+            if leaf.is_some_and(|leaf| leaf.names.iter().any(|name| is_address_as_dns(name, &picture.target.host))) =>
+        {
+            (
+                format!(
+                    "the daemon's certificate has the address {} as a DNS name, and clients compare an address with IP names \
+                 only",
+                    picture.target.host
+                ),
+                format!("issue it anew with the address as an IP name: {issue}"),
+            )
+        }
         Check::HostMismatch => {
             let names: Vec<String> =
                 leaf.map_or_else(Vec::new, |leaf| leaf.names.iter().map(ToString::to_string).collect());
@@ -255,10 +267,21 @@ fn refused_chain(picture: &Picture<'_>, finding: &Finding) -> (String, String) {
     }
 }
 
+/// Whether a name is the address dialled, written as a dNSName (RFC 5280, 4.2.1.6; Go `VerifyHostname`).
+fn is_address_as_dns(name: &GeneralName, host: &str) -> bool {
+    matches!(name, GeneralName::Dns(name) if name == host && host.parse::<std::net::IpAddr>().is_ok())
+}
+
 /// The host to dial for a name in a certificate, if one can.
 fn dialled_as(name: &GeneralName) -> Option<String> {
     match name {
-        GeneralName::Dns(name) if !name.contains('*') && SubjectAltName::parse(name).is_ok() => Some(name.clone()),
+        GeneralName::Dns(name)
+            if !name.contains('*')
+                && SubjectAltName::parse(name).is_ok()
+                && name.parse::<std::net::IpAddr>().is_err() =>
+        {
+            Some(name.clone())
+        }
         GeneralName::Ip(address) => Some(address.to_string()),
         _ => None,
     }
