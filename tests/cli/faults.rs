@@ -144,7 +144,7 @@ impl Once<'_> {
             let calls = fs::read_to_string(&log).unwrap();
             let count = calls.lines().filter(|line| line.contains(&format!("{call}("))).count();
             let first = if call == "openat" { 12 } else { 1 };
-            for n in (first..=count).step_by((count / 6).max(1)) {
+            for n in (first..=count).step_by((count / 3).max(1)) {
                 put_back();
                 let how = format!("inject={call}:error={error}:when={n}");
                 let ran = traced(&sandbox, &["-e", &format!("trace={call}"), "-e", &how], self.command).run();
@@ -164,7 +164,7 @@ impl Once<'_> {
             }
         }
         println!("{}: {injected} faults, {failed} of them ended it", self.command);
-        assert!(injected > 10 && failed * 6 > injected, "only {failed} of {injected} faults were noticed");
+        assert!(injected > 5 && failed * 6 > injected, "only {failed} of {injected} faults were noticed");
     }
 
     #[track_caller]
