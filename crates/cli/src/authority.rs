@@ -5,7 +5,8 @@ use std::path::Path;
 use dockseal_ca::{Authority, AuthorityError, AuthorityRequest, Issuance};
 use dockseal_docker::env::{Shell, word_of_command};
 use dockseal_pki::{
-    Certificate, KeyAlgorithm, KeyError, KeyForm, Passphrase, PrivateKey, SerialNumber, certificates_in, pem,
+    Certificate, KeyAlgorithm, KeyError, KeyForm, Passphrase, PrivateKey, SerialNumber, certificates_in, from_pkcs12,
+    pem,
 };
 use dockseal_store::{AuthorityFiles, Generations, Home, HomeError, ReadError, WriteError};
 use ring::rand::SystemRandom;
@@ -218,7 +219,24 @@ pub(crate) fn read_key(
     Err(key_failure(cannot(), path, &KeyError::WrongPassphrase))
 }
 
-pub(crate) fn key_failure(what: String, path: &Path, error: &KeyError) -> Failure {
+/// Opens a PKCS#12 file, asking for its passphrase only when it needs one.
+pub(crate) fn open_pkcs12(
+    bytes: &[u8],
+    path: &Path,
+    args: &PassphraseArgs,
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<(PrivateKey, Option<Passphrase>, Vec<Certificate>), Failure> {
+    if let Ok((key, certificates)) = from_pkcs12(bytes, None) {
+        return Ok((key, None, certificates));
+    }
+    let passphrase = passphrase::for_locked_key(args, path, invocation, output)?.into_passphrase();
+    let (key, certificates) = from_pkcs12(bytes, Some(&passphrase))
+        .map_err(|error| key_failure(format!("cannot use {}", path.display()), path, &error))?;
+    Ok((key, Some(passphrase), certificates))
+}
+
+fn key_failure(what: String, path: &Path, error: &KeyError) -> Failure {
     let file = word_of_command(Shell::Sh, &path.to_string_lossy());
     match error {
         KeyError::WrongPassphrase => Failure::no(what).cause(error).hint("check the passphrase; nothing was changed"),

@@ -158,7 +158,7 @@ impl Former {
         Ok(())
     }
 
-    /// Takes a file of lists, at least one of which is the authority's.
+    /// Takes a file of lists; one of them or more is the authority's.
     fn take_list(&mut self, path: &Path, output: &mut Output) -> Result<(), Failure> {
         let lists = self.lists_in(path, &self.read(path)?)?;
         let mut foreign = Vec::new();

@@ -66,7 +66,7 @@ pub(crate) fn bundle(directory: &Path, what: &str) -> Result<Bundle, Failure> {
 }
 
 /// A run that was killed between putting a bundle in place and keeping the one before it left that one beside the place, also
-/// where no inventory remembers it. Where it cannot be kept, the bundle in place counts all the same.
+/// where no inventory remembers it. Where it cannot be kept, the bundle in place is valid nevertheless.
 pub(crate) fn keep_what_a_kill_left(directory: &Path) {
     let names = names_in(directory);
     let here = leaf_in(directory, names);

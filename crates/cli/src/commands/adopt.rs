@@ -5,15 +5,14 @@ use std::{path::PathBuf, process::ExitCode};
 use dockseal_ca::{Authority, Endpoint, Position, weaknesses};
 use dockseal_docker::Role;
 use dockseal_pki::{
-    Certificate, KeyAlgorithm, KeyError, Passphrase, PrivateKey, Signer, SubjectAltName, UserName, from_pkcs12,
-    is_pkcs12, pem,
+    Certificate, KeyAlgorithm, Passphrase, PrivateKey, Signer, SubjectAltName, UserName, is_pkcs12, pem,
 };
 use serde::Serialize;
 
 use super::init::{describe, wire};
 use crate::{
     authority::{
-        Opened, authority_failure, create, home_failure, key_failure, key_pem, read_brought, read_hint, read_key,
+        Opened, authority_failure, create, home_failure, key_pem, open_pkcs12, read_brought, read_hint, read_key,
     },
     endpoint::{SubjectKey, Wish, new_key, permit},
     failure::Failure,
@@ -22,7 +21,6 @@ use crate::{
     identity::may_be,
     invocation::Invocation,
     output::Output,
-    passphrase::for_locked_key,
 };
 
 #[derive(clap::Args)]
@@ -116,7 +114,7 @@ fn describe_former(former: &Former) -> String {
     format!("\n{} certificates that it revoked stay revoked, by {}\n", former.count(), files.join(", "))
 }
 
-/// What a person brings: a key, the passphrase that opened it, and certificates of which one is the key's.
+/// What a person brings: a key, the passphrase that opened it, and certificates, among them the key's own.
 struct Brought {
     key: PrivateKey,
     passphrase: Option<Passphrase>,
@@ -130,15 +128,7 @@ fn bring(ca: &[u8], key: &[u8], args: &Args, invocation: &Invocation, output: &m
         let (key, passphrase) = fitting_key(key, &certificates, args, invocation, output)?;
         return Ok(Brought { key, passphrase, certificates });
     }
-    let failed = |error: &KeyError| key_failure(format!("cannot use {}", args.key.display()), &args.key, error);
-    let (key, passphrase, within) = match from_pkcs12(key, None) {
-        Ok((key, within)) => (key, None, within),
-        Err(_) => {
-            let passphrase = for_locked_key(&args.passphrase, &args.key, invocation, output)?.into_passphrase();
-            let (key, within) = from_pkcs12(key, Some(&passphrase)).map_err(|error| failed(&error))?;
-            (key, Some(passphrase), within)
-        }
-    };
+    let (key, passphrase, within) = open_pkcs12(key, &args.key, &args.passphrase, invocation, output)?;
     let certificates = if is_pkcs12(ca) { within } else { read_brought(ca, &args.ca)? };
     Ok(Brought { key, passphrase, certificates })
 }

@@ -7,15 +7,13 @@ use std::{
 };
 
 use dockseal_docker::plan;
-use dockseal_pki::{
-    Bundle, Certificate, PrivateKey, Signer, TrustAnchors, certificates_in, from_pkcs12, is_pkcs12, pem,
-};
+use dockseal_pki::{Bundle, Certificate, PrivateKey, Signer, TrustAnchors, certificates_in, is_pkcs12, pem};
 use dockseal_store::{Displaced, Existing, read, stage};
 use serde_json::json;
 
 use super::issue::check_not_here;
 use crate::{
-    authority::{key_failure, read_hint, read_key, write_failure},
+    authority::{open_pkcs12, read_hint, read_key, write_failure},
     failure::Failure,
     groups::PassphraseArgs,
     held,
@@ -23,7 +21,6 @@ use crate::{
     invocation::Invocation,
     judgement,
     output::Output,
-    passphrase::for_locked_key,
     report::SCHEMA,
 };
 
@@ -134,14 +131,7 @@ impl Found {
         output: &mut Output,
     ) -> Result<(), Failure> {
         if is_pkcs12(bytes) {
-            let (key, certificates) = match from_pkcs12(bytes, None) {
-                Ok(opened) => opened,
-                Err(_) => {
-                    let passphrase = for_locked_key(&args.passphrase, path, invocation, output)?.into_passphrase();
-                    from_pkcs12(bytes, Some(&passphrase))
-                        .map_err(|error| key_failure(format!("cannot use {}", path.display()), path, &error))?
-                }
-            };
+            let (key, _, certificates) = open_pkcs12(bytes, path, &args.passphrase, invocation, output)?;
             self.keys.push(key);
             self.certificates.extend(certificates);
             return Ok(());
@@ -150,9 +140,10 @@ impl Found {
         if is_for_anchors {
             self.anchors.clone_from(&certificates);
         }
-        self.certificates.extend(certificates);
         // A certificate in DER is no key.
-        if certificates_in(bytes).is_empty() || bytes.first() != Some(&0x30) {
+        let may_hold_keys = certificates.is_empty() || bytes.first() != Some(&0x30);
+        self.certificates.extend(certificates);
+        if may_hold_keys {
             for block in pem::private_keys(bytes) {
                 match read_key(block.as_bytes(), path, &args.passphrase, invocation, output) {
                     Ok((key, ..)) => self.keys.push(key),

@@ -140,7 +140,7 @@ fn in_directory(directory: &Path, reader: Reader) -> TlsFiles {
     TlsFiles::called(names, directory)
 }
 
-/// Files that are named one by one take the place of others.
+/// Files that are named one by one replace others.
 fn overridden(files: TlsFiles, given: [&Option<PathBuf>; 3]) -> TlsFiles {
     let file = |other: FileSetting, given: &Option<PathBuf>| match given {
         Some(path) if path.as_os_str().is_empty() => FileSetting::Empty,
