@@ -331,9 +331,7 @@ impl Former {
     /// Refuses a certificate that was revoked.
     pub(crate) fn refuse_revoked(&self, issuer: &Certificate, serial: &SerialNumber) -> Result<(), Failure> {
         let Some(revoked) = self.revoked_by(issuer).find(|revoked| revoked.serial == *serial) else { return Ok(()) };
-        Err(Failure::no(self.what)
-            .cause(format!("its certificate was revoked on {} ({})", moment(revoked.at), revoked.reason))
-            .hint("issue another one with dockseal issue, and put it there with --replace"))
+        Err(revoked_failure(self.what, Revocation { at: revoked.at, reason: revoked.reason }))
     }
 
     /// The record that the authority's directory keeps of it: each entry names its issuer where openssl would name a file.
@@ -367,6 +365,13 @@ impl Former {
     pub(crate) fn count(&self) -> usize {
         self.revoked.iter().map(BTreeMap::len).sum()
     }
+}
+
+/// A revoked certificate is recorded nowhere.
+pub(crate) fn revoked_failure(what: &str, revocation: Revocation) -> Failure {
+    Failure::no(what)
+        .cause(format!("its certificate was revoked on {} ({})", moment(revocation.at), revocation.reason))
+        .hint("issue another one with dockseal issue, and put it there with --replace")
 }
 
 /// A directory, and the one above it where certificates or keys are put below the authority's own.

@@ -76,8 +76,8 @@ pub(crate) fn keep_what_a_kill_left(directory: &Path) {
     }
 }
 
-/// The directory, held while it is read.
-fn look(directory: &Path, what: &str) -> Result<Sight, Failure> {
+/// A directory, held while it is read.
+pub(crate) fn look(directory: &Path, what: &str) -> Result<Sight, Failure> {
     Sight::of(directory).map_err(|error| read_hint(Failure::trouble(what).cause(&error), &error))
 }
 
@@ -100,7 +100,13 @@ pub(crate) fn key(directory: &Path, name: &'static str, what: &str) -> Result<Op
     key_in(&look(directory, what)?, directory, name, what)
 }
 
-fn key_in(sight: &Sight, directory: &Path, name: &'static str, what: &str) -> Result<Option<HeldKey>, Failure> {
+/// The same in a directory that is held already.
+pub(crate) fn key_in(
+    sight: &Sight,
+    directory: &Path,
+    name: &'static str,
+    what: &str,
+) -> Result<Option<HeldKey>, Failure> {
     let file = match sight.read(name) {
         Err(error) if error.is_not_found() => return Ok(None),
         other => other.map_err(|error| read_hint(Failure::trouble(what).cause(&error), &error))?,

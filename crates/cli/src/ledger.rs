@@ -436,14 +436,20 @@ pub(crate) fn newer_lists(
     output: &mut Output,
 ) -> Result<Vec<(GenerationId, RevocationList)>, Failure> {
     let failure = |error| inventory_failure(WHAT, &error);
+    let lists = crate::revocations::before(home)?;
+    if !lists.is_whole {
+        output.warn(&format!("{} is damaged; what cannot be read of it is left out", home.crl_path().display()));
+    }
+    let generations = inventory.generations().map_err(failure)?;
     let mut newer = Vec::new();
-    for list in crate::revocations::before(home, output)? {
-        let generations = inventory.generations().map_err(failure)?;
-        let Some(generation) = generations.iter().find(|generation| list.is_of(&generation.certificate)) else {
-            continue;
-        };
-        if list.number > Some(inventory.crl_number(generation.id).map_err(failure)?) {
-            newer.push((generation.id, list));
+    for list in lists.readable {
+        for generation in generations.iter().filter(|generation| generation.certificate.subject == list.issuer) {
+            // The number first: it costs less than the signature.
+            let is_newer = list.number > Some(inventory.crl_number(generation.id).map_err(failure)?);
+            if is_newer && list.is_of(&generation.certificate) {
+                newer.push((generation.id, list));
+                break;
+            }
         }
     }
     Ok(newer)

@@ -15,7 +15,6 @@ use crate::{
     former::Former,
     invocation::Invocation,
     ledger::{Ledger, inventory_failure},
-    output::Output,
     report::rfc3339,
 };
 
@@ -35,9 +34,8 @@ pub(crate) fn write(
     ledger: &mut Ledger,
     next_update: Lifetime,
     invocation: &Invocation,
-    output: &mut Output,
 ) -> Result<Vec<RevocationList>, Failure> {
-    let before = before(&opened.home, output)?;
+    let before = before(&opened.home)?.readable;
     let inventory = |error| inventory_failure(WHAT, &error);
     // Asked first: a number that no list gets is no harm, but a refusal is to change nothing.
     if !opened.authority.may_sign_crls() {
@@ -116,16 +114,23 @@ fn revoked<'r>(
     Ok(entries)
 }
 
-/// The lists that are in the authority's home.
-pub(crate) fn before(home: &Home, output: &mut Output) -> Result<Vec<RevocationList>, Failure> {
-    let Some(file) = home.read_crls().map_err(|error| home_failure(WHAT, &error))? else { return Ok(Vec::new()) };
+/// The lists in the authority's home.
+pub(crate) struct KeptLists {
+    pub(crate) readable: Vec<RevocationList>,
+    /// False where the file is damaged and holds more than could be read.
+    pub(crate) is_whole: bool,
+}
+
+/// Reads them; a home without any is whole.
+pub(crate) fn before(home: &Home) -> Result<KeptLists, Failure> {
+    let Some(file) = home.read_crls().map_err(|error| home_failure(WHAT, &error))? else {
+        return Ok(KeptLists { readable: Vec::new(), is_whole: true });
+    };
     let blocks = pem::decode_all(&file.bytes).unwrap_or_default();
-    let lists: Vec<RevocationList> =
+    let readable: Vec<RevocationList> =
         blocks.iter().filter_map(|block| RevocationList::from_der(block.contents())).collect();
-    if lists.is_empty() || lists.len() != blocks.len() {
-        output.warn(&format!("{} is damaged; what cannot be read of it is left out", home.crl_path().display()));
-    }
-    Ok(lists)
+    let is_whole = !readable.is_empty() && readable.len() == blocks.len();
+    Ok(KeptLists { readable, is_whole })
 }
 
 /// The text of several lists, one after the other.

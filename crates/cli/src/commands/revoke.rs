@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     if home.inventory_path().exists()
         && let Err(refusal) = wanted(&open_to_read(&home)?, args, invocation)
     {
-        return if args.no_crl || all_listed(&home, args, invocation, output)? {
+        return if args.no_crl || all_listed(&home, args, invocation)? {
             Err(refusal)
         } else {
             finish_lists(args, refusal, invocation, output)
@@ -91,13 +91,13 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
 }
 
 /// Whether the lists in the home have every revoked certificate that is meant; true where none is.
-fn all_listed(home: &Home, args: &Args, invocation: &Invocation, output: &mut Output) -> Result<bool, Failure> {
+fn all_listed(home: &Home, args: &Args, invocation: &Invocation) -> Result<bool, Failure> {
     let inventory = open_to_read(home)?;
     let found = match inventory.find(&args.name, None).map_err(|error| inventory_failure(WHAT, &error))? {
         Matches::Past(entries) => entries,
         Matches::One(_) | Matches::Several(_) | Matches::None => return Ok(true),
     };
-    let lists = before(home, output)?;
+    let lists = before(home)?.readable;
     let is_listed = |entry: &Entry| {
         lists.iter().any(|list| {
             list.issuer == entry.certificate.issuer && list.revoked.iter().any(|one| one.serial == *entry.serial())
@@ -199,7 +199,7 @@ fn lists(
             .warn("no revocation list was written: the authority's certificate does not let it sign any (no cRLSign)");
         return Ok(Vec::new());
     }
-    write(opened, others, ledger, parse_lifetime(NEXT_UPDATE)?, invocation, output).map_err(|failure| Failure {
+    write(opened, others, ledger, parse_lifetime(NEXT_UPDATE)?, invocation).map_err(|failure| Failure {
         what: "revoked, but the revocation list could not be written".to_owned(),
         hint: Some("when that is mended, dockseal crl writes it".to_owned()),
         ..failure

@@ -4,8 +4,8 @@ use std::{path::Path, process::ExitCode};
 
 use dockseal_docker::{FilePlan, Ownership, Role, layout::Names};
 use dockseal_inventory::Inventory;
-use dockseal_pki::{Certificate, PrivateKey, Signer, printable};
-use dockseal_store::{Displaced, Existing, ReadError, Sight, stage};
+use dockseal_pki::{Certificate, printable};
+use dockseal_store::{Displaced, Existing, stage};
 use serde_json::json;
 
 use super::copies::{Copy, Looker, Newer, Recorded, Standing, inventory_here};
@@ -236,7 +236,7 @@ fn bring(
             "copy them here, or run dockseal renew where the authority is",
         )
     })?;
-    let ownership = ownership_of_holder(copy)?;
+    let ownership = ownership_of_holder(copy, &what)?;
     let plan = judged(from, ownership, newer.id.is_some(), &what, invocation)?;
     let plan = fitted(plan, &copy.place);
     match (newer.id, ledger) {
@@ -254,20 +254,18 @@ fn bring(
 }
 
 /// Whose the place is, if it holds the key of its certificate: anybody can have a certificate, and get nothing by it.
-fn ownership_of_holder(copy: &Copy) -> Result<Ownership, Failure> {
-    let failed = |error: ReadError| no(copy, error, "see what is there, or make it again");
-    let sight = Sight::of(&copy.place.path).map_err(failed)?;
-    let key = sight.read(Names::DOCKER.key).map_err(failed)?;
-    let key = PrivateKey::from_pem(&key.bytes, None).ok().map(|(key, _)| key.public_key().spki().to_vec());
-    let leaf = copy.leaf.as_ref().map(|leaf| leaf.public_key.spki().to_vec());
-    if key.is_none() || key != leaf {
+fn ownership_of_holder(copy: &Copy, what: &str) -> Result<Ownership, Failure> {
+    let directory = &copy.place.path;
+    let sight = held::look(directory, what)?;
+    let key = held::key_in(&sight, directory, Names::DOCKER.key, what)?;
+    if key.is_none_or(|key| copy.leaf.as_ref().is_none_or(|leaf| !key.is_of(&leaf.public_key))) {
         return Err(no(
             copy,
             "its key is not that of its certificate",
             "make it again with dockseal context create … --replace",
         ));
     }
-    sight.ownership(Names::DOCKER.key).map_err(failed)
+    sight.ownership(Names::DOCKER.key).map_err(|error| no(copy, error, "see what is there, or make it again"))
 }
 
 /// The files to copy, with the owner and mode that their new place has. What no authority here knows is a client's, as it is.

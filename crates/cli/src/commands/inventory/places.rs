@@ -3,14 +3,14 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use dockseal_inventory::{Found, KeyHolder, State};
-use dockseal_pki::{moment, printable};
+use dockseal_pki::printable;
 use serde_json::json;
 
 use crate::{
     authority::known_issuers,
     endpoint::name_of,
     failure::Failure,
-    former::Former,
+    former::{Former, revoked_failure},
     held,
     invocation::Invocation,
     ledger::{Ledger, inventory_failure},
@@ -60,9 +60,7 @@ pub(super) fn record(args: &RecordArgs, invocation: &Invocation, output: &mut Ou
     let mut ledger = Ledger::open(&home, invocation, output)?;
     let known = ledger.inventory.entry_of(leaf.fingerprint()).map_err(|error| inventory_failure(WHAT, &error))?;
     if let Some(State::Revoked(revocation)) = known.map(|known| known.state) {
-        return Err(Failure::no(WHAT)
-            .cause(format!("its certificate was revoked on {} ({})", moment(revocation.at), revocation.reason))
-            .hint("issue another one with dockseal issue, and put it there with --replace"));
+        return Err(revoked_failure(WHAT, revocation));
     }
     Former::of_home(&home, vec![by.clone()], WHAT)?.refuse_revoked(&by, &leaf.serial)?;
     let generation = ledger.recorder().generation(&by).map_err(|error| inventory_failure(WHAT, &error))?;
