@@ -2,20 +2,21 @@
 
 use std::path::Path;
 
-use dockseal_ca::{Authority, AuthorityError, AuthorityRequest, Issuance};
-use dockseal_docker::env::{Shell, word_of_command};
+use dockseal_ca::{Authority, AuthorityRequest, Issuance};
 use dockseal_pki::{
     Certificate, KeyAlgorithm, KeyError, KeyForm, Passphrase, PrivateKey, SerialNumber, certificates_in, from_pkcs12,
     pem,
 };
-use dockseal_store::{AuthorityFiles, Generations, Home, HomeError, ReadError, WriteError};
+use dockseal_store::{AuthorityFiles, Generations, Home, HomeError};
 use ring::rand::SystemRandom;
 use zeroize::Zeroizing;
 
+pub(crate) use crate::hints::{authority_failure, home_failure, read_hint, write_failure};
 use crate::{
     failure::Failure,
     former::Former,
     groups::PassphraseArgs,
+    hints::key_failure,
     invocation::Invocation,
     ledger::{Ledger, inventory_failure},
     output::Output,
@@ -236,29 +237,6 @@ pub(crate) fn open_pkcs12(
     Ok((key, Some(passphrase), certificates))
 }
 
-fn key_failure(what: String, path: &Path, error: &KeyError) -> Failure {
-    let file = word_of_command(Shell::Sh, &path.to_string_lossy());
-    match error {
-        KeyError::WrongPassphrase => Failure::no(what).cause(error).hint("check the passphrase; nothing was changed"),
-        KeyError::OpenSsh => {
-            Failure::trouble(what).cause(error).hint("convert a copy with ssh-keygen -p -m PKCS8 -f COPY")
-        }
-        KeyError::NotFound => {
-            Failure::trouble(what).cause(error).hint("it is to be PEM: a line -----BEGIN … PRIVATE KEY-----")
-        }
-        KeyError::UnsupportedAlgorithm { .. } => Failure::trouble(what)
-            .cause(error)
-            .hint("authorities sign with P-256, P-384, Ed25519 or RSA from 2048 to 4096 bits"),
-        KeyError::UnsupportedEncryption { .. } => {
-            Failure::trouble(what).cause(error).hint(format!(
-                "re-encrypt a copy with openssl pkcs8 -topk8 -v2 aes-256-cbc -in {file} -out COPY\nOpenSSL 3 opens the oldest \
-                 ciphers only with -provider legacy -provider default as well"
-            ))
-        }
-        _ => Failure::trouble(what).cause(error).hint("take it from where it was made, or from a copy"),
-    }
-}
-
 /// Every certificate of a PEM text, at least one.
 pub(crate) fn read_certificates(bytes: &[u8], path: &Path) -> Result<Vec<Certificate>, Failure> {
     let cannot = || {
@@ -294,119 +272,4 @@ pub(crate) fn read_brought(bytes: &[u8], path: &Path) -> Result<Vec<Certificate>
 pub(crate) fn new_serial() -> Result<SerialNumber, Failure> {
     SerialNumber::random(&SystemRandom::new())
         .map_err(|_| Failure::trouble("cannot draw a serial number").cause("the system's random source failed"))
-}
-
-pub(crate) fn authority_failure(what: &str, error: &AuthorityError) -> Failure {
-    let failure = match error {
-        AuthorityError::KeyMismatch { .. } => Failure::no(what),
-        _ => Failure::trouble(what),
-    };
-    let hint = match error {
-        AuthorityError::Name => "choose another with --name",
-        AuthorityError::Validity(_) => "give a shorter --lifetime",
-        AuthorityError::KeyMismatch { .. } => {
-            "certificate and key must come from the same authority: look at both with dockseal inspect"
-        }
-        AuthorityError::NotAnAuthority { .. } => {
-            "a certificate that signs others has basicConstraints CA:TRUE and, if it has keyUsage, keyCertSign"
-        }
-        AuthorityError::IssuerName { .. } => {
-            "make a new authority with dockseal init; endpoints can trust both in one ca.pem"
-        }
-        AuthorityError::NotValidNow { .. } => {
-            "nobody accepts what depends on it; make a new authority with dockseal init --authority DIR"
-        }
-        AuthorityError::BrokenChain { .. } => {
-            "the file is to hold the signing certificate first, then its issuers in order"
-        }
-        AuthorityError::Empty | AuthorityError::Sign(_) => return failure.cause(error),
-    };
-    failure.cause(error).hint(hint)
-}
-
-pub(crate) fn home_failure(what: &str, error: &HomeError) -> Failure {
-    let trouble = Failure::trouble(what).cause(error);
-    match error {
-        HomeError::NotFound { .. } => {
-            trouble.hint("make one with dockseal init, or name its directory with --authority DIR")
-        }
-        HomeError::AlreadyThere { .. } => Failure::no(what)
-            .cause(error)
-            .hint("an authority is never overwritten; name another directory with --authority DIR"),
-        HomeError::Incomplete { file, .. } if *file == "ca-key.pem" => {
-            trouble.hint("nothing can be signed without it; bring it back from where it is kept")
-        }
-        HomeError::Incomplete { .. } => trouble.hint("bring it back from a copy; every endpoint's ca.pem is one"),
-        HomeError::NotADirectory { .. } | HomeError::Symlink { .. } => {
-            trouble.hint("name a real directory with --authority DIR")
-        }
-        HomeError::Generations { .. } => {
-            trouble.hint("bring it back from a copy of the authority; without it nobody knows which generation signs")
-        }
-        HomeError::Locked { .. } => trouble.hint("wait for it to end, or give it longer with --wait DURATION"),
-        HomeError::Read(error) => read_hint(trouble, error),
-        HomeError::Write(WriteError::ForeignFiles { .. }) => {
-            Failure::no(what).cause(error).hint("an authority has a directory of its own; name it with --authority DIR")
-        }
-        HomeError::Write(error) => write_hint(trouble, error),
-    }
-}
-
-pub(crate) fn read_hint(failure: Failure, error: &ReadError) -> Failure {
-    match error {
-        ReadError::Io { source, .. } => failure.hint(io_hint(source)),
-        ReadError::NotAFile { .. } => failure.hint("name a file"),
-        ReadError::TooLarge { .. } => {
-            failure.hint("certificates and keys have a few thousand bytes; is it the right file?")
-        }
-        ReadError::UnsafeLink { .. } => {
-            failure.hint("name the file by its path without that link, or run it as the user whose link it is")
-        }
-    }
-}
-
-fn write_hint(failure: Failure, error: &WriteError) -> Failure {
-    match error {
-        WriteError::Io { source, .. } => failure.hint(io_hint(source)),
-        WriteError::AlreadyThere { .. } => failure.hint("--replace puts new ones in their place"),
-        WriteError::ForeignFiles { .. } => {
-            failure.hint("name a directory of its own; docker finds it by DOCKER_CERT_PATH")
-        }
-        WriteError::NotADirectory { .. } | WriteError::Symlink { .. } => {
-            failure.hint("name a real directory, or one that does not exist yet")
-        }
-        WriteError::UnsafeLink { .. } => {
-            failure.hint("name the directory by its path without that link, or run it as the user whose link it is")
-        }
-        WriteError::Changed { .. } => failure.hint("see who works there, and run it again"),
-        WriteError::InPlace { .. } => failure
-            .hint("the new bundle is in use and recorded; check the disk, then look with dockseal inventory check"),
-        WriteError::NoName { .. } => failure.hint("name the directory itself"),
-    }
-}
-
-fn io_hint(error: &std::io::Error) -> &'static str {
-    use std::io::ErrorKind as Kind;
-    match error.kind() {
-        Kind::StorageFull | Kind::QuotaExceeded => "free some space and run it again; nothing was left half-written",
-        Kind::ReadOnlyFilesystem => "choose a place on a file system that can be written",
-        Kind::PermissionDenied => "choose a place that you may use, or run it as its owner",
-        Kind::ResourceBusy => "it may be a mount point; name a directory inside it",
-        Kind::NotADirectory | Kind::AlreadyExists => {
-            "something that is not a directory stands where one is needed; name another place"
-        }
-        Kind::NotFound => "check the path",
-        Kind::InvalidFilename => "choose a shorter name",
-        Kind::TimedOut => "see which process has it locked (lsof or fuser names it), and run it again",
-        _ => "check the path and the file system it is on",
-    }
-}
-
-/// A failure to write: no, when something is in the way; trouble, when the system refuses.
-pub(crate) fn write_failure(what: &str, error: &WriteError) -> Failure {
-    let failure = match error {
-        WriteError::AlreadyThere { .. } | WriteError::ForeignFiles { .. } => Failure::no(what),
-        _ => Failure::trouble(what),
-    };
-    write_hint(failure.cause(error), error)
 }

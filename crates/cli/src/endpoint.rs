@@ -4,16 +4,18 @@ use dockseal_ca::{Authority, Endpoint, Issuance, Profile, ProfileConfig, Refusal
 use dockseal_docker::Role;
 use dockseal_inventory::CertificateId;
 use dockseal_pki::{
-    Bundle, Certificate, GeneralName, KeyAlgorithm, Lifetime, NameError, PrivateKey, PublicKey, SerialNumber, Signer,
+    Bundle, Certificate, GeneralName, KeyAlgorithm, Lifetime, PrivateKey, PublicKey, SerialNumber, Signer,
     SubjectAltName, UserName, UserNameError,
 };
 use ring::rand::SystemRandom;
 
+pub(crate) use crate::hints::no_names;
 use crate::{
     authority::new_serial,
     detect,
     failure::Failure,
     groups::{LeafArgs, parse_lifetime},
+    hints,
     invocation::Invocation,
     judgement,
     ledger::Ledger,
@@ -45,7 +47,7 @@ pub(crate) fn daemon_names(
 fn parse_names(given: &[String], output: &mut Output) -> Result<Vec<SubjectAltName>, Failure> {
     let mut names: Vec<SubjectAltName> = Vec::new();
     for text in given {
-        let parsed = SubjectAltName::parse(text).map_err(|error| name_failure(&error))?;
+        let parsed = SubjectAltName::parse(text).map_err(|error| hints::name_failure(&error))?;
         for note in &parsed.notes {
             output.warn(&note.to_string());
         }
@@ -54,34 +56,6 @@ fn parse_names(given: &[String], output: &mut Output) -> Result<Vec<SubjectAltNa
         }
     }
     Ok(names)
-}
-
-fn name_failure(error: &NameError) -> Failure {
-    let failure = Failure::trouble("cannot certify that name").cause(error);
-    match error {
-        NameError::Scheme { host: Some(host), .. }
-        | NameError::Port { host, .. }
-        | NameError::TrailingDot { host, .. }
-        | NameError::KindPrefix { host, .. } => failure.hint(format!("give {host}")),
-        NameError::Zone { address, .. } => {
-            failure.hint(format!("give an address that other machines can dial, or {address} without its zone"))
-        }
-        NameError::Scheme { host: None, .. } => failure.hint("give the host name or address that clients dial"),
-        NameError::Wildcard { .. } => {
-            failure.hint("name the hosts, or give e.g. *.example.com, which covers one label")
-        }
-        NameError::NearlyAnAddress { .. } | NameError::NotDialled { .. } => {
-            failure.hint("give an address that clients dial, e.g. 10.0.0.5 or 2001:db8::5")
-        }
-        NameError::Slash { .. } => failure.hint("name each host or address"),
-        NameError::Empty => failure.hint("name every host name and address that clients dial"),
-        NameError::TooLong { .. }
-        | NameError::Label { .. }
-        | NameError::Character { .. }
-        | NameError::NotConvertible { .. } => {
-            failure.hint("a host name has labels of letters, digits and hyphens, at most 63 each and 253 together")
-        }
-    }
 }
 
 /// A user as typed.
@@ -93,13 +67,6 @@ pub(crate) fn parse_user(given: &str) -> Result<UserName, Failure> {
         };
         Failure::trouble("cannot certify that user").cause(error).hint(hint)
     })
-}
-
-/// What was asked for a daemon without any name.
-pub(crate) fn no_names() -> Failure {
-    Failure::trouble("cannot issue the daemon certificate").cause("no subject alternative name was given").hint(
-        "name every host name and address that clients dial, e.g. dockseal issue daemon 10.0.0.5 build.example.com",
-    )
 }
 
 /// A new private key; larger RSA keys take seconds, so that is said on a terminal.
@@ -175,7 +142,7 @@ pub(crate) fn permit(
     let issuance = Issuance { now: invocation.now, serial: new_serial()? };
     let template = profile(endpoint.role(), wish.allow_long_lifetime)
         .and_then(|profile| profile.permit(request, authority.issuer(), issuance))
-        .map_err(|refusal| refusal_failure(&cannot_issue(endpoint.role()), &refusal))?;
+        .map_err(|refusal| hints::refusal_failure(&cannot_issue(endpoint.role()), &refusal))?;
     Ok(Permitted { endpoint: endpoint.clone(), template, key })
 }
 
@@ -234,22 +201,4 @@ fn profile(role: Role, allow_long_lifetime: bool) -> Result<Profile, Refusal> {
         (role == Role::Daemon && !allow_long_lifetime).then_some(Profile::LONGEST_FOR_EVERY_PLATFORM);
     let config = ProfileConfig { role, usual_lifetime: Profile::USUAL_LIFETIME, longest_lifetime };
     Profile::new(config).map_err(|_| Refusal::Role { asked: role })
-}
-
-fn refusal_failure(what: &str, refusal: &Refusal) -> Failure {
-    match refusal {
-        Refusal::NoNames => no_names(),
-        Refusal::TooLong { .. } => Failure::no(what).cause(refusal).hint(
-            "Apple's platforms refuse longer ones; shorten --lifetime, or say --allow-long-lifetime if none will connect",
-        ),
-        Refusal::Validity(_) => Failure::trouble(what).cause(refusal).hint("give a shorter --lifetime"),
-        Refusal::Key { .. } => Failure::no(what).cause(refusal).hint("make the request with another key: p256 suits everything"),
-        Refusal::IssuerNotYetValid { .. } => {
-            Failure::no(what).cause(refusal).hint("set the clock of this machine, or give the right time with --at")
-        }
-        Refusal::IssuerExpired { .. } => {
-            Failure::no(what).cause(refusal).hint("make a new authority with dockseal init --authority DIR")
-        }
-        Refusal::Role { .. } => Failure::trouble(what).cause(refusal),
-    }
 }

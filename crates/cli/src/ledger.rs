@@ -12,6 +12,7 @@ use dockseal_store::{
     Displaced, Existing, Home, HomeLock, WriteError, keep_displaced, previous_path, remove_stale, stage,
 };
 
+pub(crate) use crate::hints::inventory_failure;
 use crate::{
     authority::{Opened, home_failure, read_certificates, signing_issuer, write_failure},
     endpoint::{Issued, Permitted, name_of},
@@ -586,21 +587,6 @@ fn import_old_records(home: &Home, issuer: &Certificate, run: &Run, output: &mut
         found.len()
     ));
     Ok(())
-}
-
-/// What to do about an inventory that cannot be used.
-pub(crate) fn inventory_failure(what: &str, error: &InventoryError) -> Failure {
-    let failure = Failure::trouble(what).cause(error);
-    match error {
-        InventoryError::Missing { .. } | InventoryError::Damaged { .. } => failure.hint(
-            "bring it back from a copy, or make it again from the certificates that are there: dockseal inventory rebuild DIR…",
-        ),
-        InventoryError::Newer { .. } => failure.hint("use the newer dockseal; nothing was changed"),
-        InventoryError::Busy { .. } => failure.hint("see who has it open, and run this again"),
-        InventoryError::ReadOnly { .. } => failure.hint("run it as the authority's owner, where it can be written"),
-        InventoryError::Full { .. } => failure.hint("free some space and run it again; nothing was left half-written"),
-        InventoryError::Sqlite { .. } => failure.hint("look at the file and its disk; dockseal inventory check reads all of it"),
-    }
 }
 
 /// How long a run waits for another one, unless `--wait` says otherwise.

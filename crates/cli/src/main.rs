@@ -16,6 +16,7 @@ mod former;
 mod groups;
 mod handover;
 mod held;
+mod hints;
 mod hosts;
 mod identity;
 mod in_use;

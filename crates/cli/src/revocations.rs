@@ -9,6 +9,7 @@ use dockseal_store::Home;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use crate::hints::crl_failure;
 use crate::{
     authority::{Opened, home_failure, known_issuers},
     failure::Failure,
@@ -39,7 +40,7 @@ pub(crate) fn write(
     let inventory = |error| inventory_failure(WHAT, &error);
     // Asked first: a number that no list gets is no harm, but a refusal is to change nothing.
     if !opened.authority.may_sign_crls() {
-        return Err(failure(&CrlError::MayNotSign));
+        return Err(crl_failure(WHAT, &CrlError::MayNotSign));
     }
     let counting = others.iter().filter(|other| other.issuer().validity.contains(invocation.now));
     let former = Former::kept(&opened.home, known_issuers(&opened.home, WHAT)?, WHAT)?;
@@ -55,7 +56,7 @@ pub(crate) fn write(
         let after = previous.and_then(|list| list.number).unwrap_or(0);
         let number = ledger.recorder().next_crl_number(generation, after).map_err(inventory)?;
         let request = CrlRequest { number, now: invocation.now, next_update, revoked };
-        lists.push(authority.sign_crl(&request).map_err(|error| failure(&error))?);
+        lists.push(authority.sign_crl(&request).map_err(|error| crl_failure(WHAT, &error))?);
     }
     let generations = ledger.inventory.generations().map_err(inventory)?;
     let kept = before
@@ -65,21 +66,6 @@ pub(crate) fn write(
     lists.extend(kept);
     opened.home.write_crls(&to_pem(&lists)).map_err(|error| home_failure(WHAT, &error))?;
     Ok(lists)
-}
-
-fn failure(error: &CrlError) -> Failure {
-    let failure = match error {
-        CrlError::MayNotSign => Failure::no(WHAT),
-        CrlError::Validity(_) | CrlError::Encoding | CrlError::NotAsAsked => Failure::trouble(WHAT),
-    };
-    let hint = match error {
-        CrlError::MayNotSign => {
-            "an authority that dockseal made can; endpoints that trust only this one need a roll-over"
-        }
-        CrlError::Validity(_) => "give a shorter --next-update",
-        CrlError::Encoding | CrlError::NotAsAsked => "look at the authority with dockseal inspect",
-    };
-    failure.cause(error).hint(hint)
 }
 
 fn is_of_one(list: &RevocationList, generations: &[Generation]) -> bool {

@@ -22,12 +22,13 @@ use dockseal_remote::{Prepared, ReachError, Switch, Terms};
 use self::contents::{configuration, items, sightings, socket, without_log_level};
 use super::{
     lines::Lines,
-    reach::{MAKE_ROOM, NO_SPACE, Reached, place, reach_failure},
+    reach::{NO_SPACE, Reached, place, reach_failure},
 };
 use crate::{
     commands::probe::{Dialled, dial_daemon},
     endpoint::{SignedBundle, SubjectKey, Wish, new_key_quietly, permit},
     failure::Failure,
+    hints::MAKE_ROOM,
     invocation::Invocation,
     judgement,
     ledger::{Ledger, inventory_failure},
