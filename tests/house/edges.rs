@@ -8,9 +8,9 @@ use serde_json::Value;
 /// Every crate and the crates of ours that it may name, tests aside.
 ///
 /// Those who know: pki, then docker on it. Those who do (ca, verify, store, inventory, probe, remote, audit) see the
-/// knowers and never each other, so that the judge cannot hide a bug of the issuer. Only
-/// the one who speaks sees all.
-const ALLOWED: [(&str, &[&str]); 10] = [
+/// knowers and never each other, so that the judge cannot hide a bug of the issuer. The one who conducts (lifecycle) sees
+/// doers; only the one who speaks sees all.
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("dockseal-pki", &[]),
     ("dockseal-docker", &["dockseal-pki"]),
     ("dockseal-ca", &["dockseal-docker", "dockseal-pki"]),
@@ -21,12 +21,24 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("dockseal-audit", &["dockseal-docker", "dockseal-pki"]),
     ("dockseal-inventory", &["dockseal-docker", "dockseal-pki"]),
     (
+        "dockseal-lifecycle",
+        &[
+            "dockseal-ca",
+            "dockseal-docker",
+            "dockseal-inventory",
+            "dockseal-pki",
+            "dockseal-store",
+            "dockseal-verify",
+        ],
+    ),
+    (
         "dockseal-cli",
         &[
             "dockseal-audit",
             "dockseal-ca",
             "dockseal-docker",
             "dockseal-inventory",
+            "dockseal-lifecycle",
             "dockseal-pki",
             "dockseal-probe",
             "dockseal-remote",
@@ -107,6 +119,15 @@ fn details_stay_private() {
                 "{name} depends on {detail}"
             );
         }
+    }
+}
+
+/// The use-cases run without a terminal: they ask nobody, and give nothing in words or JSON.
+#[test]
+fn use_cases_are_silent() {
+    let dependencies = dependencies();
+    for speech in ["clap", "rpassword", "serde_json", "nix"] {
+        assert!(!dependencies["dockseal-lifecycle"].0.contains(speech), "dockseal-lifecycle depends on {speech}");
     }
 }
 

@@ -3,9 +3,13 @@
 use std::path::Path;
 
 use dockseal_ca::{Authority, AuthorityRequest, Issuance};
+use dockseal_lifecycle::{authority, permit::new_serial};
+pub(crate) use dockseal_lifecycle::{
+    authority::{OpenAuthority as Opened, chains},
+    certificates::read_certificates,
+};
 use dockseal_pki::{
-    Certificate, KeyAlgorithm, KeyError, KeyForm, Passphrase, PrivateKey, SerialNumber, certificates_in, from_pkcs12,
-    pem,
+    Certificate, KeyAlgorithm, KeyError, KeyForm, Passphrase, PrivateKey, certificates_in, from_pkcs12,
 };
 use dockseal_store::{AuthorityFiles, Generations, Home, HomeError};
 use ring::rand::SystemRandom;
@@ -16,18 +20,12 @@ use crate::{
     failure::Failure,
     former::Former,
     groups::PassphraseArgs,
-    hints::key_failure,
+    hints::{authority_files_failure, key_failure},
     invocation::Invocation,
     ledger::{Ledger, inventory_failure},
     output::Output,
     passphrase,
 };
-
-/// An authority and where it lives.
-pub(crate) struct Opened {
-    pub(crate) authority: Authority,
-    pub(crate) home: Home,
-}
 
 /// Opens the authority that is there.
 pub(crate) fn open(args: &PassphraseArgs, invocation: &Invocation, output: &mut Output) -> Result<Opened, Failure> {
@@ -113,35 +111,19 @@ pub(crate) fn unlock_keeping(
     Ok((Opened { authority, home }, passphrase))
 }
 
-/// The generations that are trusted, the one that signs first: each one's certificate, then those above it.
-pub(crate) fn chains(home: &Home, files: &AuthorityFiles) -> Result<Vec<Vec<Certificate>>, Failure> {
-    std::iter::once(&files.chain)
-        .chain(&files.others)
-        .map(|chain| read_certificates(chain, &home.path().join("ca.pem")))
-        .collect()
-}
-
 /// The certificate of the generation that signs.
 pub(crate) fn signing_issuer(home: &Home, what: &str) -> Result<Certificate, Failure> {
-    let chain = home.read_chain().map_err(|error| home_failure(what, &error))?;
-    let chain = read_certificates(&chain, &home.path().join("ca.pem"))?;
-    chain.into_iter().next().ok_or_else(|| Failure::trouble(what))
+    authority::signing_issuer(home).map_err(|error| authority_files_failure(what, error))
 }
 
 /// The certificates that sign or signed once, one of each generation, the oldest first.
 pub(crate) fn known_issuers(home: &Home, what: &str) -> Result<Vec<Certificate>, Failure> {
-    let issuer = |chain: Vec<Certificate>| chain.into_iter().next().ok_or_else(|| Failure::trouble(what));
-    known_chains(home, what)?.into_iter().map(issuer).collect()
+    authority::known_issuers(home).map_err(|error| authority_files_failure(what, error))
 }
 
 /// The same with those above each, up to its anchor.
 pub(crate) fn known_chains(home: &Home, what: &str) -> Result<Vec<Vec<Certificate>>, Failure> {
-    let numbers = home.known_generations().map_err(|error| home_failure(what, &error))?;
-    let chain = |number| {
-        let chain = home.read_chain_of(number).map_err(|error| home_failure(what, &error))?;
-        read_certificates(&chain, &home.generation_path(number).join("ca.pem"))
-    };
-    numbers.into_iter().map(chain).collect()
+    authority::known_chains(home).map_err(|error| authority_files_failure(what, error))
 }
 
 /// A new authority that nothing was written of yet, and the text under which its key is to be kept.
@@ -155,7 +137,7 @@ pub(crate) fn prepare(
     let signer = PrivateKey::generate(key, &SystemRandom::new())
         .map_err(|error| Failure::trouble("cannot make the authority's key").cause(error))?;
     let key_pem = key_pem(&signer, passphrase)?;
-    let issuance = Issuance { now: invocation.now, serial: new_serial()? };
+    let issuance = Issuance { now: invocation.now, serial: new_serial(&invocation.around().random)? };
     let authority = Authority::create(request, Box::new(signer), &issuance)
         .map_err(|error| authority_failure("cannot make the authority", &error))?;
     Ok((Opened { authority, home }, key_pem))
@@ -171,7 +153,7 @@ pub(crate) fn create(
     what: &str,
 ) -> Result<(), Failure> {
     let issuer = opened.authority.issuer();
-    let mut ledger = Ledger::draft(issuer, invocation)?;
+    let mut ledger = Ledger::draft(issuer, invocation.around())?;
     let (generation, number) = (ledger.generation, former.map_or(0, |former| former.number_of(issuer)));
     ledger.recorder().crl_number_was(generation, number).map_err(|error| inventory_failure(what, &error))?;
     let inventory = ledger.inventory.to_bytes().map_err(|error| inventory_failure(what, &error))?;
@@ -237,39 +219,13 @@ pub(crate) fn open_pkcs12(
     Ok((key, Some(passphrase), certificates))
 }
 
-/// Every certificate of a PEM text, at least one.
-pub(crate) fn read_certificates(bytes: &[u8], path: &Path) -> Result<Vec<Certificate>, Failure> {
-    let cannot = || {
-        Failure::trouble(format!("cannot use the certificate {}", path.display()))
-            .hint("it is to be PEM: a line -----BEGIN CERTIFICATE-----")
-    };
-    let blocks = pem::decode_all(bytes).map_err(|error| cannot().cause(error))?;
-    let certificates = blocks
-        .iter()
-        .filter(|block| block.tag() == "CERTIFICATE")
-        .map(|block| Certificate::from_der(block.contents()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| cannot().cause(error))?;
-    if certificates.is_empty() {
-        return Err(cannot()
-            .cause("there is no certificate in it")
-            .hint("it is to be PEM: a line -----BEGIN CERTIFICATE-----"));
-    }
-    Ok(certificates)
-}
-
-/// The same of what a person brings: in whatever form other tools leave it.
+/// Every certificate of what a person brings, at least one: in whatever form other tools leave it.
 pub(crate) fn read_brought(bytes: &[u8], path: &Path) -> Result<Vec<Certificate>, Failure> {
     match certificates_in(bytes) {
-        none if none.is_empty() => read_certificates(bytes, path).map_err(|failure| {
-            failure
+        none if none.is_empty() => read_certificates(bytes, path).map_err(|error| {
+            Failure::from(error)
                 .hint("it is to be PEM, DER or PKCS#7: openssl x509 -in FILE -text shows whether it is a certificate")
         }),
         found => Ok(found),
     }
-}
-
-pub(crate) fn new_serial() -> Result<SerialNumber, Failure> {
-    SerialNumber::random(&SystemRandom::new())
-        .map_err(|_| Failure::trouble("cannot draw a serial number").cause("the system's random source failed"))
 }

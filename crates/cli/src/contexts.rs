@@ -24,6 +24,7 @@ use crate::{
     connection,
     endpoint::Issued,
     failure::Failure,
+    hints::undelivered_failure,
     invocation::Invocation,
     judgement,
     ledger::{Ledger, Undelivered},
@@ -116,13 +117,15 @@ pub(crate) fn put(
         Books::Unknown(ledger) => {
             let put = || stage(&plan, &files.tls, Existing::Replace, Displaced::Keep)?.put_in_place()?.check();
             let there = if has_files { Ok(()) } else { put() };
-            there.map_err(Undelivered::Place).and_then(|()| ledger.map_or(Ok(()), |ledger| ledger.forget_place(&place)))
+            there
+                .map_err(Undelivered::Place)
+                .and_then(|()| Ok(ledger.map_or(Ok(()), |ledger| ledger.forget_place(&place))?))
         }
     };
     delivered.map_err(|error| {
         store.tidy(&files, &lock);
         let is_foreign = matches!(error, Undelivered::Place(WriteError::ForeignFiles { .. }));
-        let failure = error.failure(&what);
+        let failure = undelivered_failure(&what, &error);
         if is_foreign { failure.hint("docker warns of them, too; put them somewhere else") } else { failure }
     })?;
     if is_described {

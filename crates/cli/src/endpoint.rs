@@ -1,24 +1,17 @@
 //! From what was typed to a signed and judged bundle: what `issue` and `bootstrap` share.
 
-use dockseal_ca::{Authority, Endpoint, Issuance, Profile, ProfileConfig, Refusal, Request, Template};
-use dockseal_docker::Role;
-use dockseal_inventory::CertificateId;
-use dockseal_pki::{
-    Bundle, Certificate, GeneralName, KeyAlgorithm, Lifetime, PrivateKey, PublicKey, SerialNumber, Signer,
-    SubjectAltName, UserName, UserNameError,
+pub(crate) use dockseal_lifecycle::permit::{
+    IssueOptions as Wish, Issued, Permitted, SignedBundle, SubjectKey, name_of, permit, plain,
 };
+use dockseal_pki::{KeyAlgorithm, PrivateKey, SubjectAltName, UserName, UserNameError};
 use ring::rand::SystemRandom;
 
 pub(crate) use crate::hints::no_names;
 use crate::{
-    authority::new_serial,
     detect,
     failure::Failure,
     groups::{LeafArgs, parse_lifetime},
     hints,
-    invocation::Invocation,
-    judgement,
-    ledger::Ledger,
     output::Output,
 };
 
@@ -74,34 +67,7 @@ pub(crate) fn new_key(key: KeyAlgorithm, output: &mut Output) -> Result<PrivateK
     if key == KeyAlgorithm::Rsa4096 && crate::passphrase::is_interactive() {
         output.note("making a key of 4096 bits, which can take a few seconds");
     }
-    new_key_quietly(key)
-}
-
-/// The same, said or not.
-pub(crate) fn new_key_quietly(key: KeyAlgorithm) -> Result<PrivateKey, Failure> {
-    PrivateKey::generate(key, &SystemRandom::new())
-        .map_err(|error| Failure::trouble("cannot make a private key").cause(error))
-}
-
-/// A certificate that was signed and judged, and not yet written anywhere.
-pub(crate) struct Issued {
-    pub(crate) id: CertificateId,
-    pub(crate) certificate: Certificate,
-    pub(crate) bundle: Bundle,
-    pub(crate) notes: Vec<String>,
-}
-
-/// The key that a certificate is for: made here, or elsewhere.
-pub(crate) enum SubjectKey {
-    Here(Box<PrivateKey>),
-    Elsewhere(PublicKey),
-}
-
-/// What is asked for besides who and which key.
-#[derive(Clone, Copy)]
-pub(crate) struct Wish {
-    pub(crate) lifetime: Option<Lifetime>,
-    pub(crate) allow_long_lifetime: bool,
+    Ok(dockseal_lifecycle::permit::new_key(key, &SystemRandom::new())?)
 }
 
 impl LeafArgs {
@@ -109,96 +75,4 @@ impl LeafArgs {
         let lifetime = self.lifetime.as_deref().map(parse_lifetime).transpose()?;
         Ok(Wish { lifetime, allow_long_lifetime: self.allow_long_lifetime })
     }
-}
-
-/// The main name that an endpoint goes by.
-pub(crate) fn name_of(endpoint: &Endpoint) -> String {
-    match endpoint {
-        Endpoint::Daemon { names } => names.first().map(ToString::to_string).unwrap_or_default(),
-        Endpoint::Client { user } => user.to_string(),
-    }
-}
-
-/// What may be signed, and the key that it is for.
-pub(crate) struct Permitted {
-    pub(crate) endpoint: Endpoint,
-    template: Template,
-    key: Option<PrivateKey>,
-}
-
-/// Asks whether an endpoint may have a certificate. Nothing is changed by it.
-pub(crate) fn permit(
-    authority: &Authority,
-    endpoint: &Endpoint,
-    key: SubjectKey,
-    wish: Wish,
-    invocation: &Invocation,
-) -> Result<Permitted, Failure> {
-    let (public_key, key) = match key {
-        SubjectKey::Here(key) => (key.public_key().clone(), Some(*key)),
-        SubjectKey::Elsewhere(public_key) => (public_key, None),
-    };
-    let request = Request { endpoint: endpoint.clone(), public_key, lifetime: wish.lifetime };
-    let issuance = Issuance { now: invocation.now, serial: new_serial()? };
-    let template = profile(endpoint.role(), wish.allow_long_lifetime)
-        .and_then(|profile| profile.permit(request, authority.issuer(), issuance))
-        .map_err(|refusal| hints::refusal_failure(&cannot_issue(endpoint.role()), &refusal))?;
-    Ok(Permitted { endpoint: endpoint.clone(), template, key })
-}
-
-impl Permitted {
-    /// The serial that is to be signed with.
-    pub(crate) fn serial(&self) -> &SerialNumber {
-        self.template.serial()
-    }
-
-    /// Takes the serial, signs, and has the result judged.
-    pub(crate) fn issue(
-        self,
-        authority: &Authority,
-        ledger: &mut Ledger,
-        predecessor: Option<CertificateId>,
-        invocation: &Invocation,
-    ) -> Result<Issued, Failure> {
-        let id = ledger.reserve(&self, predecessor)?;
-        let signed = self.sign(authority, invocation)?;
-        Ok(Issued { id, certificate: signed.certificate, bundle: signed.bundle, notes: signed.notes })
-    }
-
-    /// Signs, and has the result judged.
-    pub(crate) fn sign(self, authority: &Authority, invocation: &Invocation) -> Result<SignedBundle, Failure> {
-        let what = cannot_issue(self.endpoint.role());
-        let mut notes: Vec<String> = self.template.notes.iter().map(ToString::to_string).collect();
-        let certificate = authority.sign(self.template).map_err(|error| Failure::trouble(what.clone()).cause(error))?;
-        let bundle = authority.bundle(certificate.clone(), self.key);
-        notes.extend(judgement::of_bundle(&bundle, &self.endpoint, invocation.now, &what)?);
-        Ok(SignedBundle { certificate, bundle, notes })
-    }
-}
-
-/// What [`Permitted::sign`] made.
-pub(crate) struct SignedBundle {
-    pub(crate) certificate: Certificate,
-    pub(crate) bundle: Bundle,
-    pub(crate) notes: Vec<String>,
-}
-
-fn cannot_issue(role: Role) -> String {
-    format!("cannot issue the {role} certificate")
-}
-
-/// A name without its kind.
-pub(crate) fn plain(name: &GeneralName) -> String {
-    match name {
-        GeneralName::Dns(name) => name.clone(),
-        GeneralName::Ip(address) => address.to_string(),
-        other => other.to_string(),
-    }
-}
-
-fn profile(role: Role, allow_long_lifetime: bool) -> Result<Profile, Refusal> {
-    let longest_lifetime =
-        (role == Role::Daemon && !allow_long_lifetime).then_some(Profile::LONGEST_FOR_EVERY_PLATFORM);
-    let config = ProfileConfig { role, usual_lifetime: Profile::USUAL_LIFETIME, longest_lifetime };
-    Profile::new(config).map_err(|_| Refusal::Role { asked: role })
 }

@@ -1,6 +1,7 @@
 //! What a person is told to do about each error: the one place that adds what, hint and exit code to what the libraries say.
 
 mod host;
+mod lifecycle;
 
 use std::path::Path;
 
@@ -11,6 +12,10 @@ use dockseal_pki::{KeyError, NameError};
 use dockseal_store::{HomeError, ReadError, WriteError};
 
 pub(crate) use self::host::{MAKE_ROOM, plan_failure, reach_failure};
+pub(crate) use self::lifecycle::{
+    authority_files_failure, bundle_failure, left_alone_failure, not_accepted_failure, open_key_failure,
+    session_failure, undelivered_failure,
+};
 use crate::failure::Failure;
 
 pub(crate) fn authority_failure(what: &str, error: &AuthorityError) -> Failure {

@@ -7,24 +7,27 @@ use std::{
     ffi::OsString,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
+    sync::OnceLock,
     time::Duration,
 };
 
-use dockseal_docker::context::ContextFiles;
 use dockseal_docker::{flags::TlsFlags, plugin};
-use dockseal_inventory::{Kind, Place, Run};
-use dockseal_store::{Home, resolve};
+use dockseal_inventory::{Place, Run};
+use dockseal_lifecycle::Surroundings;
+use dockseal_store::Home;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     failure::Failure,
     groups::{Global, parse_lifetime},
-    ledger::PATIENCE,
     output::Format,
 };
 
 /// What systemd gives every installation (machine-id(5)).
 const MACHINE_ID: &str = "/etc/machine-id";
+
+/// How long a run waits for another one, unless `--wait` says otherwise.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything that a command may know about the world.
 pub(crate) struct Invocation {
@@ -42,6 +45,7 @@ pub(crate) struct Invocation {
     authority: Option<PathBuf>,
     /// `--at` was given.
     time_is_given: bool,
+    around: OnceLock<Surroundings>,
 }
 
 impl Invocation {
@@ -77,11 +81,26 @@ impl Invocation {
             machine_name,
             authority,
             time_is_given: global.at.is_some(),
+            around: OnceLock::new(),
+        })
+    }
+
+    /// What the use-cases are given.
+    pub(crate) fn around(&self) -> &Surroundings {
+        self.around.get_or_init(|| {
+            let run = self.run();
+            let lock_owner =
+                format!("{} (process {}, by {} on {})", run.command, std::process::id(), run.user, run.machine_name);
+            // Where there is none any more, no path that is not absolute leads anywhere.
+            let here = std::env::current_dir().unwrap_or_default();
+            let mut around = Surroundings::new(run, here, self.patience);
+            around.lock_owner = lock_owner;
+            around
         })
     }
 
     /// Who runs what, where and when, for the authority's trail.
-    pub(crate) fn run(&self) -> Run {
+    fn run(&self) -> Run {
         let user = nix::unistd::geteuid();
         let name = nix::unistd::User::from_uid(user).ok().flatten().map(|user| user.name);
         // No option takes a secret, so none can be in here.
@@ -101,12 +120,6 @@ impl Invocation {
         machine().0
     }
 
-    /// Whether this machine's clock went back since it said `last`. A person who says what time it is, is believed.
-    pub(crate) fn went_back(&self, last: Option<OffsetDateTime>) -> Option<OffsetDateTime> {
-        // Clocks of machines that share an authority differ a little.
-        last.filter(|last| !self.time_is_given && self.now < *last - dockseal_pki::Validity::BACKDATE)
-    }
-
     /// What people call this machine.
     pub(crate) fn machine_name(&self) -> &str {
         &self.machine_name
@@ -114,15 +127,12 @@ impl Invocation {
 
     /// A directory of this machine, by the one name that it has; one with a context's TLS files is that context.
     pub(crate) fn place(&self, path: &Path) -> Result<Place, Failure> {
-        let (machine, machine_name) = (self.machine.clone(), self.machine_name.clone());
-        let path = resolve(&self.absolute(path)?);
-        let kind = if ContextFiles::of_tls(&path).is_some() { Kind::Context } else { Kind::Directory };
-        Ok(Place { kind, machine, machine_name, path })
+        Ok(self.around().place(&self.absolute(path)?))
     }
 
     /// Whether a place is a directory, of whatever use, on this machine.
     pub(crate) fn has(&self, place: &Place) -> bool {
-        matches!(place.kind, Kind::Directory | Kind::Context) && place.machine == self.machine
+        self.around().has(place)
     }
 
     /// This machine's clock, whatever `--at` says.

@@ -11,6 +11,7 @@ mod connection;
 mod contexts;
 mod detect;
 mod endpoint;
+mod events;
 mod failure;
 mod former;
 mod groups;

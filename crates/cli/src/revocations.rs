@@ -4,7 +4,8 @@ use std::{collections::HashSet, path::Path};
 
 use dockseal_ca::{Authority, CrlError, CrlRequest};
 use dockseal_inventory::{Generation, GenerationId, Inventory, InventoryError, State};
-use dockseal_pki::{Lifetime, RevocationList, Revoked, SerialNumber, moment, pem};
+use dockseal_lifecycle::revocation::{KeptLists, kept_lists};
+use dockseal_pki::{Lifetime, RevocationList, Revoked, SerialNumber, moment};
 use dockseal_store::Home;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -101,22 +102,8 @@ fn revoked<'r>(
 }
 
 /// The lists in the authority's home.
-pub(crate) struct KeptLists {
-    pub(crate) readable: Vec<RevocationList>,
-    /// False where the file is damaged and holds more than could be read.
-    pub(crate) is_whole: bool,
-}
-
-/// Reads them; a home without any is whole.
 pub(crate) fn before(home: &Home) -> Result<KeptLists, Failure> {
-    let Some(file) = home.read_crls().map_err(|error| home_failure(WHAT, &error))? else {
-        return Ok(KeptLists { readable: Vec::new(), is_whole: true });
-    };
-    let blocks = pem::decode_all(&file.bytes).unwrap_or_default();
-    let readable: Vec<RevocationList> =
-        blocks.iter().filter_map(|block| RevocationList::from_der(block.contents())).collect();
-    let is_whole = !readable.is_empty() && readable.len() == blocks.len();
-    Ok(KeptLists { readable, is_whole })
+    kept_lists(home).map_err(|error| home_failure(WHAT, &error))
 }
 
 /// The text of several lists, one after the other.

@@ -120,24 +120,20 @@ impl Recorder<'_> {
         })
     }
 
+    /// Takes a serial.
+    ///
+    /// # Errors
+    /// When it was used before by its issuer, or the file cannot be written.
+    pub fn reserve_one(&mut self, reservation: &Reservation) -> Result<CertificateId, InventoryError> {
+        self.write(|writer| writer.reserve(reservation))
+    }
+
     /// Takes serials, in one transaction.
     ///
     /// # Errors
     /// When a serial was used before by its issuer, or the file cannot be written; then none is taken.
     pub fn reserve(&mut self, reservations: &[Reservation]) -> Result<Vec<CertificateId>, InventoryError> {
-        self.write(|writer| {
-            let mut statement = writer.transaction.prepare_cached(
-                "INSERT INTO certificate (generation, serial, role, name, state, reserved_at, predecessor)
-                 VALUES (?1, ?2, ?3, ?4, 'reserved', ?5, ?6)",
-            )?;
-            let mut take = |wanted: &Reservation| {
-                let predecessor = wanted.predecessor.map(|id| id.0);
-                let (serial, role) = (wanted.serial.der_content(), wanted.role.word());
-                let values = params![wanted.generation.0, serial, role, wanted.name, writer.at, predecessor];
-                statement.insert(values).map(CertificateId)
-            };
-            reservations.iter().map(&mut take).collect()
-        })
+        self.write(|writer| reservations.iter().map(|reservation| writer.reserve(reservation)).collect())
     }
 
     /// Keeps signed certificates, and that their bundles are about to be put in place.

@@ -5,7 +5,7 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 use dockseal_pki::{Certificate, GeneralName};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use crate::{CertificateId, Delivered, Delivery, DestinationId, Found, KeyHolder, Place, Run, State};
+use crate::{CertificateId, Delivered, Delivery, DestinationId, Found, KeyHolder, Place, Reservation, Run, State};
 
 pub(crate) fn begin(connection: &Connection, run: &Run) -> rusqlite::Result<i64> {
     connection
@@ -39,6 +39,19 @@ pub(crate) struct Writer<'t> {
 }
 
 impl Writer<'_> {
+    /// Takes a serial.
+    pub(crate) fn reserve(&self, wanted: &Reservation) -> rusqlite::Result<CertificateId> {
+        let predecessor = wanted.predecessor.map(|id| id.0);
+        let (serial, role) = (wanted.serial.der_content(), wanted.role.word());
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO certificate (generation, serial, role, name, state, reserved_at, predecessor)
+                 VALUES (?1, ?2, ?3, ?4, 'reserved', ?5, ?6)",
+            )?
+            .insert(params![wanted.generation.0, serial, role, wanted.name, self.at, predecessor])
+            .map(CertificateId)
+    }
+
     pub(crate) fn event(
         &self,
         what: &str,

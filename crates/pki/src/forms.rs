@@ -1,6 +1,8 @@
 //! The forms in which certificates are handed over, besides the PEM that Docker reads: DER, PKCS#7, other labels, and PEM that
 //! an editor or a configuration has written in another way. For what people bring, never for what Docker is to read.
 
+use std::fmt;
+
 use pkcs8::{
     ObjectIdentifier,
     der::{
@@ -9,7 +11,7 @@ use pkcs8::{
     },
 };
 
-use crate::{Certificate, pem};
+use crate::{Certificate, CertificateError, pem};
 
 const SIGNED_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.2");
 const DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.7.1");
@@ -21,6 +23,45 @@ pub fn certificates_in(bytes: &[u8]) -> Vec<Certificate> {
         Some(0x30) => of_der(bytes).unwrap_or_default(),
         _ => of_text(&as_text(bytes)).unwrap_or_default(),
     }
+}
+
+/// Why a PEM text gives no certificates.
+#[derive(Debug, PartialEq)]
+#[non_exhaustive]
+pub enum PemCertificatesError {
+    /// A block is malformed.
+    Pem(pem::PemError),
+    /// A block is no certificate.
+    Certificate(CertificateError),
+    /// There is none.
+    Missing,
+}
+
+impl fmt::Display for PemCertificatesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pem(error) => error.fmt(f),
+            Self::Certificate(error) => error.fmt(f),
+            Self::Missing => f.write_str("there is no certificate in it"),
+        }
+    }
+}
+
+impl std::error::Error for PemCertificatesError {}
+
+/// The certificates of a PEM text as this program writes it, in order, at least one; blocks with another label are skipped.
+///
+/// # Errors
+/// When a block is malformed, when one of the certificates is, or when there is none.
+pub fn certificates_in_pem(text: &[u8]) -> Result<Vec<Certificate>, PemCertificatesError> {
+    let blocks = pem::decode_all(text).map_err(PemCertificatesError::Pem)?;
+    let certificates = blocks
+        .iter()
+        .filter(|block| block.tag() == "CERTIFICATE")
+        .map(|block| Certificate::from_der(block.contents()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(PemCertificatesError::Certificate)?;
+    if certificates.is_empty() { Err(PemCertificatesError::Missing) } else { Ok(certificates) }
 }
 
 /// Whether it is PKCS#12 (RFC 7292 section 4): version 3, then data or signed data.

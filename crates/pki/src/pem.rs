@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 
 use crate::foreign_key;
 
-/// One PEM block.
-pub use ::pem::Pem;
+/// One PEM block, and what makes a text malformed.
+pub use ::pem::{Pem, PemError};
 
 /// The PEM text of one block.
 pub fn encode(label: &str, der: &[u8]) -> String {
@@ -24,7 +24,7 @@ pub fn encode_secret(label: &str, der: &[u8]) -> Zeroizing<String> {
 ///
 /// # Errors
 /// When a block is malformed.
-pub fn decode_all(text: &[u8]) -> Result<Vec<Pem>, ::pem::PemError> {
+pub fn decode_all(text: &[u8]) -> Result<Vec<Pem>, PemError> {
     ::pem::parse_many(text)
 }
 

@@ -216,8 +216,8 @@ fn try_out(opened: &Opened, invocation: &Invocation, output: &mut Output) -> Res
     let key = new_key(KeyAlgorithm::P256, output)?;
     let wish = Wish { lifetime: None, allow_long_lifetime: false };
     let key = SubjectKey::Here(Box::new(key));
-    permit(&opened.authority, &endpoint, key, wish, invocation)
-        .and_then(|permitted| permitted.sign(&opened.authority, invocation))
+    permit(&opened.authority, &endpoint, key, wish, invocation.around())
+        .and_then(|permitted| permitted.sign(&opened.authority, invocation.around()))
         .map(drop)
-        .map_err(|failure| Failure { what: WHAT.to_owned(), ..failure })
+        .map_err(|failure| Failure { what: WHAT.to_owned(), ..failure.into() })
 }

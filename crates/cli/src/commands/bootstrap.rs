@@ -22,6 +22,7 @@ use crate::{
     endpoint::{Issued, Permitted, SubjectKey, new_key, no_names, parse_user, permit, plain},
     failure::Failure,
     groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs, key_word},
+    hints::undelivered_failure,
     invocation::Invocation,
     judgement,
     ledger::{Ledger, Undelivered, inventory_failure, settle},
@@ -262,7 +263,7 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
         let kept = keep(wanted, &generations, existing, invocation, output)?;
         if kept.iter().all(Option::is_some) {
             let Some(authority) = generations.into_iter().flatten().next() else { return Err(Failure::trouble(WHAT)) };
-            settle(&home, invocation, output)?;
+            settle(&home, invocation.around(), output)?;
             let outcomes = kept.into_iter().flatten().collect();
             let home = home.path().to_owned();
             let done = Done { authority, home, made_authority: false, outcomes, opened: None };
@@ -291,21 +292,21 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
                     error => Err(write_failure(WHAT, &error)),
                 })?;
                 let key = SubjectKey::Here(Box::new(new_key(args.leaf.key, output)?));
-                permit(&opened.authority, &wanted.endpoint, key, wish, invocation).map(Err)
+                Ok(Err(permit(&opened.authority, &wanted.endpoint, key, wish, invocation.around())?))
             }
         })
         .collect::<Result<_, Failure>>()?;
     let issuer = opened.authority.issuer();
     let mut ledger = match new_key_pem {
-        Some(_) => Ledger::draft(issuer, invocation)?,
-        None => Ledger::open_to_sign(&opened, invocation, output)?,
+        Some(_) => Ledger::draft(issuer, invocation.around())?,
+        None => Ledger::open_to_sign(&opened, invocation.around(), output)?,
     };
     let mut outcomes = Vec::new();
     for (wanted, permitted) in wanted.iter().zip(permitted) {
         outcomes.push(match permitted {
             Ok(kept) => kept,
             Err(permitted) => {
-                let issued = permitted.issue(&opened.authority, &mut ledger, None, invocation)?;
+                let issued = permitted.issue(&opened.authority, &mut ledger, None, invocation.around())?;
                 let mut plan = plan(&issued.bundle, wanted.endpoint.role(), Layout::Docker, ownership);
                 if wanted.endpoint.role() == Role::Daemon {
                     plan.files.extend(configuration());
@@ -325,15 +326,15 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
             }
             other => other.map_err(|error| home_failure("cannot make the authority", &error))?,
         }
-        ledger = Ledger::open_to_sign(&opened, invocation, output)?;
+        ledger = Ledger::open_to_sign(&opened, invocation.around(), output)?;
     }
     for (wanted, outcome) in wanted.iter().zip(&outcomes) {
         let Outcome::Made(issued, plan) = outcome else { continue };
-        match ledger.deliver(issued, plan, Layout::Docker, &wanted.directory, existing, invocation) {
+        match ledger.deliver(issued, plan, Layout::Docker, &wanted.directory, existing, invocation.around()) {
             Err(Undelivered::Place(error @ WriteError::AlreadyThere { .. })) => {
                 return Ok(Attempt::SomebodyWasFaster(write_failure(WHAT, &error)));
             }
-            other => other.map(drop).map_err(|error| error.failure(WHAT))?,
+            other => other.map(drop).map_err(|error| undelivered_failure(WHAT, &error))?,
         }
     }
     Ok(Attempt::Done(Box::new(Done {
@@ -381,8 +382,7 @@ fn keep_one(
     };
     let certificates = |name: &str| -> Result<Vec<Certificate>, Failure> {
         let bytes = dockseal_store::read(&file(name)).map_err(|error| differs(error.to_string()))?.bytes;
-        read_certificates(&bytes, &file(name))
-            .map_err(|failure| differs(format!("{}: {}", failure.what, failure.cause.unwrap_or_default())))
+        read_certificates(&bytes, &file(name)).map_err(|error| differs(format!("{error}: {}", error.source)))
     };
     let anchors = certificates(layout::CA_FILE)?;
     let own = certificates(layout::CERT_FILE)?;

@@ -45,7 +45,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let next_update = parse_lifetime(&args.next_update)?;
     let (opened, others) = open_every(&args.passphrase, invocation, output)?;
-    let mut ledger = Ledger::open_to_sign(&opened, invocation, output)?;
+    let mut ledger = Ledger::open_to_sign(&opened, invocation.around(), output)?;
     let lists = write(&opened, &others, &mut ledger, next_update, invocation)?;
     drop(ledger);
     let mut path = opened.home.crl_path();

@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
             .hint("the endpoint's own certificate comes first; trust anchors are given with --ca"));
     }
     let endpoint = held::endpoint(&leaf, role_of(&leaf, directory, old)?)
-        .map_err(|failure| Failure { what: WHAT.to_owned(), ..failure })?;
+        .map_err(|failure| Failure { what: WHAT.to_owned(), ..failure.into() })?;
     let (key, waited) = key_of(directory, &leaf)?;
     match old {
         Some(old) => refuse_another_endpoint(&endpoint, old, directory)?,
@@ -197,7 +197,7 @@ fn role_of(leaf: &Certificate, directory: &Path, old: Option<&Certificate>) -> R
 fn read_chain(directory: &Path) -> Result<Vec<Certificate>, Failure> {
     let path = directory.join(layout::CERT_FILE);
     match dockseal_store::read(&path) {
-        Ok(file) => read_certificates(&file.bytes, &path),
+        Ok(file) => Ok(read_certificates(&file.bytes, &path)?),
         Err(error) if error.is_not_found() => Ok(Vec::new()),
         Err(error) => Err(Failure::trouble(WHAT).cause(error).hint("name the directory that holds the key")),
     }
@@ -233,7 +233,7 @@ fn key_of(directory: &Path, leaf: &Certificate) -> Result<(held::HeldKey, bool),
         let Some(key) = held::key(directory, name, WHAT)? else { continue };
         any = true;
         if key.is_of(&leaf.public_key) {
-            key.refuse_if_open(WHAT)?;
+            held::refuse_if_open(&key, WHAT)?;
             return Ok((key, waited));
         }
     }

@@ -23,6 +23,7 @@ use crate::{
     failure::Failure,
     groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs, Pkcs12PassphraseArgs},
     handover::{Form, HandOver},
+    hints::undelivered_failure,
     invocation::Invocation,
     layouts::{Laid, LayoutArgs},
     ledger::Ledger,
@@ -175,13 +176,13 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
                 Some(request) => SubjectKey::Elsewhere(request.public_key),
                 None => SubjectKey::Here(Box::new(new_key(common.leaf.key, output)?)),
             };
-            permit(&opened.authority, endpoint, key, wish, invocation)
+            Ok(permit(&opened.authority, endpoint, key, wish, invocation.around())?)
         })
         .collect::<Result<Vec<Permitted>, Failure>>()?;
-    let mut ledger = Ledger::open_to_sign(&opened, invocation, output)?;
+    let mut ledger = Ledger::open_to_sign(&opened, invocation.around(), output)?;
     let mut all = Vec::new();
     for permitted in permitted {
-        all.push(permitted.issue(&opened.authority, &mut ledger, None, invocation)?);
+        all.push(permitted.issue(&opened.authority, &mut ledger, None, invocation.around())?);
     }
     match hand_over {
         Some(hand_over) => order.write(&hand_over, &all, &mut ledger, invocation, output)?,
@@ -243,8 +244,8 @@ impl Order<'_> {
         for (role, issued) in self.roles.iter().zip(all) {
             let (plan, place) = (self.plan(*role, issued), self.laid.below(out, *role));
             let keeps_previous = ledger
-                .deliver(issued, &plan, self.laid.layout, &place, self.existing(), invocation)
-                .map_err(|error| error.failure(what))?;
+                .deliver(issued, &plan, self.laid.layout, &place, self.existing(), invocation.around())
+                .map_err(|error| undelivered_failure(what, &error))?;
             let files = plan.files.into_iter().map(|file| file.path).collect();
             let directory = Some(invocation.absolute(&place)?.display().to_string());
             shown.push(Shown { role: *role, issued, directory, file: None, files, keeps_previous });

@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let question = args.rows.question(otherwise, invocation)?;
     let view = View::open(invocation, WHAT)?;
     let last = view.inventory.last_clock().map_err(|error| inventory_failure(WHAT, &error))?;
-    if invocation.went_back(last).is_some() {
+    if invocation.around().went_back(last).is_some() {
         output.warn("the clock went back since this authority was last used: what is left of a life may be wrong");
     }
     let format = output.format();

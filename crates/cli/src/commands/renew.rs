@@ -168,10 +168,10 @@ pub(crate) fn look(
     output: &mut Output,
 ) -> Result<Inventory, Failure> {
     if !home.inventory_path().exists() && home.old_records().is_ok_and(|records| records.is_some()) {
-        drop(Ledger::open(home, invocation, output)?);
+        drop(Ledger::open(home, invocation.around(), output)?);
     }
-    settle(home, invocation, output)?;
-    open_to_read(home)
+    settle(home, invocation.around(), output)?;
+    Ok(open_to_read(home)?)
 }
 
 impl Args {
@@ -265,7 +265,7 @@ fn renew_all(
     report: &mut Report,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let mut ledger = Ledger::open_to_sign(opened, invocation, output)?;
+    let mut ledger = Ledger::open_to_sign(opened, invocation.around(), output)?;
     let mut progress = Progress::new("renewed", total);
     match wanted {
         Wanted::Named(entries) => {
@@ -292,7 +292,7 @@ fn renew_all(
                 renew_batch(opened, &mut ledger, jobs, order, invocation, report, output, &mut progress)?;
                 after = next;
                 if after.is_some() {
-                    ledger.give_way(opened, invocation)?;
+                    ledger.give_way(opened, invocation.around())?;
                 }
             }
         }

@@ -70,8 +70,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
     let opened = if args.no_crl { None } else { Some(open_every(&args.passphrase, invocation, output)?) };
     let mut ledger = match &opened {
-        Some((opened, _)) => Ledger::open_to_sign(opened, invocation, output)?,
-        None => Ledger::open(&home, invocation, output)?,
+        Some((opened, _)) => Ledger::open_to_sign(opened, invocation.around(), output)?,
+        None => Ledger::open(&home, invocation.around(), output)?,
     };
     // Once more: other runs may have been at work meanwhile.
     let entries = wanted(&ledger.inventory, args, invocation)?;
@@ -118,7 +118,7 @@ fn finish_lists(
     output: &mut Output,
 ) -> Result<ExitCode, Failure> {
     let (opened, others) = open_every(&args.passphrase, invocation, output)?;
-    let mut ledger = Ledger::open_to_sign(&opened, invocation, output)?;
+    let mut ledger = Ledger::open_to_sign(&opened, invocation.around(), output)?;
     if !lists(&opened, &others, &mut ledger, invocation, output)?.is_empty() {
         output.note("the revocation list lacked it, and has it now");
     }

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let mut ledger = match &home {
         None => None,
         Some(home) => {
-            let ledger = Ledger::open(home, invocation, output)?;
+            let ledger = Ledger::open(home, invocation.around(), output)?;
             let files = read_authority(home)?;
             trust = Trust::new(&chains(home, &files)?, &known_chains(home, WHAT)?);
             Some(ledger)
@@ -274,6 +274,6 @@ fn judged(path: &Path, invocation: &Invocation) -> Result<held::Held, Failure> {
         return Err(nothing_kept(&path.display().to_string()));
     }
     let held = held::read(&previous, WHAT)?;
-    held.judge(invocation, WHAT)?;
+    held::judge(&held, invocation, WHAT)?;
     Ok(held)
 }

@@ -234,7 +234,7 @@ fn texts(
     };
     // Machines that were made alike do not all start at the same minute.
     let spread =
-        invocation.run().machine.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        invocation.around().run.machine.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
     Ok((job.service(), job.timer(), job.cron(spread)))
 }
 

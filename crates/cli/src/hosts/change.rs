@@ -14,10 +14,12 @@ use dockseal_docker::{
     layout,
 };
 use dockseal_inventory::{CertificateId, Delivered, Delivery, DestinationId, KeyHolder, Place, Signed};
+use dockseal_lifecycle::permit::new_key;
 use dockseal_pki::{
     Bundle, Certificate, CertificateRequest, KeyAlgorithm, PublicKey, SubjectAltName, TrustAnchors, pem,
 };
 use dockseal_remote::{Prepared, ReachError, Switch, Terms};
+use ring::rand::SystemRandom;
 
 use self::contents::{configuration, items, sightings, socket, without_log_level};
 use super::{
@@ -26,7 +28,7 @@ use super::{
 };
 use crate::{
     commands::probe::{Dialled, dial_daemon},
-    endpoint::{SignedBundle, SubjectKey, Wish, new_key_quietly, permit},
+    endpoint::{SignedBundle, SubjectKey, Wish, permit},
     failure::Failure,
     hints::MAKE_ROOM,
     invocation::Invocation,
@@ -98,7 +100,7 @@ pub(crate) fn apply(
     if !matches!(need, Need::Restart { .. }) {
         paths.push(INSTALL_DIRECTORY);
     }
-    let run = work.invocation.run();
+    let run = &work.invocation.around().run;
     let who =
         format!("{} (by {} on {}, since {})", run.command, run.user, run.machine_name, dockseal_pki::moment(run.at));
     work.lines.step(at, "arming the dead-man switch");
@@ -297,7 +299,9 @@ fn make_key(switch: &mut Switch<'_>, has_openssl: bool, wish: &KeyWish) -> Resul
         KeyWish::Same(public) => return Ok(SubjectKey::Elsewhere(public.clone())),
     };
     if !has_openssl {
-        return new_key_quietly(key).map(|key| SubjectKey::Here(Box::new(key))).map_err(KeyTrouble::Here);
+        return new_key(key, &SystemRandom::new())
+            .map(|key| SubjectKey::Here(Box::new(key)))
+            .map_err(|error| KeyTrouble::Here(error.into()));
     }
     let words: &[&str] = match key {
         KeyAlgorithm::P256 => {
@@ -346,11 +350,11 @@ impl Work<'_> {
         reserved: &mut Option<CertificateId>,
     ) -> Result<Ready, Failure> {
         let authority = self.authority()?;
-        let permitted = permit(authority, endpoint, key, wish, self.invocation)?;
+        let permitted = permit(authority, endpoint, key, wish, self.invocation.around())?;
         let mut ledger = self.ledger.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let id = ledger.reserve(&permitted, predecessor)?;
         *reserved = Some(id);
-        let SignedBundle { certificate, bundle, notes } = permitted.sign(authority, self.invocation)?;
+        let SignedBundle { certificate, bundle, notes } = permitted.sign(authority, self.invocation.around())?;
         let key_holder = if bundle.key.is_some() { KeyHolder::Here } else { KeyHolder::Elsewhere };
         let places = [Delivery { place: place.clone(), layout: Layout::Docker, ownership: Ownership::default() }];
         let signed = Signed { id, certificate: &certificate, key_holder, places: &places, command_follows: false };
@@ -408,17 +412,17 @@ impl Work<'_> {
     fn passing_client(&self, host_clock: Option<i64>) -> Result<Bundle, Failure> {
         let authority = self.authority()?;
         let user = crate::endpoint::parse_user("dockseal confirmation")?;
-        let key = SubjectKey::Here(Box::new(new_key_quietly(KeyAlgorithm::P256)?));
+        let key = SubjectKey::Here(Box::new(new_key(KeyAlgorithm::P256, &self.invocation.around().random)?));
         // It must live by the host's clock too, which may be ahead.
         let ahead = host_clock.map_or(0, |clock| clock.saturating_sub(self.invocation.now.unix_timestamp()).max(0));
         let lifetime = Some(crate::groups::parse_lifetime(&format!("{}s", ahead.saturating_add(600)))?);
         let wish = Wish { lifetime, allow_long_lifetime: false };
-        let permitted = permit(authority, &Endpoint::Client { user }, key, wish, self.invocation)?;
+        let permitted = permit(authority, &Endpoint::Client { user }, key, wish, self.invocation.around())?;
         let id = {
             let mut ledger = self.ledger.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             ledger.reserve(&permitted, None)?
         };
-        let signed = permitted.sign(authority, self.invocation);
+        let signed = permitted.sign(authority, self.invocation.around());
         self.record(|ledger| ledger.recorder().taken_back(&[id]))?;
         Ok(signed?.bundle)
     }

@@ -70,12 +70,9 @@ pub(crate) fn reissue(
             let wish = wish_of(&entry, order.lifetime);
             let predecessor = Some(entry.id);
             Some(Change {
-                need: held::endpoint(&entry.certificate, entry.role).map(|endpoint| Need::Certificate {
-                    endpoint,
-                    wish,
-                    key,
-                    predecessor,
-                }),
+                need: held::endpoint(&entry.certificate, entry.role)
+                    .map_err(Failure::from)
+                    .map(|endpoint| Need::Certificate { endpoint, wish, key, predecessor }),
                 entry,
                 destination,
             })
@@ -91,7 +88,7 @@ pub(crate) fn reissue(
             }
             Ok(_) => Outcome { subject: entry, issued: None, troubles: Vec::new() },
             Err(failure) => {
-                let troubles = vec![Trouble { place: Some(destination.place), failure }];
+                let troubles = vec![Trouble { place: Some(destination.place), reason: failure }];
                 Outcome { subject: entry, issued: None, troubles }
             }
         })
@@ -120,6 +117,7 @@ pub(crate) fn deliver_trust(
         .map(|Trust { entry, destination, anchors, chain }| {
             let anchors = TrustAnchors::new(anchors).ok_or_else(|| Failure::trouble("there are no anchors"));
             let need = held::endpoint(&entry.certificate, entry.role)
+                .map_err(Failure::from)
                 .and_then(|endpoint| Ok(Need::Trust { endpoint, anchors: anchors?, chain }));
             Change { entry, destination, need }
         })

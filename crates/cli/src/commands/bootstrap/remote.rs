@@ -153,8 +153,8 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     };
     let home = invocation.home()?;
     let mut ledger = match &opened {
-        Some(opened) => Ledger::open_to_sign(opened, invocation, output)?,
-        None => Ledger::open(&home, invocation, output)?,
+        Some(opened) => Ledger::open_to_sign(opened, invocation.around(), output)?,
+        None => Ledger::open(&home, invocation.around(), output)?,
     };
     for (_, one) in &mut planned {
         settle_place(&mut ledger, &one.reached)?;
@@ -222,7 +222,7 @@ fn generations(invocation: &Invocation) -> Result<Vec<Vec<Certificate>>, Failure
     if home.check_free().is_ok() {
         return Ok(Vec::new());
     }
-    chains(&home, &read(&home)?)
+    Ok(chains(&home, &read(&home)?)?)
 }
 
 type Preparation = (HostPlan, Option<Need>, Option<Certificate>, Vec<String>);

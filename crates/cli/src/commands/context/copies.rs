@@ -101,7 +101,7 @@ pub(super) struct Looker<'l> {
 /// The inventory of the authority that is on this machine, if one is.
 pub(super) fn inventory_here(invocation: &Invocation) -> Result<Option<Inventory>, Failure> {
     let home = invocation.home().ok().filter(|home| home.inventory_path().exists());
-    home.map(|home| open_to_read(&home)).transpose()
+    Ok(home.map(|home| open_to_read(&home)).transpose()?)
 }
 
 impl<'l> Looker<'l> {
@@ -240,7 +240,7 @@ fn leaf_of(directory: &Path) -> Result<Option<Certificate>, String> {
         Err(error) if error.is_not_found() => return Ok(None),
         other => other.map_err(|error| error.to_string())?,
     };
-    let chain = read_certificates(&file.bytes, &path).map_err(|failure| failure.cause.unwrap_or(failure.what))?;
+    let chain = read_certificates(&file.bytes, &path).map_err(|error| error.source.to_string())?;
     Ok(chain.into_iter().next())
 }
 

@@ -133,12 +133,12 @@ fn issued(
     let place = invocation.place(&files.tls)?;
     let home = invocation.home()?;
     // A run that was killed may have delivered it already.
-    settle(&home, invocation, output)?;
+    settle(&home, invocation.around(), output)?;
     let has_one = wanted.existing == Existing::Keep
         && home.inventory_path().exists()
         && delivered_to(&open_to_read(&home)?, &place, user, what, invocation)?.is_some();
     if has_one {
-        let mut ledger = Ledger::open(&home, invocation, output)?;
+        let mut ledger = Ledger::open(&home, invocation.around(), output)?;
         if let Some(entry) = delivered_to(&ledger.inventory, &place, user, what, invocation)? {
             let plan = files_in(&place.path, Ownership::default(), what)?;
             let (done, notes) = put(wanted, plan, Books::Known(&mut ledger, entry.id), invocation)?;
@@ -151,13 +151,13 @@ fn issued(
     let opened = open(&args.passphrase, invocation, output)?;
     let key = SubjectKey::Here(Box::new(new_key(args.leaf.key, output)?));
     let endpoint = Endpoint::Client { user: user.clone() };
-    let permitted = permit(&opened.authority, &endpoint, key, args.leaf.wish()?, invocation)?;
-    let mut ledger = Ledger::open_to_sign(&opened, invocation, output)?;
+    let permitted = permit(&opened.authority, &endpoint, key, args.leaf.wish()?, invocation.around())?;
+    let mut ledger = Ledger::open_to_sign(&opened, invocation.around(), output)?;
     // Another run may have been faster while this one waited.
     if wanted.existing == Existing::Keep && files.meta.symlink_metadata().is_ok() {
         return Err(contexts::another(what));
     }
-    let mut issued = permitted.issue(&opened.authority, &mut ledger, None, invocation)?;
+    let mut issued = permitted.issue(&opened.authority, &mut ledger, None, invocation.around())?;
     let plan = plan(&issued.bundle, Role::Client, Layout::Docker, Ownership::default());
     let mut notes = std::mem::take(&mut issued.notes);
     let (done, more) = put(wanted, plan, Books::New(&mut ledger, &issued), invocation)?;

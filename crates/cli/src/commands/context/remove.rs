@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     if let Some(ledger) = &mut ledger
         && let Some(destination) = ledger.inventory.destination_at(&place).map_err(failed)?
     {
-        (entry, told) = ledger.forget(&destination).map_err(failed)?;
+        (entry, told) = crate::ledger::forget(ledger, &destination).map_err(failed)?;
     }
     let human = format!("Removed the context {name}\n{told}");
     let serial = entry.map(|entry| entry.serial().to_string());

@@ -14,6 +14,7 @@ use crate::{
     contexts::{self, MetaTrouble, Stored, files_in, read_meta, shown},
     failure::Failure,
     held,
+    hints::undelivered_failure,
     invocation::Invocation,
     judgement,
     ledger::{Ledger, inventory_failure},
@@ -61,7 +62,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         Some(inventory) => {
             drop(inventory);
             let home = invocation.home()?;
-            Some(Ledger::open(&home, invocation, output)?)
+            Some(Ledger::open(&home, invocation.around(), output)?)
         }
     };
     let (mut copies, mut directories) = (Vec::new(), Vec::new());
@@ -241,7 +242,9 @@ fn bring(
     let plan = fitted(plan, &copy.place);
     match (newer.id, ledger) {
         (Some(id), Some(ledger)) => {
-            ledger.install(id, Some(&plan), &copy.place, Displaced::Keep).map_err(|error| error.failure(&what))?;
+            ledger
+                .install(id, Some(&plan), &copy.place, Displaced::Keep)
+                .map_err(|error| undelivered_failure(&what, &error))?;
             forget_source(copy, invocation)?;
         }
         (Some(_), None) => return Err(meanwhile(copy)),
@@ -278,7 +281,7 @@ fn judged(
 ) -> Result<FilePlan, Failure> {
     let plan = files_in(from, ownership, what)?;
     if is_known {
-        held::read(from, what)?.judge(invocation, what)?;
+        held::judge(&held::read(from, what)?, invocation, what)?;
     } else {
         judgement::of_client_files(&plan, invocation.now, what)?;
     }
@@ -288,7 +291,7 @@ fn judged(
 /// What is there already becomes a destination.
 fn record(copy: &Copy, ledger: Option<&mut Ledger>) -> Result<(), Failure> {
     let (Some(ledger), Some(entry)) = (ledger, &copy.entry) else { return Err(meanwhile(copy)) };
-    ledger.install(entry.id, None, &copy.place, Displaced::Remove).map_err(|error| error.failure(WHAT))
+    ledger.install(entry.id, None, &copy.place, Displaced::Remove).map_err(|error| undelivered_failure(WHAT, &error))
 }
 
 /// What somebody else put into a context is no destination: renewals would look there for what was, and fail.
@@ -299,7 +302,7 @@ fn forget(copy: &Copy, ledger: Option<&mut Ledger>, rows: &mut Rows, output: &mu
     let wire = json!({ "directory": copy.place.path.to_string_lossy(), "who": copy.who(), "state": "forgotten" });
     match ledger.forget_place(&copy.place) {
         Ok(()) => rows.row(&format!("{place} holds another certificate: renewals no longer go there"), &wire, output),
-        Err(error) => rows.trouble(&place, &error.failure(WHAT), wire, output),
+        Err(error) => rows.trouble(&place, &inventory_failure(WHAT, &error), wire, output),
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     output.talk_plainly(&format!("{text}\n"));
     agree(args.yes, 1)?;
     let home = invocation.home()?;
-    let mut ledger = Ledger::open(&home, invocation, output)?;
+    let mut ledger = Ledger::open(&home, invocation.around(), output)?;
     let lines = Lines::new(vec![target.to_string()]);
     let work = Work {
         authority: None,

@@ -101,7 +101,6 @@ pub(crate) fn run(_: &Args, invocation: &Invocation, output: &mut Output) -> Res
         Finding::new("revoked", &home.crl_path(), format!("the list of {} {text}", list.issuer))
     };
     say(newer.iter().map(forgot).collect(), output);
-    let run = invocation.run();
     let mut may_wait = true;
     let mut after = None;
     loop {
@@ -118,7 +117,7 @@ pub(crate) fn run(_: &Args, invocation: &Invocation, output: &mut Output) -> Res
             let mut found = place(destination, &inventory).map_err(failed)?;
             // Another run may be at work on it right now: once none is, what is found is so.
             if !found.is_empty() && may_wait {
-                let waited = lock(&home, &run, invocation);
+                let waited = lock(&home, invocation.around());
                 may_wait = waited.is_ok();
                 if may_wait {
                     found = again(destination, &open_to_read(&home)?).map_err(failed)?;

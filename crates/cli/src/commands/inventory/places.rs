@@ -52,12 +52,12 @@ pub(super) fn record(args: &RecordArgs, invocation: &Invocation, output: &mut Ou
             .cause(format!("its certificate was issued by {}, and not by this authority", leaf.issuer))
             .hint("name the authority that issued it with --authority DIR"));
     };
-    held.judge(invocation, WHAT)?;
+    held::judge(&held, invocation, WHAT)?;
     let (role, name) = (held.endpoint.role(), name_of(&held.endpoint));
     let place = invocation.place(&args.directory)?;
     let layout = held.layout;
     let key_holder = if held.bundle.key.is_some() { KeyHolder::Here } else { KeyHolder::Elsewhere };
-    let mut ledger = Ledger::open(&home, invocation, output)?;
+    let mut ledger = Ledger::open(&home, invocation.around(), output)?;
     let known = ledger.inventory.entry_of(leaf.fingerprint()).map_err(|error| inventory_failure(WHAT, &error))?;
     if let Some(State::Revoked(revocation)) = known.map(|known| known.state) {
         return Err(revoked_failure(WHAT, revocation));
@@ -98,7 +98,7 @@ pub(super) fn forget(args: &ForgetArgs, invocation: &Invocation, output: &mut Ou
     let failure = |error| inventory_failure(WHAT, &error);
     let home = invocation.home()?;
     let here = invocation.place(&args.directory)?;
-    let mut ledger = Ledger::open(&home, invocation, output)?;
+    let mut ledger = Ledger::open(&home, invocation.around(), output)?;
     let named = |name: &str, place: &dockseal_inventory::Place| name == place.machine_name || name == place.machine;
     let known = ledger.inventory.destinations_of_path(&here.path).map_err(failure)?;
     let found = known.into_iter().find(|destination| match &args.machine {
@@ -110,7 +110,7 @@ pub(super) fn forget(args: &ForgetArgs, invocation: &Invocation, output: &mut Ou
             .cause(format!("nothing was delivered to {}, as far as this authority knows", here.path.display()))
             .hint("dockseal list shows where certificates are"));
     };
-    let (entry, told) = ledger.forget(&destination).map_err(failure)?;
+    let (entry, told) = crate::ledger::forget(&mut ledger, &destination).map_err(failure)?;
     let path = destination.place.path.display().to_string();
     let machine = &destination.place.machine_name;
     let human = format!("{path} on {machine} is forgotten; what is there was left as it is\n{told}");

@@ -97,8 +97,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let home = invocation.home()?;
     home.check_there().map_err(|error| home_failure(WHAT, &error))?;
     let issuers = known_issuers(&home, WHAT)?;
-    let run = invocation.run();
-    let _lock = lock(&home, &run, invocation)?;
+    let run = invocation.around().run.clone();
+    let _lock = lock(&home, invocation.around())?;
     let healthy = is_healthy(&home)?;
     if healthy && !args.replace {
         return Err(Failure::no(WHAT)

@@ -11,6 +11,7 @@ use std::{
 use dockseal_ca::{Authority, Endpoint};
 use dockseal_docker::{Ownership, Role, plan};
 use dockseal_inventory::{CertificateId, KeyHolder, Place, State};
+use dockseal_lifecycle::delivery::{self, LeftAlone};
 use dockseal_pki::{PrivateKey, UserName};
 use dockseal_store::{Displaced, Existing, stage_for_batch};
 use ring::rand::SystemRandom;
@@ -21,13 +22,14 @@ use crate::{
     endpoint::{Permitted, SignedBundle, SubjectKey, Wish, parse_user, permit},
     failure::Failure,
     groups::{LeafArgs, OwnerArgs, PassphraseArgs},
+    hints::left_alone_failure,
     input::standard_input,
     invocation::Invocation,
     layouts::{Laid, LayoutArgs},
     ledger::{Ledger, inventory_failure},
     output::Output,
     progress::Progress,
-    reissue::{Outcome, Prepared, StagedAt, Trouble, batch_size, in_parallel, in_the_way, record_and_swap},
+    reissue::{Outcome, Prepared, StagedAt, batch_size, in_parallel, record_and_swap},
     report::{CertificateReport, until},
     rows::Rows,
 };
@@ -108,10 +110,10 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         }
         let ledger = match &mut ledger {
             Some(ledger) => {
-                ledger.give_way(&opened, invocation)?;
+                ledger.give_way(&opened, invocation.around())?;
                 ledger
             }
-            none => none.insert(Ledger::open_to_sign(&opened, invocation, output)?),
+            none => none.insert(Ledger::open_to_sign(&opened, invocation.around(), output)?),
         };
         for outcome in issue_batch(&terms, ledger, batch, &mut rows, output)? {
             show(&outcome, &mut rows, invocation, output);
@@ -179,7 +181,7 @@ impl Terms<'_> {
         let key = PrivateKey::generate(self.args.leaf.key, &SystemRandom::new())
             .map_err(|error| Failure::trouble("cannot make a private key").cause(error))?;
         let endpoint = Endpoint::Client { user: client.user.clone() };
-        permit(self.authority, &endpoint, SubjectKey::Here(Box::new(key)), self.wish, self.invocation)
+        Ok(permit(self.authority, &endpoint, SubjectKey::Here(Box::new(key)), self.wish, self.invocation.around())?)
     }
 
     fn prepare(
@@ -187,16 +189,18 @@ impl Terms<'_> {
         client: Client,
         permitted: Permitted,
         id: CertificateId,
-    ) -> Result<Prepared<Client>, Box<Outcome<Client>>> {
-        let left = |client, trouble| Box::new(Outcome { subject: client, issued: None, troubles: vec![trouble] });
-        let signed = match permitted.sign(self.authority, self.invocation) {
+    ) -> Result<Prepared<Client>, Box<delivery::Outcome<Client>>> {
+        let left = |client, place, reason| {
+            Box::new(delivery::Outcome::nothing(client, vec![delivery::Trouble { place, reason }]))
+        };
+        let signed = match permitted.sign(self.authority, self.invocation.around()) {
             Ok(signed) => signed,
-            Err(failure) => return Err(left(client, Trouble { place: None, failure })),
+            Err(error) => return Err(left(client, None, LeftAlone::NotIssued(error))),
         };
         let plan = plan(&signed.bundle, Role::Client, self.laid.layout, self.ownership);
         let place = client.place.clone();
         match stage_for_batch(&plan, &place.path, self.existing, Displaced::Keep) {
-            Err(error) => Err(left(client, in_the_way(place, &error))),
+            Err(error) => Err(left(client, Some(place), LeftAlone::InTheWay(error))),
             Ok(bundle) => {
                 let SignedBundle { certificate, notes, .. } = signed;
                 let staged = vec![StagedAt {
@@ -240,7 +244,8 @@ fn issue_batch(
     let ids = ledger.reserve_all(&reservations)?;
     let numbered: Vec<_> = permitted.into_iter().zip(ids).collect();
     let prepared = in_parallel(numbered, |((client, permitted), id)| terms.prepare(client, permitted, id));
-    record_and_swap(ledger, prepared, false)
+    let outcomes = record_and_swap(ledger, prepared, false)?;
+    Ok(outcomes.into_iter().map(|outcome| outcome.map_reasons(left_alone_failure)).collect())
 }
 
 /// Whether the user's certificate was delivered there by an earlier run.
@@ -269,6 +274,6 @@ fn show(outcome: &Outcome<Client>, rows: &mut Rows, invocation: &Invocation, out
     }
     for trouble in &outcome.troubles {
         let wire = json!({ "role": "client", "name": name, "directory": path });
-        rows.trouble(&format!("client {name}"), &trouble.failure, wire, output);
+        rows.trouble(&format!("client {name}"), &trouble.reason, wire, output);
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn run_all(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let failure = |error| inventory_failure(WHAT, &error);
-    let mut ledger = Ledger::open(home, invocation, output)?;
+    let mut ledger = Ledger::open(home, invocation.around(), output)?;
     for destination in waiting(&ledger.inventory, invocation)? {
         let Some(id) = destination.certificate else { continue };
         let Some(entry) = ledger.inventory.entry(id).map_err(failure)? else { continue };
@@ -66,7 +66,7 @@ pub(super) fn run_all(
             // What it says is talk, and no part of the result.
             .stdout(std::io::stderr())
             .status();
-        ledger.resume(home, invocation)?;
+        ledger.resume(home, invocation.around())?;
         let trouble = match status {
             Ok(status) if status.success() => None,
             Ok(status) => Some(status.to_string()),

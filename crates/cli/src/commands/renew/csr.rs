@@ -15,6 +15,7 @@ use crate::{
     failure::Failure,
     groups::PassphraseArgs,
     held,
+    hints::undelivered_failure,
     identity::changes_on_renewal,
     invocation::Invocation,
     ledger::Ledger,
@@ -42,9 +43,9 @@ pub(super) fn run(
     }
     let opened = open(passphrase, invocation, output)?;
     let key = SubjectKey::Elsewhere(request.public_key);
-    let permitted = permit(&opened.authority, &endpoint, key, wish_of(entry, lifetime), invocation)?;
-    let mut ledger = Ledger::open_to_sign(&opened, invocation, output)?;
-    let issued = permitted.issue(&opened.authority, &mut ledger, Some(entry.id), invocation)?;
+    let permitted = permit(&opened.authority, &endpoint, key, wish_of(entry, lifetime), invocation.around())?;
+    let mut ledger = Ledger::open_to_sign(&opened, invocation.around(), output)?;
+    let issued = permitted.issue(&opened.authority, &mut ledger, Some(entry.id), invocation.around())?;
     for note in issued.notes.iter().chain(&changes_on_renewal(&entry.certificate, entry.role)) {
         output.note(note);
     }
@@ -55,8 +56,8 @@ pub(super) fn run(
     }
     let plan = plan(&issued.bundle, entry.role, Layout::Docker, Ownership::default());
     ledger
-        .deliver(&issued, &plan, Layout::Docker, out, Existing::Replace, invocation)
-        .map_err(|error| error.failure(WHAT))?;
+        .deliver(&issued, &plan, Layout::Docker, out, Existing::Replace, invocation.around())
+        .map_err(|error| undelivered_failure(WHAT, &error))?;
     let ends = until(issued.certificate.validity, invocation.now);
     output.note(&format!("renewed {} {} in {}, valid until {ends}", entry.role, entry.name, out.display()));
     Ok(ExitCode::SUCCESS)

@@ -34,9 +34,9 @@ pub(super) fn run(
     let opened = open(&args.passphrase, invocation, output)?;
     let kind = KeyAlgorithm::like(entry.certificate.public_key.algorithm()).unwrap_or(KeyAlgorithm::P256);
     let key = SubjectKey::Here(Box::new(new_key(kind, output)?));
-    let permitted = permit(&opened.authority, &endpoint, key, wish_of(entry, lifetime), invocation)?;
-    let mut ledger = Ledger::open_to_sign(&opened, invocation, output)?;
-    let issued = permitted.issue(&opened.authority, &mut ledger, Some(entry.id), invocation)?;
+    let permitted = permit(&opened.authority, &endpoint, key, wish_of(entry, lifetime), invocation.around())?;
+    let mut ledger = Ledger::open_to_sign(&opened, invocation.around(), output)?;
+    let issued = permitted.issue(&opened.authority, &mut ledger, Some(entry.id), invocation.around())?;
     for note in issued.notes.iter().chain(&changes_on_renewal(&entry.certificate, entry.role)) {
         output.note(note);
     }

@@ -42,7 +42,7 @@ impl Report {
             if job.destinations.is_empty() {
                 let failure = Failure::no(format!("{} {} cannot be renewed here", entry.role, entry.name))
                     .cause("it is in no directory that this authority knows of");
-                self.trouble(&Trouble { place: None, failure }, entry.role, &entry.name, output);
+                self.trouble(&Trouble { place: None, reason: failure }, entry.role, &entry.name, output);
             }
             for destination in &job.destinations {
                 // A host is looked at when its turn comes.
@@ -50,7 +50,7 @@ impl Report {
                     if is_on_host(destination) { Ok(()) } else { visit(destination, entry, invocation).map(drop) };
                 match looked {
                     Err(failure) => {
-                        let trouble = Trouble { place: Some(destination.place.clone()), failure };
+                        let trouble = Trouble { place: Some(destination.place.clone()), reason: failure };
                         self.trouble(&trouble, entry.role, &entry.name, output);
                     }
                     Ok(_) => {
@@ -136,7 +136,7 @@ impl Report {
                 output,
             ),
             Some(failure) => {
-                self.trouble(&Trouble { place: Some(destination.place.clone()), failure }, role, name, output);
+                self.trouble(&Trouble { place: Some(destination.place.clone()), reason: failure }, role, name, output);
             }
         }
     }
@@ -144,7 +144,7 @@ impl Report {
     fn trouble(&mut self, trouble: &Trouble, role: Role, name: &str, output: &mut Output) {
         let directory = trouble.place.as_ref().map(ToString::to_string);
         let wire = json!({ "role": role.word(), "name": name, "directory": directory });
-        self.rows.trouble(&format!("{role} {name}"), &trouble.failure, wire, output);
+        self.rows.trouble(&format!("{role} {name}"), &trouble.reason, wire, output);
     }
 
     /// 0 when all that was due is renewed, 1 when something was left as it was.

@@ -54,7 +54,7 @@ pub(super) fn run(args: &RenewalArgs, invocation: &Invocation, output: &mut Outp
             let first = "a first request is made with dockseal request daemon or dockseal request client";
             if error.is_not_found() { failure.hint(first) } else { failure }
         })
-        .and_then(|file| read_certificates(&file.bytes, &certificate))?;
+        .and_then(|file| Ok(read_certificates(&file.bytes, &certificate)?))?;
     let leaf = chain.first().ok_or_else(|| Failure::trouble(WHAT))?;
     let endpoint = held::endpoint_in(leaf, &certificate)?;
     for change in changes_on_renewal(leaf, endpoint.role()) {
@@ -71,7 +71,7 @@ pub(super) fn run(args: &RenewalArgs, invocation: &Invocation, output: &mut Outp
         refuse_if_one_waits(directory, &present)?;
     }
     let new = if args.reuse_key {
-        present.refuse_if_open(WHAT)?;
+        held::refuse_if_open(&present, WHAT)?;
         None
     } else {
         let kind = KeyAlgorithm::like(leaf.public_key.algorithm()).unwrap_or(KeyAlgorithm::P256);

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use dockseal_ca::{Authority, AuthorityError, SuccessorRequest};
 use dockseal_docker::Role;
 use dockseal_inventory::{KeyHolder, Reservation, Signed};
+use dockseal_lifecycle::permit::new_serial;
 use dockseal_pki::{Certificate, KeyAlgorithm, Lifetime, Passphrase, PrivateKey, PublicKeyAlgorithm, Validity};
 use dockseal_store::{Change, Generations};
 use ring::rand::SystemRandom;
@@ -17,7 +18,7 @@ use super::{
     stage::{Course, each_batch},
 };
 use crate::{
-    authority::{Opened, authority_failure, home_failure, key_pem, new_serial, read, signing_issuer, unlock_keeping},
+    authority::{Opened, authority_failure, home_failure, key_pem, read, signing_issuer, unlock_keeping},
     commands::renew::look,
     failure::Failure,
     groups::{PassphraseArgs, key_word, parse_lifetime},
@@ -112,8 +113,8 @@ fn make(
         name: name.clone(),
         lifetime,
         now: invocation.now,
-        serial: new_serial()?,
-        cross_serial: new_serial()?,
+        serial: new_serial(&invocation.around().random)?,
+        cross_serial: new_serial(&invocation.around().random)?,
     };
     let kind = wanted.key.unwrap_or_else(|| kind_of(issuer.public_key.algorithm()));
     let key = PrivateKey::generate(kind, &SystemRandom::new())

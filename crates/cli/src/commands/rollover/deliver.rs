@@ -39,7 +39,7 @@ impl<'w> Work<'w> {
         invocation: &'w Invocation,
         output: &mut Output,
     ) -> Result<Self, Failure> {
-        let ledger = Ledger::open(&home, invocation, output)?;
+        let ledger = Ledger::open(&home, invocation.around(), output)?;
         // Read again: nobody changes it from here on.
         let course = Course::read(&home)?;
         Ok(Self { home, ledger, course, report, invocation })

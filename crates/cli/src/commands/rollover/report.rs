@@ -30,7 +30,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(format: Format, dry_run: bool, invocation: &Invocation) -> Self {
-        let machine = invocation.run().machine;
+        let machine = invocation.around().run.machine.clone();
         Self { format, machine, dry_run, rows: Vec::new(), done: 0, troubles: 0, elsewhere: 0, daemons: 0 }
     }
 
@@ -71,7 +71,7 @@ impl Report {
             }
         }
         for trouble in &outcome.troubles {
-            self.trouble(entry, trouble.place.as_ref(), &trouble.failure, output);
+            self.trouble(entry, trouble.place.as_ref(), &trouble.reason, output);
         }
     }
 

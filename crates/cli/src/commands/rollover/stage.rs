@@ -248,7 +248,7 @@ fn look(course: &Course, destination: &Destination, entry: &Entry, invocation: &
     let certificates = |file: &str| {
         let path = path.join(file);
         let read = dockseal_store::read(&path).map_err(|error| unreadable(error.to_string()))?;
-        read_certificates(&read.bytes, &path).map_err(|failure| unreadable(failure.cause.unwrap_or(failure.what)))
+        read_certificates(&read.bytes, &path).map_err(|error| unreadable(error.source.to_string()))
     };
     let names = destination.layout.names(entry.role);
     let anchors = certificates(names.anchors)?;

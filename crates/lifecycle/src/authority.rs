@@ -1,0 +1,105 @@
+//! An authority's files: who signs, who signed once, and the one that is open.
+
+use std::{error::Error, fmt};
+
+use dockseal_ca::Authority;
+use dockseal_pki::{Certificate, PemCertificatesError};
+use dockseal_store::{AuthorityFiles, Home, HomeError};
+
+use crate::certificates::{CertificateFileError, read_certificates};
+
+/// An authority that can sign, and where it lives.
+pub struct OpenAuthority {
+    /// The generation that signs.
+    pub authority: Authority,
+    /// Its directory.
+    pub home: Home,
+}
+
+/// Why an authority's files cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum AuthorityFilesError {
+    /// Its directory.
+    Home(HomeError),
+    /// One of its certificates.
+    Certificates(CertificateFileError),
+}
+
+impl fmt::Display for AuthorityFilesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Home(error) => error.fmt(f),
+            Self::Certificates(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for AuthorityFilesError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Home(error) => error.source(),
+            Self::Certificates(error) => error.source(),
+        }
+    }
+}
+
+impl From<HomeError> for AuthorityFilesError {
+    fn from(error: HomeError) -> Self {
+        Self::Home(error)
+    }
+}
+
+impl From<CertificateFileError> for AuthorityFilesError {
+    fn from(error: CertificateFileError) -> Self {
+        Self::Certificates(error)
+    }
+}
+
+/// The generations that are trusted, the one that signs first: each one's certificate, then those above it.
+///
+/// # Errors
+/// When a file holds no certificate that can be read.
+pub fn chains(home: &Home, files: &AuthorityFiles) -> Result<Vec<Vec<Certificate>>, CertificateFileError> {
+    std::iter::once(&files.chain)
+        .chain(&files.others)
+        .map(|chain| read_certificates(chain, &home.path().join("ca.pem")))
+        .collect()
+}
+
+/// The certificate of the generation that signs.
+///
+/// # Errors
+/// When the authority's files cannot be read.
+pub fn signing_issuer(home: &Home) -> Result<Certificate, AuthorityFilesError> {
+    let path = home.path().join("ca.pem");
+    first(read_certificates(&home.read_chain()?, &path)?, || path)
+}
+
+/// The certificates that sign or signed once, one of each generation, the oldest first.
+///
+/// # Errors
+/// As [`signing_issuer`].
+pub fn known_issuers(home: &Home) -> Result<Vec<Certificate>, AuthorityFilesError> {
+    known_chains(home)?.into_iter().map(|chain| first(chain, || home.path().join("ca.pem"))).collect()
+}
+
+/// The same with those above each, up to its anchor.
+///
+/// # Errors
+/// As [`signing_issuer`].
+pub fn known_chains(home: &Home) -> Result<Vec<Vec<Certificate>>, AuthorityFilesError> {
+    let chain = |number| {
+        let chain = home.read_chain_of(number)?;
+        Ok(read_certificates(&chain, &home.generation_path(number).join("ca.pem"))?)
+    };
+    home.known_generations()?.into_iter().map(chain).collect()
+}
+
+fn first(
+    chain: Vec<Certificate>,
+    path: impl FnOnce() -> std::path::PathBuf,
+) -> Result<Certificate, AuthorityFilesError> {
+    let missing = || CertificateFileError { path: path(), source: PemCertificatesError::Missing };
+    chain.into_iter().next().ok_or_else(|| missing().into())
+}
