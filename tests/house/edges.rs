@@ -22,14 +22,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("dockseal-inventory", &["dockseal-docker", "dockseal-pki"]),
     (
         "dockseal-lifecycle",
-        &[
-            "dockseal-ca",
-            "dockseal-docker",
-            "dockseal-inventory",
-            "dockseal-pki",
-            "dockseal-store",
-            "dockseal-verify",
-        ],
+        &["dockseal-ca", "dockseal-docker", "dockseal-inventory", "dockseal-pki", "dockseal-store", "dockseal-verify"],
     ),
     (
         "dockseal-cli",

@@ -2,27 +2,21 @@
 
 use std::path::Path;
 
-use dockseal_ca::{Authority, AuthorityRequest, Issuance};
-use dockseal_lifecycle::{authority, permit::new_serial};
+use dockseal_ca::Authority;
+use dockseal_lifecycle::authority;
 pub(crate) use dockseal_lifecycle::{
     authority::{OpenAuthority as Opened, chains},
     certificates::read_certificates,
 };
-use dockseal_pki::{
-    Certificate, KeyAlgorithm, KeyError, KeyForm, Passphrase, PrivateKey, certificates_in, from_pkcs12,
-};
+use dockseal_pki::{Certificate, KeyError, KeyForm, Passphrase, PrivateKey, certificates_in, from_pkcs12};
 use dockseal_store::{AuthorityFiles, Generations, Home, HomeError};
-use ring::rand::SystemRandom;
-use zeroize::Zeroizing;
 
 pub(crate) use crate::hints::{authority_failure, home_failure, read_hint, write_failure};
 use crate::{
     failure::Failure,
-    former::Former,
     groups::PassphraseArgs,
     hints::{authority_files_failure, key_failure},
     invocation::Invocation,
-    ledger::{Ledger, inventory_failure},
     output::Output,
     passphrase,
 };
@@ -96,19 +90,7 @@ pub(crate) fn unlock_keeping(
         output.warn(&format!("{} can be read by others (mode {mode:04o}); chmod 0400 it", files.key_path.display()));
     }
     let (key, _, passphrase) = read_key(&files.key.bytes, &files.key_path, args, invocation, output)?;
-    let [chain, others @ ..] = &*chains(&home, files)? else {
-        return Err(Failure::trouble("cannot open the authority"));
-    };
-    let others = others.iter().filter_map(|chain| chain.last().cloned()).collect();
-    let link = if files.link.is_empty() {
-        Vec::new()
-    } else {
-        read_certificates(&files.link, &files.key_path.with_file_name("cross.pem"))?
-    };
-    let authority = Authority::load(chain.clone(), Box::new(key))
-        .and_then(|authority| authority.beside(others, link))
-        .map_err(|error| authority_failure("cannot open the authority", &error))?;
-    Ok((Opened { authority, home }, passphrase))
+    Ok((authority::load(home, files, key)?, passphrase))
 }
 
 /// The certificate of the generation that signs.
@@ -124,55 +106,6 @@ pub(crate) fn known_issuers(home: &Home, what: &str) -> Result<Vec<Certificate>,
 /// The same with those above each, up to its anchor.
 pub(crate) fn known_chains(home: &Home, what: &str) -> Result<Vec<Vec<Certificate>>, Failure> {
     authority::known_chains(home).map_err(|error| authority_files_failure(what, error))
-}
-
-/// A new authority that nothing was written of yet, and the text under which its key is to be kept.
-pub(crate) fn prepare(
-    request: &AuthorityRequest,
-    key: KeyAlgorithm,
-    passphrase: Option<&Passphrase>,
-    home: Home,
-    invocation: &Invocation,
-) -> Result<(Opened, Zeroizing<String>), Failure> {
-    let signer = PrivateKey::generate(key, &SystemRandom::new())
-        .map_err(|error| Failure::trouble("cannot make the authority's key").cause(error))?;
-    let key_pem = key_pem(&signer, passphrase)?;
-    let issuance = Issuance { now: invocation.now, serial: new_serial(&invocation.around().random)? };
-    let authority = Authority::create(request, Box::new(signer), &issuance)
-        .map_err(|error| authority_failure("cannot make the authority", &error))?;
-    Ok((Opened { authority, home }, key_pem))
-}
-
-/// Writes a new authority, with an inventory that knows nothing yet but the number of its latest list, and what it brings
-/// along.
-pub(crate) fn create(
-    opened: &Opened,
-    key_pem: Zeroizing<String>,
-    former: Option<&Former>,
-    invocation: &Invocation,
-    what: &str,
-) -> Result<(), Failure> {
-    let issuer = opened.authority.issuer();
-    let mut ledger = Ledger::draft(issuer, invocation.around())?;
-    let (generation, number) = (ledger.generation, former.map_or(0, |former| former.number_of(issuer)));
-    ledger.recorder().crl_number_was(generation, number).map_err(|error| inventory_failure(what, &error))?;
-    let inventory = ledger.inventory.to_bytes().map_err(|error| inventory_failure(what, &error))?;
-    let heritage = former.map(Former::heritage).unwrap_or_default();
-    opened
-        .home
-        .create(opened.authority.chain(), key_pem, inventory, heritage)
-        .map_err(|error| home_failure(what, &error))
-}
-
-/// The PEM text under which an authority's key is kept.
-pub(crate) fn key_pem(key: &PrivateKey, passphrase: Option<&Passphrase>) -> Result<Zeroizing<String>, Failure> {
-    match passphrase {
-        None => Ok(key.to_pem()),
-        Some(passphrase) => key
-            .to_encrypted_pem(passphrase, &SystemRandom::new())
-            .map(Zeroizing::new)
-            .map_err(|error| Failure::trouble("cannot encrypt the authority's key").cause(error)),
-    }
 }
 
 /// Reads a private key, asking for its passphrase only when it needs one.

@@ -1,9 +1,9 @@
 //! An authority's files: who signs, who signed once, and the one that is open.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, path::PathBuf};
 
-use dockseal_ca::Authority;
-use dockseal_pki::{Certificate, PemCertificatesError};
+use dockseal_ca::{Authority, AuthorityError};
+use dockseal_pki::{Certificate, KeyError, Passphrase, PemCertificatesError, PrivateKey};
 use dockseal_store::{AuthorityFiles, Home, HomeError};
 
 use crate::certificates::{CertificateFileError, read_certificates};
@@ -56,6 +56,79 @@ impl From<CertificateFileError> for AuthorityFilesError {
     }
 }
 
+/// Why an authority is not opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Its files.
+    Files(AuthorityFilesError),
+    /// Its private key.
+    Key {
+        /// The key's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KeyError,
+    },
+    /// Its certificate and its key do not make an authority.
+    Authority(AuthorityError),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Files(error) => error.fmt(f),
+            Self::Key { path, .. } => write!(f, "cannot use the private key {}", path.display()),
+            Self::Authority(_) => f.write_str("cannot open the authority"),
+        }
+    }
+}
+
+impl Error for OpenError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Files(error) => error.source(),
+            Self::Key { source, .. } => Some(source),
+            Self::Authority(error) => Some(error),
+        }
+    }
+}
+
+impl<E: Into<AuthorityFilesError>> From<E> for OpenError {
+    fn from(error: E) -> Self {
+        Self::Files(error.into())
+    }
+}
+
+/// Opens an authority. `passphrase` is that of its key, if the key is encrypted.
+///
+/// # Errors
+/// When there is none, a file cannot be read, or the passphrase is missing or wrong.
+pub fn open(home: Home, passphrase: Option<&Passphrase>) -> Result<OpenAuthority, OpenError> {
+    let files = home.read()?;
+    let (key, _) = PrivateKey::from_pem(&files.key.bytes, passphrase)
+        .map_err(|source| OpenError::Key { path: files.key_path.clone(), source })?;
+    load(home, &files, key)
+}
+
+/// The same of an authority whose files were read and whose key was opened.
+///
+/// # Errors
+/// When the files hold no certificates, or certificate and key are not of one authority.
+pub fn load(home: Home, files: &AuthorityFiles, key: PrivateKey) -> Result<OpenAuthority, OpenError> {
+    let mut chains = chains(&home, files)?.into_iter();
+    let chain = chains.next().unwrap_or_default();
+    let others = chains.filter_map(|mut chain| chain.pop()).collect();
+    let link = if files.link.is_empty() {
+        Vec::new()
+    } else {
+        read_certificates(&files.link, &files.key_path.with_file_name("cross.pem"))?
+    };
+    let authority = Authority::load(chain, Box::new(key))
+        .and_then(|authority| authority.beside(others, link))
+        .map_err(OpenError::Authority)?;
+    Ok(OpenAuthority { authority, home })
+}
+
 /// The generations that are trusted, the one that signs first: each one's certificate, then those above it.
 ///
 /// # Errors
@@ -96,10 +169,7 @@ pub fn known_chains(home: &Home) -> Result<Vec<Vec<Certificate>>, AuthorityFiles
     home.known_generations()?.into_iter().map(chain).collect()
 }
 
-fn first(
-    chain: Vec<Certificate>,
-    path: impl FnOnce() -> std::path::PathBuf,
-) -> Result<Certificate, AuthorityFilesError> {
+fn first(chain: Vec<Certificate>, path: impl FnOnce() -> PathBuf) -> Result<Certificate, AuthorityFilesError> {
     let missing = || CertificateFileError { path: path(), source: PemCertificatesError::Missing };
     chain.into_iter().next().ok_or_else(|| missing().into())
 }

@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use dockseal_ca::{Authority, Endpoint, Position, weaknesses};
 use dockseal_docker::Role;
+use dockseal_lifecycle::init::{create, key_pem};
 use dockseal_pki::{
     Certificate, KeyAlgorithm, Passphrase, PrivateKey, Signer, SubjectAltName, UserName, is_pkcs12, pem,
 };
@@ -11,13 +12,12 @@ use serde::Serialize;
 
 use super::init::{describe, wire};
 use crate::{
-    authority::{
-        Opened, authority_failure, create, home_failure, key_pem, open_pkcs12, read_brought, read_hint, read_key,
-    },
+    authority::{Opened, authority_failure, home_failure, open_pkcs12, read_brought, read_hint, read_key},
     endpoint::{SubjectKey, Wish, new_key, permit},
     failure::Failure,
     former::{Former, FormerArgs},
     groups::PassphraseArgs,
+    hints::init_failure,
     identity::may_be,
     invocation::Invocation,
     output::Output,
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let Brought { key, passphrase, certificates } = brought;
     let chain = from_issuer_to_anchor(certificates, &key);
     refuse_negative_serials(&chain)?;
-    let text = key_pem(&key, passphrase.as_ref())?;
+    let text = key_pem(&key, passphrase.as_ref(), invocation.around()).map_err(|error| init_failure(WHAT, error))?;
     let authority = Authority::load(chain, Box::new(key)).map_err(|error| authority_failure(WHAT, &error))?;
     let opened = Opened { authority, home };
     try_out(&opened, invocation, output)?;
@@ -75,7 +75,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let issuer = opened.authority.issuer();
     let mut former = Former::new(vec![issuer.clone()], WHAT);
     former.beside([&args.ca, &args.key], &args.former, output)?;
-    create(&opened, text, Some(&former), invocation, WHAT)?;
+    create(&opened, text, former.number_of(issuer), former.heritage(), invocation.around())
+        .map_err(|error| init_failure(WHAT, error))?;
     let revocations = describe_former(&former);
     let human = format!(
         "Adopted the authority {}\n{}{revocations}\nThe files it came from were left as they are; the key is now in two places.\n",

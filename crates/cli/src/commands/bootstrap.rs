@@ -11,18 +11,19 @@ use std::{
 
 use dockseal_ca::Endpoint;
 use dockseal_docker::{FilePlan, Layout, PlannedFile, Role, daemon_json, host_plan::Aim, layout, plan, unit};
+use dockseal_lifecycle::init::draft;
 use dockseal_pki::{Bundle, Certificate, KeyAlgorithm, PrivateKey, Signer, SubjectAltName, TrustAnchors};
 use dockseal_store::{Existing, Heritage, HomeError, WriteError, check_destination, remove_stale};
 use serde::Serialize;
 
 use super::{init::AuthorityArgs, issue::check_not_here};
 use crate::{
-    authority::{Opened, chains, home_failure, prepare, read, read_certificates, unlock, write_failure},
+    authority::{Opened, chains, home_failure, read, read_certificates, unlock, write_failure},
     contexts,
     endpoint::{Issued, Permitted, SubjectKey, new_key, no_names, parse_user, permit, plain},
     failure::Failure,
     groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs, key_word},
-    hints::undelivered_failure,
+    hints::{init_failure, undelivered_failure},
     invocation::Invocation,
     judgement,
     ledger::{Ledger, Undelivered, inventory_failure, settle},
@@ -274,8 +275,9 @@ fn attempt(args: &Args, wanted: &[Wanted], invocation: &Invocation, output: &mut
         let request = args.authority.request(args.authority_lifetime.as_deref())?;
         let kept = keep(wanted, &[], existing, invocation, output)?;
         let passphrase = passphrase::for_new_key(&args.passphrase, invocation, output)?;
-        let (opened, key_pem) = prepare(&request, args.authority_key, passphrase.as_ref(), home, invocation)?;
-        (opened, Some(key_pem), kept)
+        let draft = draft(&request, args.authority_key, passphrase.as_ref(), home, invocation.around())
+            .map_err(|error| init_failure(WHAT, error))?;
+        (draft.opened, Some(draft.key_pem), kept)
     };
 
     // All that may be refused comes before anything is changed.

@@ -4,13 +4,15 @@ use std::process::ExitCode;
 
 use dockseal_ca::{Authority, AuthorityRequest, PermittedName};
 use dockseal_docker::Role;
+use dockseal_lifecycle::init::draft;
 use dockseal_pki::KeyAlgorithm;
 use serde::Serialize;
 
 use crate::{
-    authority::{Opened, create, home_failure, prepare},
+    authority::{Opened, home_failure},
     failure::Failure,
     groups::{PassphraseArgs, key_word, parse_lifetime},
+    hints::init_failure,
     invocation::Invocation,
     output::{Output, fields},
     passphrase,
@@ -77,8 +79,10 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     // Before anybody types a passphrase.
     home.check_free().map_err(|error| home_failure("cannot make the authority", &error))?;
     let passphrase = passphrase::for_new_key(&args.passphrase, invocation, output)?;
-    let (opened, key_pem) = prepare(&request, args.key, passphrase.as_ref(), home, invocation)?;
-    create(&opened, key_pem, None, invocation, "cannot make the authority")?;
+    let around = invocation.around();
+    let opened = draft(&request, args.key, passphrase.as_ref(), home, around)
+        .and_then(|draft| draft.create(around))
+        .map_err(|error| init_failure("cannot make the authority", error))?;
     let human = format!(
         "Made the authority {}\n{}\nNext: dockseal issue daemon NAME… --out DIR, or all at once: dockseal bootstrap NAME… --client USER\n",
         opened.authority.issuer().subject,

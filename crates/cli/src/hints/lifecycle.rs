@@ -4,17 +4,20 @@ use std::error::Error;
 
 use dockseal_inventory::{InventoryError, Kind, Place};
 use dockseal_lifecycle::{
-    authority::AuthorityFilesError,
+    authority::{AuthorityFilesError, OpenError},
     bundle_directory::{BundleError, NotRenewable, StoredKey},
     certificates::CertificateFileError,
     delivery::{BatchError, LeftAlone},
+    init::InitError,
     judgement::NotAccepted,
     permit::IssueError,
     renewal::RenewError,
     session::{SessionError, Undelivered},
 };
 
-use super::{home_failure, inventory_failure, read_hint, refusal_failure, write_failure};
+use super::{
+    authority_failure, home_failure, inventory_failure, key_failure, read_hint, refusal_failure, write_failure,
+};
 use crate::{contexts::shown, failure::Failure, report::rfc3339};
 
 /// What a session on an authority fails at.
@@ -45,6 +48,34 @@ pub(crate) fn authority_files_failure(what: &str, error: AuthorityFilesError) ->
     match error {
         AuthorityFilesError::Home(error) => home_failure(what, &error),
         AuthorityFilesError::Certificates(error) => error.into(),
+        error => Failure::trouble(what).cause(error),
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        const WHAT: &str = "cannot open the authority";
+        match error {
+            OpenError::Files(error) => authority_files_failure(WHAT, error),
+            OpenError::Key { path, source } => {
+                key_failure(format!("cannot use the private key {}", path.display()), &path, &source)
+            }
+            OpenError::Authority(error) => authority_failure(WHAT, &error),
+            error => Self::trouble(WHAT).cause(error),
+        }
+    }
+}
+
+/// `what` is the whole of which the authority is a part.
+pub(crate) fn init_failure(what: &str, error: InitError) -> Failure {
+    let own = error.to_string();
+    match error {
+        InitError::Key(error) | InitError::Encrypt(error) => Failure::trouble(own).cause(error),
+        InitError::Serial(error) => error.into(),
+        InitError::Authority(error) => authority_failure(&own, &error),
+        InitError::Session(SessionError::Inventory(error)) => inventory_failure(what, &error),
+        InitError::Session(error) => error.into(),
+        InitError::Home(error) => home_failure(what, &error),
         error => Failure::trouble(what).cause(error),
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use dockseal_ca::{Authority, AuthorityError, SuccessorRequest};
 use dockseal_docker::Role;
 use dockseal_inventory::{KeyHolder, Reservation, Signed};
-use dockseal_lifecycle::permit::new_serial;
+use dockseal_lifecycle::{init::key_pem, permit::new_serial};
 use dockseal_pki::{Certificate, KeyAlgorithm, Lifetime, Passphrase, PrivateKey, PublicKeyAlgorithm, Validity};
 use dockseal_store::{Change, Generations};
 use ring::rand::SystemRandom;
@@ -18,10 +18,11 @@ use super::{
     stage::{Course, each_batch},
 };
 use crate::{
-    authority::{Opened, authority_failure, home_failure, key_pem, read, signing_issuer, unlock_keeping},
+    authority::{Opened, authority_failure, home_failure, read, signing_issuer, unlock_keeping},
     commands::renew::look,
     failure::Failure,
     groups::{PassphraseArgs, key_word, parse_lifetime},
+    hints::init_failure,
     invocation::Invocation,
     ledger::inventory_failure,
     output::Output,
@@ -119,7 +120,7 @@ fn make(
     let kind = wanted.key.unwrap_or_else(|| kind_of(issuer.public_key.algorithm()));
     let key = PrivateKey::generate(kind, &SystemRandom::new())
         .map_err(|error| Failure::trouble("cannot make the new authority's key").cause(error))?;
-    let key_pem = key_pem(&key, passphrase)?;
+    let key_pem = key_pem(&key, passphrase, invocation.around()).map_err(|error| init_failure(WHAT, error))?;
 
     // The serial is taken before it is signed with. It stays reserved: the cross-certificate is nobody's to renew.
     let reservation = Reservation {
