@@ -1,4 +1,5 @@
 //! What a run of renewals decides, on real directories and without a command line.
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test")]
 
 use std::{fs, path::Path, time::Duration};
 
@@ -38,15 +39,15 @@ impl House {
         let opened = init::draft(&request, KeyAlgorithm::P256, None, home, &around).unwrap().create(&around).unwrap();
         let mut session = AuthoritySession::open_to_sign(&opened, &around, &mut Silence).unwrap();
         let names = vec![SubjectAltName::parse("build.example.com").unwrap().name];
-        house.issue(&opened, &mut session, Endpoint::Daemon { names }, "daemon");
-        house.issue(&opened, &mut session, Endpoint::Client { user: UserName::parse("ada").unwrap() }, "client");
+        house.issue(&opened, &mut session, &Endpoint::Daemon { names }, "daemon");
+        house.issue(&opened, &mut session, &Endpoint::Client { user: UserName::parse("ada").unwrap() }, "client");
         house
     }
 
-    fn issue(&self, opened: &OpenAuthority, session: &mut AuthoritySession, endpoint: Endpoint, directory: &str) {
+    fn issue(&self, opened: &OpenAuthority, session: &mut AuthoritySession, endpoint: &Endpoint, directory: &str) {
         let around = self.at(START);
         let key = SubjectKey::Here(Box::new(new_key(KeyAlgorithm::P256, &around.random).unwrap()));
-        let permitted = permit(&opened.authority, &endpoint, key, IssueOptions::default(), &around).unwrap();
+        let permitted = permit(&opened.authority, endpoint, key, IssueOptions::default(), &around).unwrap();
         let issued = permitted.issue(&opened.authority, session, None, &around).unwrap();
         let plan = plan(&issued.bundle, endpoint.role(), Layout::Docker, Ownership::default());
         session.deliver(&issued, &plan, Layout::Docker, Path::new(directory), Existing::Keep, &around).unwrap();
@@ -149,7 +150,7 @@ fn another_machine_leaves_the_places_of_this_one_alone() {
     around.run.machine = "there".to_owned();
     let mut reasons = Vec::new();
     renew(&house.open(), Selection::Due(DUE), RenewOptions::default(), 10, &around, &mut Silence, &mut |outcome| {
-        reasons.extend(outcome.troubles)
+        reasons.extend(outcome.troubles);
     })
     .unwrap();
     assert_eq!(reasons.len(), 2);
