@@ -144,3 +144,48 @@ fn names_of_directories_are_no_lines() {
         assert!(ran.stdout.contains("x\\nRevoked client mallory"), "{ran}");
     }
 }
+
+/// A neighbour can write whatever he likes into the inventory of his authority. Root's run in it works in his places alone.
+#[test]
+fn an_inventory_that_claims_roots_bundle() {
+    require!("setpriv");
+    require_root!();
+    for lines in [
+        &["renew --all"][..],
+        &["renew localhost --reuse-key"],
+        &["rollback localhost"],
+        &["rollover begin", "rollover advance"],
+        &["context update --all"],
+        &["renew --all --exec true"],
+    ] {
+        let sandbox = beside_a_neighbour();
+        let _ = run(&sandbox, "init --no-passphrase").success();
+        let _ = run(&sandbox, "issue daemon localhost --out daemon").success();
+        // So that there is something to roll back to.
+        let _ = run(&sandbox, "renew localhost").success();
+        let _ = run(&sandbox, "--authority n/ca init --no-passphrase").success();
+        // Nobody but a reader of root's inventory knows its rows; that he could guess them all is the worst case.
+        fs::copy(home(&sandbox).join("inventory.db"), sandbox.path("n/ca/inventory.db")).unwrap();
+        let _ = sandbox.program("chown").args(["-R", "65534:65534"]).arg(sandbox.path("n/ca")).run().success();
+        let _ = run(&sandbox, "--authority n/ca issue client his --out n/his --owner 65534 --group 65534").success();
+        let tree = || {
+            let names = ["daemon", ".daemon.dockseal.previous"].map(|name| sandbox.path(name));
+            names.map(|directory| ["ca.pem", "cert.pem", "key.pem"].map(|name| fs::read(directory.join(name)).ok()))
+        };
+        let before = tree();
+        assert!(before.iter().flatten().all(Option::is_some));
+        for line in lines {
+            let ran = run(&sandbox, &format!("--authority n/ca {line}"));
+            if line.starts_with("renew") {
+                assert_eq!(ran.code, Some(1), "{line}: {ran}");
+                assert!(ran.stderr.contains("the authority belongs to user 65534"), "{line}: {ran}");
+                assert!(ran.stderr.contains("run it as that user, or make the authority root's"), "{line}: {ran}");
+            }
+            assert!(tree() == before, "{line}: {ran}");
+        }
+        if lines == ["renew --all"] {
+            let his = fs::metadata(sandbox.path("n/.his.dockseal.previous")).unwrap();
+            assert_eq!(his.uid(), NEIGHBOUR, "what is his is renewed");
+        }
+    }
+}

@@ -13,7 +13,7 @@ use std::{
 
 use dockseal_docker::{flags::TlsFlags, plugin};
 use dockseal_inventory::{Place, Run};
-use dockseal_lifecycle::Surroundings;
+use dockseal_lifecycle::{PlacesOf, Surroundings};
 use dockseal_store::Home;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -46,6 +46,7 @@ pub(crate) struct Invocation {
     /// `--at` was given.
     time_is_given: bool,
     around: OnceLock<Surroundings>,
+    places: OnceLock<PlacesOf>,
 }
 
 impl Invocation {
@@ -82,6 +83,7 @@ impl Invocation {
             authority,
             time_is_given: global.at.is_some(),
             around: OnceLock::new(),
+            places: OnceLock::new(),
         })
     }
 
@@ -128,6 +130,16 @@ impl Invocation {
     /// A directory of this machine, by the one name that it has; one with a context's TLS files is that context.
     pub(crate) fn place(&self, path: &Path) -> Result<Place, Failure> {
         Ok(self.around().place(&self.absolute(path)?))
+    }
+
+    /// Where the places may be that the authority's inventory names.
+    pub(crate) fn places(&self) -> PlacesOf {
+        // Where it cannot be told whose an authority is, its inventory is nobody's word.
+        let of = |home: Home| match home.path().symlink_metadata() {
+            Err(_) => PlacesOf::Everybody,
+            Ok(_) => PlacesOf::authority(&home).unwrap_or(PlacesOf::User(u32::MAX)),
+        };
+        *self.places.get_or_init(|| self.home().map(of).unwrap_or_default())
     }
 
     /// Whether a place is a directory, of whatever use, on this machine.

@@ -65,6 +65,6 @@ pub(crate) fn reissue(
 
 /// What there is at a place, if it is still what was delivered there.
 pub(crate) fn visit(destination: &Destination, entry: &Entry, invocation: &Invocation) -> Result<Site, Failure> {
-    dockseal_lifecycle::renewal::visit(destination, entry, invocation.around())
+    dockseal_lifecycle::renewal::visit(destination, entry, invocation.places(), invocation.around())
         .map_err(|reason| left_alone_failure(Some(&destination.place), reason))
 }

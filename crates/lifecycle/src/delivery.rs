@@ -31,6 +31,11 @@ pub enum LeftAlone {
         /// What people call that machine.
         machine_name: String,
     },
+    /// It is another user's authority, and the place is not that user's: see [`PlacesOf`](crate::PlacesOf).
+    NotTheirs {
+        /// The number of the user whose authority it is.
+        user: u32,
+    },
     /// What a killed run left beside it cannot be taken away.
     Stale {
         /// The place.
@@ -89,6 +94,9 @@ impl fmt::Display for LeftAlone {
             Self::OnAnotherMachine { machine_name } => {
                 write!(f, "it is on the machine {machine_name}, and this is another one")
             }
+            Self::NotTheirs { user } => {
+                write!(f, "the authority belongs to user {user}, whose inventory names it, and it is not that user's")
+            }
             Self::Stale { source, .. } | Self::InTheWay(source) | Self::Unsafe(source) => source.fmt(f),
             Self::Gone => f.write_str("it is gone"),
             Self::Unseen(error) => error.fmt(f),
@@ -120,6 +128,7 @@ impl Error for LeftAlone {
             Self::NotRenewable(error) => error.source(),
             Self::NotIssued(error) => error.source(),
             Self::OnAnotherMachine { .. }
+            | Self::NotTheirs { .. }
             | Self::Gone
             | Self::Unseen(_)
             | Self::NotADirectory

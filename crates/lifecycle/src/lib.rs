@@ -51,6 +51,7 @@ pub mod init;
 pub mod judgement;
 mod parallel;
 pub mod permit;
+mod places;
 pub mod renewal;
 pub mod revocation;
 pub mod session;
@@ -58,5 +59,6 @@ mod surroundings;
 
 pub use events::{Event, Events, Silence};
 pub use parallel::in_parallel;
+pub use places::PlacesOf;
 pub use session::AuthoritySession;
 pub use surroundings::Surroundings;

@@ -20,6 +20,7 @@ use crate::{
     identity::changes_on_renewal,
     parallel::in_parallel,
     permit::{IssueError, IssueOptions, Permitted, SignedBundle, SubjectKey, new_key, permit},
+    places::PlacesOf,
     session::{AuthoritySession, SessionError},
     surroundings::Surroundings,
 };
@@ -215,7 +216,8 @@ pub fn renew_jobs(
     options: RenewOptions,
     around: &Surroundings,
 ) -> Result<Vec<Outcome<Entry>>, RenewError> {
-    let looked = in_parallel(jobs, |job| look(authority, job, options, around));
+    let places = session.places();
+    let looked = in_parallel(jobs, |job| look(authority, job, options, places, around));
     let wanted: Vec<_> = looked
         .iter()
         .filter_map(|looked| looked.permitted.as_ref().map(|(permitted, _)| (permitted, Some(looked.entry.id))))
@@ -243,11 +245,11 @@ pub fn note_changes<Reason>(outcome: &mut Outcome<Entry, Reason>) {
 }
 
 /// Looks at every place of a job, and whether the authority may sign for it.
-fn look(authority: &Authority, job: Job, options: RenewOptions, around: &Surroundings) -> Looked {
+fn look(authority: &Authority, job: Job, options: RenewOptions, places: PlacesOf, around: &Surroundings) -> Looked {
     let mut sites = Vec::new();
     let mut troubles = Vec::new();
     for destination in job.destinations {
-        match visit(&destination, &job.entry, around) {
+        match visit(&destination, &job.entry, places, around) {
             Ok(site) => sites.push(site),
             Err(reason) => troubles.push(Trouble { place: Some(destination.place), reason }),
         }
@@ -269,14 +271,19 @@ fn look(authority: &Authority, job: Job, options: RenewOptions, around: &Surroun
 /// What there is at a place, if it is still what was delivered there.
 ///
 /// # Errors
-/// When it is not, or is on another machine.
-pub fn visit(destination: &Destination, entry: &Entry, around: &Surroundings) -> Result<Site, LeftAlone> {
+/// When it is not, is on another machine, or is none of those that the inventory may name.
+pub fn visit(
+    destination: &Destination,
+    entry: &Entry,
+    places: PlacesOf,
+    around: &Surroundings,
+) -> Result<Site, LeftAlone> {
     let path = &destination.place.path;
     if !around.has(&destination.place) {
         return Err(LeftAlone::OnAnotherMachine { machine_name: destination.place.machine_name.clone() });
     }
     // A run that was killed may have moved it away.
-    if path.symlink_metadata().is_err() {
+    if path.symlink_metadata().is_err() && places.include_place(&destination.place) {
         remove_stale(path).map_err(|source| LeftAlone::Stale { path: path.clone(), source })?;
     }
     let metadata = path.symlink_metadata().map_err(|error| match error.kind() {
@@ -288,6 +295,11 @@ pub fn visit(destination: &Destination, entry: &Entry, around: &Surroundings) ->
     }
     let names = destination.layout.names(entry.role);
     let sight = Sight::of(path).map_err(LeftAlone::Unreadable)?;
+    if let PlacesOf::User(user) = places
+        && !places.include(&sight)
+    {
+        return Err(LeftAlone::NotTheirs { user });
+    }
     let file = sight.read(names.chain).map_err(LeftAlone::ChainUnreadable)?;
     // As it was written, nearly always: then there is nothing to parse.
     if !file.bytes.starts_with(entry.certificate.to_pem().as_bytes()) {

@@ -24,6 +24,7 @@ use crate::{
     authority::{OpenAuthority, signing_issuer},
     events::Events,
     permit::{Issued, Permitted, name_of},
+    places::PlacesOf,
     surroundings::Surroundings,
 };
 
@@ -36,6 +37,8 @@ pub struct AuthoritySession {
     run: Run,
     /// Which file the inventory is: another run may make it again meanwhile.
     file: Option<(u64, u64)>,
+    /// Where recorded places may be.
+    places: PlacesOf,
     /// Nobody else works on the authority meanwhile. None while there is no authority yet.
     lock: Option<HomeLock>,
 }
@@ -49,7 +52,7 @@ impl AuthoritySession {
         let mut inventory = Inventory::in_memory()?;
         let run = around.run.clone();
         let generation = inventory.as_run(&run).generation(issuer)?;
-        Ok(Self { inventory, generation, run, file: None, lock: None })
+        Ok(Self { inventory, generation, run, file: None, places: PlacesOf::Everybody, lock: None })
     }
 
     /// That of an authority that is there: waits for other runs, and settles what killed ones left open.
@@ -90,10 +93,16 @@ impl AuthoritySession {
         let mut inventory = Inventory::open(&home.inventory_path(), Access::Write)?;
         refuse_a_clock_that_went_back(&inventory, around)?;
         let generation = inventory.as_run(&run).generation(issuer)?;
-        let mut session = Self { inventory, generation, run, file: identity(home), lock: Some(lock) };
+        let places = PlacesOf::authority(home)?;
+        let mut session = Self { inventory, generation, run, file: identity(home), places, lock: Some(lock) };
         session.settle()?;
         session.take_newer_lists(home, events)?;
         Ok(session)
+    }
+
+    /// Where the places may be that the inventory names.
+    pub fn places(&self) -> PlacesOf {
+        self.places
     }
 
     /// Writes on behalf of this run.

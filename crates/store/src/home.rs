@@ -383,6 +383,14 @@ impl Home {
         Ok(Ownership { user: Some(found.st_uid), group: Some(found.st_gid), key_mode: None })
     }
 
+    /// The user whose authority it is, where root works on another user's: then what its inventory says is that user's word.
+    ///
+    /// # Errors
+    /// When its directory cannot be looked at.
+    pub fn other_owner(&self) -> Result<Option<u32>, HomeError> {
+        Ok(self.ownership()?.user)
+    }
+
     /// The certificates that were kept before there were inventories, each with its path; `None` where there is no place
     /// for them, so that a missing inventory is a lost one.
     ///

@@ -40,7 +40,7 @@ pub use home::{AuthorityFiles, CRL_MODE, Heritage, Home, HomeError};
 pub use link::{link, supplant};
 pub use lock::HomeLock;
 pub use pack::pack;
-pub use read::{OpenedFile, RegularFile, Sight, open, read, read_as_docker, read_from};
+pub use read::{OpenedFile, RegularFile, Sight, open, owner_of, read, read_as_docker, read_from};
 pub use remove::remove;
 pub use replacement::{Replacement, replace};
 pub use walk::Walk;

@@ -55,6 +55,20 @@ pub fn read_as_docker(path: &Path) -> Result<OpenedFile, ReadError> {
     open(path)?.read(LIMIT)
 }
 
+/// The number of the user to whom a directory belongs or, where it is missing, the nearest directory above it.
+///
+/// # Errors
+/// When that cannot be opened, or is behind a link that others can change.
+pub fn owner_of(path: &Path) -> Result<u32, ReadError> {
+    match Sight::of(path) {
+        Err(error) if error.is_not_found() => match path.parent() {
+            Some(parent) => owner_of(parent),
+            None => Err(error),
+        },
+        other => other?.owner(),
+    }
+}
+
 /// A directory that is held while it is looked at: all that is read of it, and whose it is, is of one and the same directory,
 /// whatever its parent's owner puts in its place meanwhile.
 pub struct Sight {
@@ -107,6 +121,15 @@ impl Sight {
             group: Some(found.st_gid).filter(|owner| *owner != group),
             key_mode: key.filter(is_file).map(|key| key.st_mode & 0o660).filter(|mode| mode & 0o400 != 0),
         })
+    }
+
+    /// The number of the user to whom it belongs.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn owner(&self) -> Result<u32, ReadError> {
+        let found = self.directory.metadata().map_err(|error| refused(error, &self.directory.path_of("".as_ref())))?;
+        Ok(found.st_uid)
     }
 
     pub(crate) fn file(&self, name: &OsStr, told: &Path) -> Result<RegularFile, ReadError> {

@@ -164,7 +164,10 @@ fn with_previous(ledger: &Ledger, name: &str, invocation: &Invocation) -> Result
     for entry in named::counting(&ledger.inventory, name, None, WHAT)? {
         for destination in ledger.inventory.destinations_of(entry.id).map_err(failure)? {
             let is_kept = || previous_path(&destination.place.path).is_ok_and(|kept| kept.is_dir());
-            if invocation.has(&destination.place) && (destination.previous.is_some() || is_kept()) {
+            if invocation.has(&destination.place)
+                && invocation.places().include_place(&destination.place)
+                && (destination.previous.is_some() || is_kept())
+            {
                 found.push(destination);
             }
         }

@@ -199,6 +199,9 @@ pub(crate) fn left_alone_failure(place: Option<&Place>, reason: LeftAlone) -> Fa
     let no = |hint: &str| Failure::no(&what).cause(&cause).hint(hint);
     match reason {
         LeftAlone::OnAnotherMachine { .. } => no("run it there, with the same authority"),
+        LeftAlone::NotTheirs { .. } => {
+            no("run it as that user, or make the authority root's (chown); whoever can write the inventory could name any place")
+        }
         LeftAlone::Stale { path, source } => write_failure(&format!("cannot look at {}", path.display()), &source),
         LeftAlone::Gone if place.is_some_and(|place| place.kind == Kind::Context) => no(
             "make it again with dockseal context create, or say that it is to stay away with dockseal inventory forget DIR",

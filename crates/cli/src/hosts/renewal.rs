@@ -5,6 +5,7 @@ use std::{path::Path, sync::Mutex, time::Duration};
 use dockseal_ca::Authority;
 use dockseal_docker::{daemon_json::INSTALL_DIRECTORY, host_plan::restart_only};
 use dockseal_inventory::{Destination, Entry, Kind};
+use dockseal_lifecycle::{PlacesOf, delivery::LeftAlone};
 use dockseal_pki::{Certificate, KeyAlgorithm, TrustAnchors};
 use dockseal_remote::Dial;
 
@@ -18,6 +19,7 @@ use super::{
 use crate::{
     failure::Failure,
     held,
+    hints::left_alone_failure,
     invocation::Invocation,
     ledger::Ledger,
     reissue::{InPlace, Job, KeyChoice, Order, Outcome, Trouble, wish_of},
@@ -170,6 +172,9 @@ fn carry_out(
 /// Connects to where a bundle was delivered, and looks.
 fn open(destination: &Destination, dial: &Dial, invocation: &Invocation) -> Result<Reached, Failure> {
     let target = parse_target(&destination.place.machine_name)?;
+    if let PlacesOf::User(user) = invocation.places() {
+        return Err(left_alone_failure(Some(&destination.place), LeftAlone::NotTheirs { user }));
+    }
     let reached = reach(&target, dial, || invocation.clock().unix_timestamp())?;
     if reached.facts.machine != destination.place.machine {
         return Err(Failure::no(format!("{target} was left as it is"))

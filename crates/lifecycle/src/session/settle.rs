@@ -94,6 +94,7 @@ impl AuthoritySession {
         let ours: Vec<Destination> = open
             .into_iter()
             .filter(|destination| destination.place.kind != Kind::Ssh && destination.place.machine == self.run.machine)
+            .filter(|destination| self.places.include_place(&destination.place))
             .collect();
         for destination in &ours {
             self.keep_displaced(destination)?;

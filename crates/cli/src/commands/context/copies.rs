@@ -133,7 +133,8 @@ impl<'l> Looker<'l> {
                 // Trees of other layouts are written anew by renewals alone.
                 let is_directory = destination.place.kind == Kind::Directory
                     && destination.layout == dockseal_docker::Layout::Docker
-                    && self.invocation.has(&destination.place);
+                    && self.invocation.has(&destination.place)
+                    && self.invocation.places().include_place(&destination.place);
                 if is_directory && destination.place.path.is_dir() {
                     let copy = self.look(&destination.place, None)?;
                     stale.extend(Some(copy).filter(|copy| copy.standing == Standing::Stale));

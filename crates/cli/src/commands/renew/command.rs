@@ -18,7 +18,9 @@ use crate::{
 /// The places of this machine that wait for the command.
 pub(super) fn waiting(inventory: &Inventory, invocation: &Invocation) -> Result<Vec<Destination>, Failure> {
     let mut waiting = inventory.commands_due().map_err(|error| inventory_failure(WHAT, &error))?;
-    waiting.retain(|destination| destination.place.machine == invocation.machine);
+    waiting.retain(|destination| {
+        destination.place.machine == invocation.machine && invocation.places().include_place(&destination.place)
+    });
     Ok(waiting)
 }
 
