@@ -181,15 +181,24 @@ fn a_place_that_others_can_change() {
             led("the user 1000", "/srv/theirs"),
             "rm /etc/docker; mv /srv/theirs/d /etc/docker; rmdir /srv/theirs",
         ),
+        // A link of root's to a link in somebody's directory, which leads to a directory of root's.
+        (
+            "mkdir /srv/theirs; mv /etc/docker /srv/d; ln -s ../d /srv/theirs/link; ln -s /srv/theirs/link /etc/docker; \
+             chown 1000 /srv/theirs",
+            led("the user 1000", "/srv/theirs"),
+            "rm -r /etc/docker /srv/theirs; mv /srv/d /etc/docker",
+        ),
+        // Root's own group, or the mask of an access control list: one cannot be told from the other by the mode (acl(5)).
+        ("chmod 0775 /etc/docker", led("the group 0", "/etc/docker"), "chmod 0755 /etc/docker"),
     ] {
         let _ = far.sh(make).success();
         let _ = refused(&far, &[], 1, &[&who, "make it root's alone"]);
         let _ = far.sh(mend).success();
     }
-    // The hint helps; the group root is root's.
+    // The hint helps.
     let _ = far.sh("chown 1000 /etc/docker; chmod 0777 /etc/docker").success();
     let _ = refused(&far, &[], 1, &["make it root's alone"]);
-    let _ = far.sh("chown root:root /etc/docker; chmod go-w /etc/docker; chmod g+w /etc/docker").success();
+    let _ = far.sh("chown root:root /etc/docker; chmod go-w /etc/docker").success();
     let here = Here::new();
     let _ = here.bootstrap(&format!("root@{}", far.name()), &[]).run().success();
     here.assert_reaches(&far);

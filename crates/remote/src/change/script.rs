@@ -33,21 +33,33 @@ pub(crate) fn waits() -> String {
 }
 
 /// A shell's function: says who but root, or the user who logged in and became root, could put something else into the way
-/// to a place, as it is written and as it really leads; nothing where nobody could. What sshd(8) asks of the way to its keys
-/// (StrictModes; OpenSSH misc.c, safe_path).
+/// to a place; nothing where nobody could. Every directory counts through which the way really leads, link by link. What sshd(8)
+/// asks of the way to its keys (StrictModes; OpenSSH misc.c, safe_path), and more: where there is an access control list, the
+/// group's bits are its mask (acl(5)), so a directory that its group can write is nobody's alone, whatever the group.
 pub(crate) const CHANGEABLE: &str = r#"changeable() {
 # What has no / in it is never cut short.
-case $1 in /*) at=${1%/*} ;; *) at=/${1%/*} ;; esac
-while [ "$at" ] && [ ! -d "$at" ]; do at=${at%/*}; done
-for way in "$at" "$(cd -P "${at:-/}" 2>/dev/null && pwd -P)"; do
+case $1 in /*) ahead=${1%/*} ;; *) ahead=/${1%/*} ;; esac
+way=; hops=0
 while :; do
 set -- $(stat -L -c '%u %g %a' "${way:-/}" 2>/dev/null); who=
-case $3 in *[2367]) who=everybody ;; *[2367]?) [ "$2" = 0 ] || who="the group $2" ;; esac
+case $3 in *[2367]) who=everybody ;; *[2367]?) who="the group $2" ;; esac
 [ "${1:-0}" = 0 ] || [ "$1" = "${SUDO_UID:-0}" ] || who="the user $1"
 if [ "$who" ]; then printf '%s can change %s' "$who" "${way:-/}"; return; fi
-[ "$way" ] || break
-way=${way%/*}
-done
+[ "$ahead" ] || return 0
+part=${ahead%%/*}
+case $ahead in */*) ahead=${ahead#*/} ;; *) ahead= ;; esac
+case $part in
+''|.) ;;
+..) way=${way%/*} ;;
+*)
+if [ -L "$way/$part" ] && [ "$hops" -lt 40 ]; then
+hops=$((hops + 1)); part=$(readlink "$way/$part")
+case $part in /*) way= ;; esac
+ahead=$part${ahead:+/$ahead}
+elif [ -d "$way/$part" ]; then way=$way/$part
+else return 0
+fi ;;
+esac
 done
 }
 "#;
