@@ -11,6 +11,7 @@ mod constraint;
 mod crl;
 mod profile;
 mod request_csr;
+mod sealed;
 mod successor;
 mod weakness;
 

@@ -310,9 +310,6 @@ pub(crate) fn authority_failure(what: &str, error: &AuthorityError) -> Failure {
         AuthorityError::NotAnAuthority { .. } => {
             "a certificate that signs others has basicConstraints CA:TRUE and, if it has keyUsage, keyCertSign"
         }
-        AuthorityError::IssuerName { .. } => {
-            "make a new authority with dockseal init; endpoints can trust both in one ca.pem"
-        }
         AuthorityError::NotValidNow { .. } => {
             "nobody accepts what depends on it; make a new authority with dockseal init --authority DIR"
         }
