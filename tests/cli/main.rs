@@ -34,6 +34,7 @@ mod plugin;
 mod races;
 mod recorded;
 mod renew;
+mod renew_ca;
 mod revoke;
 mod rollover;
 mod secrets;

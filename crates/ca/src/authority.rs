@@ -83,6 +83,13 @@ pub enum AuthorityError {
         /// When it counts.
         validity: Validity,
     },
+    /// Its certificate is not self-signed, so that another authority is the one to renew it.
+    SignedByAnother {
+        /// Whose certificate it is.
+        subject: DistinguishedName,
+        /// Who signed it.
+        issuer: DistinguishedName,
+    },
     /// A certificate is not signed by the next one.
     BrokenChain {
         /// Whose certificate it is.
@@ -111,6 +118,9 @@ impl fmt::Display for AuthorityError {
                 moment(validity.not_before),
                 moment(validity.not_after)
             ),
+            Self::SignedByAnother { subject, issuer } => {
+                write!(f, "the certificate of {subject} is signed by {issuer}, and not by its own key")
+            }
             Self::BrokenChain { subject } => {
                 write!(f, "the certificate of {subject} is not signed by the one after it")
             }
@@ -121,6 +131,12 @@ impl fmt::Display for AuthorityError {
 }
 
 impl std::error::Error for AuthorityError {}
+
+impl From<SignError> for AuthorityError {
+    fn from(error: SignError) -> Self {
+        Self::Sign(error)
+    }
+}
 
 /// What keeps a certificate from being an authority's (RFC 5280 section 4.2.1.9 and 4.2.1.3).
 fn why_not_an_authority(certificate: &Certificate) -> Option<&'static str> {
@@ -176,7 +192,7 @@ impl Authority {
         issuance: &Issuance,
     ) -> Result<Self, AuthorityError> {
         let params = authority_parameters(request, issuance)?;
-        let certificate = self_signed(&params, &signer).map_err(AuthorityError::Sign)?;
+        let certificate = self_signed(&params, &signer)?;
         Self::load(vec![certificate], signer)
     }
 
@@ -302,7 +318,11 @@ impl Authority {
     }
 
     fn seal(&self, encoded: &[u8], issuer_at: usize) -> Result<Vec<u8>, SignError> {
-        sealed(encoded, &[(issuer_at, self.issuer.subject.der())], &self.encoder.key().0)
+        sealed(encoded, &[(issuer_at, self.issuer.subject.der())], self.signer())
+    }
+
+    pub(crate) fn signer(&self) -> &dyn Signer {
+        &self.encoder.key().0
     }
 
     /// What the endpoint gets: its certificate, the intermediates, the anchors and its key if it is here.

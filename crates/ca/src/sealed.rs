@@ -11,6 +11,8 @@ use crate::SignError;
 
 /// Where the issuer's name is in a TBSCertificate, after version, serial number and algorithm (RFC 5280 section 4.1).
 pub(crate) const CERTIFICATE_ISSUER: usize = 3;
+/// Where the subject's name is there, after the validity.
+pub(crate) const CERTIFICATE_SUBJECT: usize = 5;
 /// Where the issuer's name is in a TBSCertList, after version and algorithm (RFC 5280 section 5.1).
 pub(crate) const LIST_ISSUER: usize = 2;
 

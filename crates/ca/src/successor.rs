@@ -66,7 +66,7 @@ impl Authority {
         let plain = authority_parameters(&wanted, &Issuance { now, serial })?;
         let mut params = plain.clone();
         params.custom_extensions.extend(self.name_constraints());
-        let own = self_signed(&params, &signer).map_err(AuthorityError::Sign)?;
+        let own = self_signed(&params, &signer)?;
 
         let mut link = Vec::new();
         if self.has_room_for_successor() {
@@ -75,7 +75,7 @@ impl Authority {
             params.serial_number = Some(rcgen::SerialNumber::from_slice(cross_serial.der_content()));
             (params.not_before, params.not_after) = (validity.not_before, validity.not_after);
             params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-            let cross = self.certify(&params, &own.public_key).map_err(AuthorityError::Sign)?;
+            let cross = self.certify(&params, &own.public_key)?;
             let vouches = cross.subject == own.subject
                 && cross.public_key.spki() == own.public_key.spki()
                 && cross.subject_key_id == own.subject_key_id
@@ -83,7 +83,7 @@ impl Authority {
                 && cross.serial == cross_serial
                 && cross.validity == validity;
             if !vouches {
-                return Err(AuthorityError::Sign(SignError::NotAsPermitted));
+                return Err(SignError::NotAsPermitted.into());
             }
             link.push(cross);
             link.extend(self.below_anchor().iter().cloned());

@@ -311,7 +311,11 @@ pub(crate) fn authority_failure(what: &str, error: &AuthorityError) -> Failure {
             "a certificate that signs others has basicConstraints CA:TRUE and, if it has keyUsage, keyCertSign"
         }
         AuthorityError::NotValidNow { .. } => {
-            "nobody accepts what depends on it; make a new authority with dockseal init --authority DIR"
+            "nobody accepts what depends on it; where it has ended, dockseal renew-ca gives it another certificate"
+        }
+        AuthorityError::SignedByAnother { .. } => {
+            "have that authority make the new one, of the same name and key, and adopt it with --authority DIR; or begin a \
+             new authority with dockseal rollover begin"
         }
         AuthorityError::BrokenChain { .. } => {
             "the file is to hold the signing certificate first, then its issuers in order"

@@ -248,7 +248,7 @@ fn refusal_failure(what: &str, refusal: &Refusal) -> Failure {
             Failure::no(what).cause(refusal).hint("set the clock of this machine, or give the right time with --at")
         }
         Refusal::IssuerExpired { .. } => {
-            Failure::no(what).cause(refusal).hint("make a new authority with dockseal init --authority DIR")
+            Failure::no(what).cause(refusal).hint("give it another certificate of the same name and key with dockseal renew-ca")
         }
         Refusal::Role { .. } => Failure::trouble(what).cause(refusal),
     }

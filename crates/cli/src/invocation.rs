@@ -80,6 +80,12 @@ impl Invocation {
         })
     }
 
+    /// The same at another time.
+    pub(crate) fn at(&self, now: OffsetDateTime) -> Self {
+        let (docker, machine, machine_name) = (self.docker.clone(), self.machine.clone(), self.machine_name.clone());
+        Self { now, instant: now, docker, machine, machine_name, authority: self.authority.clone(), ..*self }
+    }
+
     /// Who runs what, where and when, for the authority's trail.
     pub(crate) fn run(&self) -> Run {
         let user = nix::unistd::geteuid();
