@@ -28,6 +28,7 @@ mod inventory;
 mod kill;
 mod large;
 mod layouts;
+mod migrants;
 mod neighbours;
 mod places;
 mod plugin;
