@@ -27,7 +27,7 @@ struct Story {
 /// The home of these stories, in the sandbox's HOME, has an inventory; every directory that bundles are in.
 const PLACES: [&str; 5] = ["host/daemon", "host/clients/alice", "host/clients/bob", "c", "many/dora"];
 
-const STORIES: [Story; 11] = [
+const STORIES: [Story; 12] = [
     Story {
         name: "bootstrap from nothing",
         before: &[],
@@ -66,6 +66,7 @@ const STORIES: [Story; 11] = [
         finally: &["many/carl", "many/dora", "many/eve"],
     },
     Story { name: "revoke", before: &[BOTH], command: "revoke bob", always: ALL, finally: ALL },
+    Story { name: "renew the authority", before: &[BOTH], command: "renew-ca --early", always: ALL, finally: ALL },
     Story { name: "begin a roll-over", before: &[BOTH], command: "rollover begin", always: ALL, finally: ALL },
     Story {
         name: "advance a roll-over",

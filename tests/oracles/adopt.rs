@@ -57,6 +57,10 @@ fn rewritten(sandbox: &Sandbox, key: &str, subject: &str, rewrite: &str, passphr
     Foreign::at(sandbox, passphrase)
 }
 
+fn home(sandbox: &Sandbox) -> PathBuf {
+    sandbox.root().join("home/.local/share/dockseal")
+}
+
 /// Adopts, issues, and lets openssl judge. Returns the daemon's and the client's bundles.
 fn adopt_and_issue(sandbox: &Sandbox, foreign: &Foreign) -> (Bundle, Bundle) {
     sandbox.write("pass", format!("{PASSPHRASE}\n"));
@@ -68,7 +72,7 @@ fn adopt_and_issue(sandbox: &Sandbox, foreign: &Foreign) -> (Bundle, Bundle) {
     let _ = run(&["adopt", "--ca", ca, "--key", key]);
     assert_eq!(before, (fs::read(&foreign.ca).unwrap(), fs::read(&foreign.key).unwrap()), "adopt changed the original");
 
-    let home = sandbox.root().join("home/.local/share/dockseal");
+    let home = home(sandbox);
     let stored = fs::read_to_string(home.join("ca-key.pem")).unwrap();
     let label = if foreign.passphrase.is_some() { "ENCRYPTED PRIVATE KEY" } else { "PRIVATE KEY" };
     assert!(stored.starts_with(&format!("-----BEGIN {label}-----")), "kept in another form");
@@ -255,6 +259,36 @@ fn legacy_pem_of_every_cipher() {
         println!("{cipher}");
         let _ = adopt_and_issue(&sandbox, &foreign);
     }
+}
+
+/// Active Directory's names have a type twice; others join attributes in one part, or are in strings of before UTF-8. Go finds
+/// an issuer by the octets of its name, so a real dockerd and docker are asked; openssl of the list and the successor too.
+#[test]
+fn names_that_only_their_own_octets_say() {
+    require!("openssl", "dockerd", "docker");
+    require_root!();
+    let sandbox = Sandbox::new();
+    sandbox.write("pkix", "[req]\nstring_mask = pkix\ndistinguished_name = none\n[none]\n");
+    openssl(
+        &sandbox,
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout foreign/ca-key.pem -out foreign/ca.pem \
+         -config pkix -utf8 -multivalue-rdn -subj /DC=local/DC=corp/OU=Issuing+UID=7/CN=Żółw -days 900 \
+         -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign",
+    );
+    let foreign = Foreign::at(&sandbox, None);
+    let parsed = sandbox.openssl(["asn1parse", "-in", foreign.ca.to_str().unwrap()]);
+    assert!(parsed.contains("BMPSTRING"), "{parsed}");
+    let (daemon, client) = adopt_and_issue(&sandbox, &foreign);
+    serves(daemon, &client);
+    let run = |line: &str| sandbox.dockseal(line.split(' ')).run().success();
+    let _ = run("revoke alice");
+    let (ca, crl) = (foreign.ca.to_str().unwrap(), home(&sandbox).join("crl.pem"));
+    // openssl's verdict on a list is on the standard error of both ends.
+    let list = sandbox.program("openssl").args(["crl", "-noout", "-CAfile", ca, "-in"]).arg(&crl).run().success();
+    assert!(list.stderr.contains("verify OK"), "{list}");
+    let _ = run("rollover begin");
+    let cross = home(&sandbox).join("generation-2/cross.pem");
+    let _ = sandbox.openssl(["verify", "-CAfile", ca, cross.to_str().unwrap()]);
 }
 
 /// Key trouble: refused with a reason, and nothing is kept of it.

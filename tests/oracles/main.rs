@@ -30,6 +30,7 @@ mod opinions;
 mod plugin;
 mod probe;
 mod renew;
+mod renew_ca;
 mod repair;
 mod request;
 mod rollover;

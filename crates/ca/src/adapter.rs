@@ -24,7 +24,16 @@ impl rcgen::PublicKeyData for SubjectKey<'_> {
     }
 }
 
-/// A signer, owned or borrowed.
+fn signature_algorithm(scheme: SignatureScheme) -> &'static SignatureAlgorithm {
+    match scheme {
+        SignatureScheme::EcdsaP256Sha256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+        SignatureScheme::EcdsaP384Sha384 => &rcgen::PKCS_ECDSA_P384_SHA384,
+        SignatureScheme::Ed25519 => &rcgen::PKCS_ED25519,
+        SignatureScheme::RsaPkcs1Sha256 => &rcgen::PKCS_RSA_SHA256,
+    }
+}
+
+/// A key that signs its own request.
 pub(crate) struct SigningKey<S>(pub(crate) S);
 
 impl<S: Signer> rcgen::PublicKeyData for SigningKey<S> {
@@ -33,18 +42,34 @@ impl<S: Signer> rcgen::PublicKeyData for SigningKey<S> {
     }
 
     fn algorithm(&self) -> &'static SignatureAlgorithm {
-        match self.0.scheme() {
-            SignatureScheme::EcdsaP256Sha256 => &rcgen::PKCS_ECDSA_P256_SHA256,
-            SignatureScheme::EcdsaP384Sha384 => &rcgen::PKCS_ECDSA_P384_SHA384,
-            SignatureScheme::Ed25519 => &rcgen::PKCS_ED25519,
-            SignatureScheme::RsaPkcs1Sha256 => &rcgen::PKCS_RSA_SHA256,
-        }
+        signature_algorithm(self.0.scheme())
     }
 }
 
 impl<S: Signer> rcgen::SigningKey for SigningKey<S> {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
         self.0.sign(message).map_err(|_| rcgen::Error::RemoteKeyError)
+    }
+}
+
+/// An issuer as rcgen is told of it: its kind of key and no more. Names and signature come after the encoding, from
+/// [`sealed`](crate::sealed::sealed), since a name of rcgen's is a map, and an issuer's has to be what its certificate has,
+/// octet for octet.
+pub(crate) struct Unsigned<S>(pub(crate) S);
+
+impl<S: Signer> rcgen::PublicKeyData for Unsigned<S> {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.public_key().bits()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        signature_algorithm(self.0.scheme())
+    }
+}
+
+impl<S: Signer> rcgen::SigningKey for Unsigned<S> {
+    fn sign(&self, _message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        Ok(Vec::new())
     }
 }
 

@@ -4,15 +4,19 @@ use std::fmt;
 
 use dockseal_docker::Role;
 use dockseal_pki::{
-    Bundle, Certificate, DistinguishedName, Lifetime, NameObstacle, PrivateKey, PublicKeyAlgorithm, Signer,
-    TrustAnchors, Validity, ValidityError, moment,
+    Bundle, Certificate, DistinguishedName, Lifetime, PrivateKey, PublicKey, PublicKeyAlgorithm, Signer, TrustAnchors,
+    Validity, ValidityError, moment,
 };
-use rcgen::{BasicConstraints, CertificateParams, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, DnValue, ExtendedKeyUsagePurpose,
+    IsCa, KeyIdMethod, KeyUsagePurpose,
+};
 
 use crate::{
     Issuance, PermittedName, Template,
-    adapter::{SigningKey, SubjectKey, name_endpoint, parameters},
+    adapter::{SubjectKey, Unsigned, name_endpoint, parameters},
     constraint::name_constraints,
+    sealed::{CERTIFICATE_ISSUER, LIST_ISSUER, sealed},
 };
 
 /// id-at-serialNumber (X.520): what makes an authority's name its own.
@@ -44,7 +48,7 @@ pub struct Authority {
     /// From the issuer up to its own anchor, both included.
     chain: Vec<Certificate>,
     pub(crate) issuer: Certificate,
-    pub(crate) encoder: rcgen::Issuer<'static, SigningKey<Box<dyn Signer>>>,
+    encoder: rcgen::Issuer<'static, Unsigned<Box<dyn Signer>>>,
 }
 
 impl fmt::Debug for Authority {
@@ -79,12 +83,12 @@ pub enum AuthorityError {
         /// When it counts.
         validity: Validity,
     },
-    /// Its name cannot be written again byte for byte.
-    IssuerName {
-        /// The name.
+    /// Its certificate is not self-signed, so that another authority is the one to renew it.
+    SignedByAnother {
+        /// Whose certificate it is.
         subject: DistinguishedName,
-        /// Why.
-        obstacle: NameObstacle,
+        /// Who signed it.
+        issuer: DistinguishedName,
     },
     /// A certificate is not signed by the next one.
     BrokenChain {
@@ -114,8 +118,8 @@ impl fmt::Display for AuthorityError {
                 moment(validity.not_before),
                 moment(validity.not_after)
             ),
-            Self::IssuerName { subject, obstacle } => {
-                write!(f, "its name, {subject}, {obstacle}, and cannot be written as an issuer's here")
+            Self::SignedByAnother { subject, issuer } => {
+                write!(f, "the certificate of {subject} is signed by {issuer}, and not by its own key")
             }
             Self::BrokenChain { subject } => {
                 write!(f, "the certificate of {subject} is not signed by the one after it")
@@ -127,6 +131,12 @@ impl fmt::Display for AuthorityError {
 }
 
 impl std::error::Error for AuthorityError {}
+
+impl From<SignError> for AuthorityError {
+    fn from(error: SignError) -> Self {
+        Self::Sign(error)
+    }
+}
 
 /// What keeps a certificate from being an authority's (RFC 5280 section 4.2.1.9 and 4.2.1.3).
 fn why_not_an_authority(certificate: &Certificate) -> Option<&'static str> {
@@ -182,10 +192,7 @@ impl Authority {
         issuance: &Issuance,
     ) -> Result<Self, AuthorityError> {
         let params = authority_parameters(request, issuance)?;
-        let certificate =
-            params.self_signed(&SigningKey(&signer)).map_err(|_| AuthorityError::Sign(SignError::Encoding))?;
-        let certificate =
-            Certificate::from_der(certificate.der()).map_err(|_| AuthorityError::Sign(SignError::Encoding))?;
+        let certificate = self_signed(&params, &signer)?;
         Self::load(vec![certificate], signer)
     }
 
@@ -212,12 +219,10 @@ impl Authority {
                 return Err(AuthorityError::BrokenChain { subject: lower.subject.clone() });
             }
         }
-        // Asked before rcgen reads the name, since it panics on an empty RDN and drops repeated attributes.
-        if let Some(obstacle) = subject.obstacle() {
-            return Err(AuthorityError::IssuerName { subject, obstacle });
-        }
-        let encoder = rcgen::Issuer::from_ca_cert_der(&issuer.der().into(), SigningKey(signer))
-            .map_err(|_| AuthorityError::IssuerName { subject, obstacle: NameObstacle::Unreadable })?;
+        let mut told = CertificateParams::default();
+        told.distinguished_name = rcgen::DistinguishedName::new();
+        told.key_identifier_method = key_identifier_method(&issuer);
+        let encoder = rcgen::Issuer::new(told, Unsigned(signer));
         let (anchor, intermediates) = chain.split_last().ok_or(AuthorityError::Empty)?;
         let anchors = TrustAnchors::new(vec![anchor.clone()]).ok_or(AuthorityError::Empty)?;
         Ok(Self { anchors, intermediates: intermediates.to_vec(), chain, issuer, encoder })
@@ -291,8 +296,7 @@ impl Authority {
         if endpoint.role() == Role::Daemon && matches!(public_key.algorithm(), PublicKeyAlgorithm::Rsa { .. }) {
             params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
         }
-        let signed = params.signed_by(&SubjectKey(&public_key), &self.encoder).map_err(|_| SignError::Encoding)?;
-        let certificate = Certificate::from_der(signed.der()).map_err(|_| SignError::Encoding)?;
+        let certificate = self.certify(&params, &public_key)?;
         let as_permitted = certificate.issuer == self.issuer.subject
             && certificate.public_key.spki() == public_key.spki()
             && certificate.validity == validity
@@ -301,12 +305,47 @@ impl Authority {
         if as_permitted { Ok(certificate) } else { Err(SignError::NotAsPermitted) }
     }
 
+    /// A certificate of these parameters for this key, in this authority's name.
+    pub(crate) fn certify(&self, params: &CertificateParams, key: &PublicKey) -> Result<Certificate, SignError> {
+        let encoded = params.signed_by(&SubjectKey(key), &self.encoder).map_err(|_| SignError::Encoding)?;
+        self.seal(encoded.der(), CERTIFICATE_ISSUER).and_then(|der| read(&der))
+    }
+
+    /// A list of these parameters, in this authority's name.
+    pub(crate) fn certify_list(&self, params: &CertificateRevocationListParams) -> Result<Vec<u8>, SignError> {
+        let encoded = params.signed_by(&self.encoder).map_err(|_| SignError::Encoding)?;
+        self.seal(encoded.der(), LIST_ISSUER)
+    }
+
+    fn seal(&self, encoded: &[u8], issuer_at: usize) -> Result<Vec<u8>, SignError> {
+        sealed(encoded, &[(issuer_at, self.issuer.subject.der())], self.signer())
+    }
+
+    pub(crate) fn signer(&self) -> &dyn Signer {
+        &self.encoder.key().0
+    }
+
     /// What the endpoint gets: its certificate, the intermediates, the anchors and its key if it is here.
     pub fn bundle(&self, leaf: Certificate, key: Option<PrivateKey>) -> Bundle {
         let mut chain = vec![leaf];
         chain.extend(self.intermediates.iter().cloned());
         Bundle { anchors: self.anchors.clone(), chain, key }
     }
+}
+
+/// A certificate of these parameters for the key that signs it.
+pub(crate) fn self_signed(params: &CertificateParams, signer: &dyn Signer) -> Result<Certificate, SignError> {
+    let encoded = params.self_signed(&Unsigned(signer)).map_err(|_| SignError::Encoding)?;
+    read(&sealed(encoded.der(), &[], signer)?)
+}
+
+fn read(der: &[u8]) -> Result<Certificate, SignError> {
+    Certificate::from_der(der).map_err(|_| SignError::Encoding)
+}
+
+/// The authority's own key identifier, or one where it has none.
+pub(crate) fn key_identifier_method(issuer: &Certificate) -> KeyIdMethod {
+    issuer.subject_key_id.clone().map_or(KeyIdMethod::Sha256, KeyIdMethod::PreSpecified)
 }
 
 /// What every certificate of an authority says of itself.

@@ -5,10 +5,10 @@
 use std::fmt;
 
 use dockseal_pki::{Lifetime, RevocationList, RevocationReason, Revoked, Validity, ValidityError};
-use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams};
+use rcgen::{CertificateRevocationListParams, RevokedCertParams};
 use time::OffsetDateTime;
 
-use crate::Authority;
+use crate::{Authority, authority::key_identifier_method};
 
 /// What a new list is to say.
 #[derive(Clone, Debug)]
@@ -67,20 +67,16 @@ impl Authority {
             return Err(CrlError::MayNotSign);
         }
         let period = Validity::starting(request.now, request.next_update).map_err(CrlError::Validity)?;
-        let key_identifier_method = match &self.issuer.subject_key_id {
-            Some(id) => KeyIdMethod::PreSpecified(id.clone()),
-            None => KeyIdMethod::Sha256,
-        };
         let params = CertificateRevocationListParams {
             this_update: period.not_before,
             next_update: period.not_after,
             crl_number: request.number.into(),
             issuing_distribution_point: None,
             revoked_certs: request.revoked.iter().map(entry).collect(),
-            key_identifier_method,
+            key_identifier_method: key_identifier_method(&self.issuer),
         };
-        let signed = params.signed_by(&self.encoder).map_err(|_| CrlError::Encoding)?;
-        let list = RevocationList::from_der(signed.der()).ok_or(CrlError::Encoding)?;
+        let signed = self.certify_list(&params).map_err(|_| CrlError::Encoding)?;
+        let list = RevocationList::from_der(&signed).ok_or(CrlError::Encoding)?;
         let as_asked = list.is_of(&self.issuer)
             && list.number == Some(request.number)
             && list.this_update == period.not_before

@@ -10,7 +10,9 @@ mod authority;
 mod constraint;
 mod crl;
 mod profile;
+mod renewal;
 mod request_csr;
+mod sealed;
 mod successor;
 mod weakness;
 
@@ -18,6 +20,7 @@ pub use authority::{Authority, AuthorityError, AuthorityRequest, SignError};
 pub use constraint::{PermitError, PermittedName};
 pub use crl::{CrlError, CrlRequest};
 pub use profile::{Endpoint, Issuance, Note, Profile, ProfileConfig, ProfileError, Refusal, Request, Template};
+pub use renewal::renewable;
 pub use request_csr::certificate_request;
 pub use successor::{Successor, SuccessorRequest};
 pub use weakness::{Position, Weakness, weaknesses};

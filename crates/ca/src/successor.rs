@@ -8,8 +8,7 @@ use time::OffsetDateTime;
 
 use crate::{
     Authority, AuthorityError, AuthorityRequest, Issuance, SignError,
-    adapter::{SigningKey, SubjectKey},
-    authority::authority_parameters,
+    authority::{authority_parameters, self_signed},
 };
 
 /// id-ce-nameConstraints.
@@ -63,13 +62,11 @@ impl Authority {
             let (subject, validity) = (invalid.subject.clone(), invalid.validity);
             return Err(AuthorityError::NotValidNow { subject, validity });
         }
-        let encoding = |_| AuthorityError::Sign(SignError::Encoding);
         let wanted = AuthorityRequest { name, lifetime, permitted: Vec::new() };
         let plain = authority_parameters(&wanted, &Issuance { now, serial })?;
         let mut params = plain.clone();
         params.custom_extensions.extend(self.name_constraints());
-        let own = params.self_signed(&SigningKey(&signer)).map_err(encoding)?;
-        let own = read(own.der())?;
+        let own = self_signed(&params, &signer)?;
 
         let mut link = Vec::new();
         if self.has_room_for_successor() {
@@ -78,8 +75,7 @@ impl Authority {
             params.serial_number = Some(rcgen::SerialNumber::from_slice(cross_serial.der_content()));
             (params.not_before, params.not_after) = (validity.not_before, validity.not_after);
             params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-            let cross = params.signed_by(&SubjectKey(&own.public_key), &self.encoder).map_err(encoding)?;
-            let cross = read(cross.der())?;
+            let cross = self.certify(&params, &own.public_key)?;
             let vouches = cross.subject == own.subject
                 && cross.public_key.spki() == own.public_key.spki()
                 && cross.subject_key_id == own.subject_key_id
@@ -87,7 +83,7 @@ impl Authority {
                 && cross.serial == cross_serial
                 && cross.validity == validity;
             if !vouches {
-                return Err(AuthorityError::Sign(SignError::NotAsPermitted));
+                return Err(SignError::NotAsPermitted.into());
             }
             link.push(cross);
             link.extend(self.below_anchor().iter().cloned());
@@ -109,8 +105,4 @@ impl Authority {
             copy
         })
     }
-}
-
-fn read(der: &[u8]) -> Result<Certificate, AuthorityError> {
-    Certificate::from_der(der).map_err(|_| AuthorityError::Sign(SignError::Encoding))
 }

@@ -8,7 +8,8 @@ use std::{
 
 use dockseal_inventory::{Inventory, InventoryError, Revocation};
 use dockseal_pki::{
-    Certificate, IndexedRevocation, RevocationList, Revoked, SerialNumber, index_line, moment, pem, read_index,
+    Certificate, Fingerprint, IndexedRevocation, RevocationList, Revoked, SerialNumber, index_line, moment, pem,
+    read_index,
 };
 use dockseal_store::{Heritage, Home};
 use time::OffsetDateTime;
@@ -129,7 +130,8 @@ impl Former {
         for IndexedRevocation { revoked, file } in
             read_index(&file.bytes).map_err(|error| self.damaged(&path, &error))?
         {
-            let issuer = self.issuers.iter().position(|issuer| issuer.fingerprint().to_string() == file);
+            let is_it = |issuer: &Certificate| mark(issuer) == file || issuer.fingerprint().to_string() == file;
+            let issuer = self.issuers.iter().position(is_it);
             if let Some(issuer) = issuer {
                 self.add(issuer, revoked);
             }
@@ -198,7 +200,9 @@ impl Former {
 
     /// Takes an index that lies in a directory with the certificate of an authority, if that is this one.
     pub(crate) fn take_index_beside(&mut self, certificate: &Certificate, directory: &Path) -> Result<(), Failure> {
-        let Some(issuer) = self.issuers.iter().position(|issuer| issuer == certificate) else { return Ok(()) };
+        let Some(issuer) = self.issuers.iter().position(|issuer| issuer.is_of_same_authority(certificate)) else {
+            return Ok(());
+        };
         for directory in with_what_is_above(directory) {
             let index = directory.join(INDEX);
             if index.exists() && !self.files.contains(&index) {
@@ -337,7 +341,7 @@ impl Former {
     /// The record that the authority's directory keeps of it: each entry names its issuer where openssl would name a file.
     pub(crate) fn index(&self) -> String {
         let each = self.issuers.iter().zip(&self.revoked).flat_map(|(issuer, revoked)| {
-            let file = issuer.fingerprint().to_string();
+            let file = mark(issuer);
             revoked.values().map(move |revoked| IndexedRevocation { revoked: revoked.clone(), file: file.clone() })
         });
         each.map(|revocation| index_line(&revocation)).collect()
@@ -372,6 +376,12 @@ pub(crate) fn revoked_failure(what: &str, revocation: Revocation) -> Failure {
     Failure::no(what)
         .cause(format!("its certificate was revoked on {} ({})", moment(revocation.at), revocation.reason))
         .hint("issue another one with dockseal issue, and put it there with --replace")
+}
+
+/// Which authority an entry of the record is of: its name and its key, which its next certificate has as well. Records of
+/// before have the certificate's fingerprint.
+fn mark(issuer: &Certificate) -> String {
+    Fingerprint::of(&[issuer.subject.der(), issuer.public_key.spki()].concat()).to_string()
 }
 
 /// A directory, and the one above it where certificates or keys are put below the authority's own.

@@ -32,11 +32,12 @@ pub(crate) fn authority_failure(what: &str, error: &AuthorityError) -> Failure {
         AuthorityError::NotAnAuthority { .. } => {
             "a certificate that signs others has basicConstraints CA:TRUE and, if it has keyUsage, keyCertSign"
         }
-        AuthorityError::IssuerName { .. } => {
-            "make a new authority with dockseal init; endpoints can trust both in one ca.pem"
-        }
         AuthorityError::NotValidNow { .. } => {
-            "nobody accepts what depends on it; make a new authority with dockseal init --authority DIR"
+            "nobody accepts what depends on it; where it has ended, dockseal renew-ca gives it another certificate"
+        }
+        AuthorityError::SignedByAnother { .. } => {
+            "have that authority make the new one, of the same name and key, and adopt it with --authority DIR; or begin a \
+             new authority with dockseal rollover begin"
         }
         AuthorityError::BrokenChain { .. } => {
             "the file is to hold the signing certificate first, then its issuers in order"
@@ -227,7 +228,7 @@ pub(crate) fn refusal_failure(what: &str, refusal: &Refusal) -> Failure {
             Failure::no(what).cause(refusal).hint("set the clock of this machine, or give the right time with --at")
         }
         Refusal::IssuerExpired { .. } => {
-            Failure::no(what).cause(refusal).hint("make a new authority with dockseal init --authority DIR")
+            Failure::no(what).cause(refusal).hint("give it another certificate of the same name and key with dockseal renew-ca")
         }
         Refusal::Role { .. } => Failure::trouble(what).cause(refusal),
     }

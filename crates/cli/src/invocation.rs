@@ -101,6 +101,22 @@ impl Invocation {
         })
     }
 
+    /// The same at another time.
+    pub(crate) fn at(&self, now: OffsetDateTime) -> Self {
+        Self {
+            now,
+            instant: now,
+            patience: self.patience,
+            machine: self.machine.clone(),
+            docker: self.docker.clone(),
+            machine_name: self.machine_name.clone(),
+            authority: self.authority.clone(),
+            time_is_given: self.time_is_given,
+            around: OnceLock::new(),
+            places: OnceLock::new(),
+        }
+    }
+
     /// Who runs what, where and when, for the authority's trail.
     fn run(&self) -> Run {
         let user = nix::unistd::geteuid();

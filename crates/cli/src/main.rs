@@ -102,6 +102,7 @@ fn run(command: &Command, invocation: &Invocation, output: &mut Output) -> Resul
         Command::Revoke(args) => commands::revoke::run(args, invocation, output),
         Command::Crl(args) => commands::crl::run(args, invocation, output),
         Command::Inventory(args) => commands::inventory::run(args, invocation, output),
+        Command::RenewCa(args) => commands::rollover::renew_ca::run(args, invocation, output),
         Command::Rollover(args) => commands::rollover::run(args, invocation, output),
         Command::Context(args) => commands::context::run(args, invocation, output),
         Command::Env(args) => commands::env::run(args, invocation, output),

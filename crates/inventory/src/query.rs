@@ -69,10 +69,22 @@ pub struct Tally {
 }
 
 pub(crate) fn generation_of(connection: &Connection, issuer: &Certificate) -> rusqlite::Result<Option<GenerationId>> {
-    connection
+    let known = connection
         .prepare_cached("SELECT id FROM generation WHERE fingerprint = ?1")?
         .query_row([issuer.fingerprint().as_bytes()], |row| row.get(0).map(GenerationId))
-        .optional()
+        .optional()?;
+    if known.is_some() {
+        return Ok(known);
+    }
+    // Another certificate of one that is known: it was renewed.
+    let mut statement = connection.prepare_cached("SELECT id, der FROM generation ORDER BY id")?;
+    let generations = statement.query_map([], generation)?.collect::<rusqlite::Result<Vec<Generation>>>()?;
+    Ok(generations.iter().find(|one| one.certificate.is_of_same_authority(issuer)).map(|one| one.id))
+}
+
+fn generation(row: &Row<'_>) -> rusqlite::Result<Generation> {
+    let certificate = Certificate::from_der(row.get_ref(1)?.as_blob()?).map_err(|_| damaged(1, "not a certificate"))?;
+    Ok(Generation { id: GenerationId(row.get(0)?), certificate })
 }
 
 /// The query of a page, and the bound that is its third parameter.
@@ -328,11 +340,7 @@ impl Inventory {
     /// # Errors
     /// When the file cannot be read.
     pub fn generations(&self) -> Result<Vec<Generation>, InventoryError> {
-        self.query("SELECT id, der FROM generation ORDER BY id", [], |row| {
-            let certificate =
-                Certificate::from_der(row.get_ref(1)?.as_blob()?).map_err(|_| damaged(1, "not a certificate"))?;
-            Ok(Generation { id: GenerationId(row.get(0)?), certificate })
-        })
+        self.query("SELECT id, der FROM generation ORDER BY id", [], generation)
     }
 
     /// The number of an issuer's latest CRL; 0 before there was one.

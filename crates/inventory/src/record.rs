@@ -102,12 +102,14 @@ impl Recorder<'_> {
         self.inventory
     }
 
-    /// The number of an issuer, which is remembered when it is new.
+    /// The number of an issuer, which is remembered when it is new. A generation is a name and a key: where the certificate is
+    /// another than the remembered one, it was renewed, and is remembered in its place.
     ///
     /// # Errors
     /// As every method here: when the file cannot be written.
     pub fn generation(&mut self, issuer: &Certificate) -> Result<GenerationId, InventoryError> {
         if let Some(id) = self.inventory.generation_of(issuer)? {
+            self.take_renewed(id, issuer)?;
             return Ok(id);
         }
         self.write(|writer| {
@@ -126,6 +128,19 @@ impl Recorder<'_> {
     /// When it was used before by its issuer, or the file cannot be written.
     pub fn reserve_one(&mut self, reservation: &Reservation) -> Result<CertificateId, InventoryError> {
         self.write(|writer| writer.reserve(reservation))
+    }
+
+    fn take_renewed(&mut self, id: GenerationId, issuer: &Certificate) -> Result<(), InventoryError> {
+        if self.inventory.generations()?.iter().any(|known| known.certificate == *issuer) {
+            return Ok(());
+        }
+        self.write(|writer| {
+            writer
+                .transaction
+                .prepare_cached("UPDATE generation SET fingerprint = ?2, der = ?3 WHERE id = ?1")?
+                .execute(params![id.0, issuer.fingerprint().as_bytes(), issuer.der()])?;
+            writer.event("authority renewed", None, None, Some(&format!("serial {}", issuer.serial)))
+        })
     }
 
     /// Takes serials, in one transaction.

@@ -239,6 +239,22 @@ impl Certificate {
         self.basic_constraints.is_some_and(|constraints| constraints.ca)
     }
 
+    /// Whether both are certificates of one authority: the same name with the same key, which is all by which Go finds the
+    /// issuer of a leaf (crypto/x509 cert_pool.go findPotentialParents).
+    pub fn is_of_same_authority(&self, other: &Self) -> bool {
+        self.subject == other.subject && self.public_key.spki() == other.public_key.spki()
+    }
+
+    /// Whether its authority key identifier names its issuer's certificate by serial number as well (RFC 5280 section 4.2.1.1).
+    /// OpenSSL heeds that (crypto/x509/v3_purp.c X509_check_akid), Go does not.
+    pub fn names_serial_of_issuer(&self) -> bool {
+        let Ok((_, parsed)) = X509Certificate::from_der(&self.der) else { return false };
+        parsed.extensions().iter().any(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(id) => id.authority_cert_serial.is_some(),
+            _ => false,
+        })
+    }
+
     /// Whether it is signed by the key in `issuer`. Only the signature is looked at.
     pub fn is_signed_by(&self, issuer: &Self) -> bool {
         let (Ok((_, own)), Ok((_, theirs))) =

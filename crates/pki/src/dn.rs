@@ -9,27 +9,6 @@ use x509_parser::{
 
 use crate::user::is_invisible;
 
-/// What keeps a name from being written again byte for byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NameObstacle {
-    /// A type of attribute stands in it more than once, as in DC=local, DC=corp.
-    Repeated,
-    /// One part of it joins several attributes, as in CN=x + UID=y.
-    Joined,
-    /// A text in it has octets that its type of string does not have.
-    Unreadable,
-}
-
-impl fmt::Display for NameObstacle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Repeated => "has a type of attribute more than once",
-            Self::Joined => "joins several attributes in one part",
-            Self::Unreadable => "has a text that its type of string does not allow",
-        })
-    }
-}
-
 /// A distinguished name as its DER bytes, which is how Go compares names (crypto/x509 cert_pool.go findPotentialParents).
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct DistinguishedName(Vec<u8>);
@@ -43,23 +22,6 @@ impl DistinguishedName {
     /// The DER of the RDNSequence.
     pub fn der(&self) -> &[u8] {
         &self.0
-    }
-
-    /// Why it cannot be written again by rcgen, whose names are a map from types to text; `None` where it can. Such names are
-    /// legal (RFC 5280 section 4.1.2.4).
-    pub fn obstacle(&self) -> Option<NameObstacle> {
-        let Ok((rest, name)) = X509Name::from_der(&self.0) else { return Some(NameObstacle::Unreadable) };
-        if !rest.is_empty() || name.iter_attributes().any(|attribute| attribute.as_str().is_err()) {
-            return Some(NameObstacle::Unreadable);
-        }
-        if name.iter_rdn().any(|rdn| rdn.iter().count() != 1) {
-            return Some(NameObstacle::Joined);
-        }
-        let mut types: Vec<&[u8]> = name.iter_attributes().map(|attribute| attribute.attr_type().as_bytes()).collect();
-        let all = types.len();
-        types.sort_unstable();
-        types.dedup();
-        (types.len() != all).then_some(NameObstacle::Repeated)
     }
 
     /// The first common name, if it is text.
@@ -95,7 +57,9 @@ impl DistinguishedName {
 impl fmt::Display for DistinguishedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match X509Name::from_der(&self.0) {
-            Ok((_, name)) if self.obstacle() != Some(NameObstacle::Unreadable) => {
+            Ok((rest, name))
+                if rest.is_empty() && name.iter_attributes().all(|attribute| attribute.as_str().is_ok()) =>
+            {
                 f.write_str(&printable(&name.to_string()))
             }
             Ok(_) | Err(_) => f.write_str("(unreadable name)"),

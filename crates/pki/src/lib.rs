@@ -32,7 +32,7 @@ mod validity;
 pub use bundle::{Bundle, TrustAnchors};
 pub use certificate::{BasicConstraints, Certificate, CertificateError, ExtendedKeyUsage, Extension, GeneralName};
 pub use crl::{RevocationList, Revoked};
-pub use dn::{DistinguishedName, NameObstacle, printable};
+pub use dn::{DistinguishedName, printable};
 pub use fingerprint::Fingerprint;
 pub use forms::{PemCertificatesError, certificates_in, certificates_in_pem, is_pkcs12};
 pub use key::{KeyAlgorithm, KeyError, KeyForm, Passphrase, PrivateKey};

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    Existing, Home, HomeError, Placed, ReadError,
+    Existing, Home, HomeError, Placed, ReadError, WriteError,
     deliver::{deliver, remove_stale},
-    home::{CA_FILE, ISSUER_FILE, KEY_FILE},
+    home::{CA_FILE, ISSUER_FILE, KEY_FILE, second_name},
     read,
     remove::{remove, remove_tree},
     replacement::replace_for,
@@ -168,6 +168,20 @@ impl Home {
         }
         let plan = FilePlan { directory_mode: layout::DIRECTORY_MODE, files, ownership: self.ownership()? };
         deliver(&plan, &self.generation_path(number), Existing::Keep).and_then(Placed::check).map_err(HomeError::Write)
+    }
+
+    /// Puts a newer certificate of a generation that signs itself in the place of the one that is there, at one instant. That one
+    /// is kept beside it; where, comes back. The caller has the authority's lock.
+    ///
+    /// # Errors
+    /// When the system refuses; then the old one is where it was.
+    pub fn renew_generation(&self, number: u32, certificate: &Certificate) -> Result<PathBuf, HomeError> {
+        let path = self.generation_path(number).join(CA_FILE);
+        let kept = second_name(&path, "previous")
+            .map_err(|source| HomeError::Write(WriteError::Io { doing: "keep", path: path.clone(), source }))?;
+        replace_for(&path, layout::PUBLIC_MODE, certificate.to_pem().as_bytes(), self.ownership()?)
+            .map_err(HomeError::Write)?;
+        Ok(kept)
     }
 
     /// Removes what killed runs have left: generations that nothing names and that are newer than the one that signs.

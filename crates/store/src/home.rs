@@ -6,6 +6,7 @@
 
 use std::{
     fmt, fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -144,6 +145,28 @@ impl std::error::Error for HomeError {
             _ => None,
         }
     }
+}
+
+fn with(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+/// Gives a file that is about to be replaced a second name, `FILE.WORD-N`, so that it is kept, and that there is a file of its
+/// first name at every instant. A killed run may have done so before.
+pub(crate) fn second_name(path: &Path, word: &str) -> std::io::Result<PathBuf> {
+    let identity = |path: &Path| fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()));
+    let own = identity(path)?;
+    for number in 1_u32.. {
+        let second = with(path, &format!(".{word}-{number}"));
+        match identity(&second) {
+            Ok(other) if other == own => return Ok(second),
+            Ok(_) => {}
+            Err(_) => return fs::hard_link(path, &second).map(|()| second),
+        }
+    }
+    Err(std::io::ErrorKind::AlreadyExists.into())
 }
 
 impl Home {
@@ -287,20 +310,9 @@ impl Home {
     pub fn replace_inventory(&self, bytes: &[u8]) -> Result<Option<PathBuf>, HomeError> {
         let path = self.inventory_path();
         let io = |source| HomeError::Write(WriteError::Io { doing: "set aside", path: path.clone(), source });
-        let with = |path: &Path, end: &str| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(end);
-            PathBuf::from(name)
-        };
         let mut kept = None;
         if fs::symlink_metadata(&path).is_ok() {
-            let mut aside = (1_u32..).map(|number| with(&path, &format!(".damaged-{number}")));
-            let aside = aside
-                .find(|aside| fs::symlink_metadata(aside).is_err())
-                .ok_or_else(|| io(std::io::Error::from(std::io::ErrorKind::AlreadyExists)))?;
-            // A second name first, so that at every instant there is a file of the old name.
-            fs::hard_link(&path, &aside).map_err(io)?;
-            kept = Some(aside);
+            kept = Some(second_name(&path, "damaged").map_err(io)?);
         }
         // A log of the old file would be taken for one of the new file (https://www.sqlite.org/howtocorrupt.html, 1.4).
         let log = with(&path, "-wal");

@@ -111,7 +111,7 @@ checks! {
         "Go src/crypto/tls/handshake_client.go (verifyServerCertificate)";
     Expired, "expired", Refusal,
         "A certificate of the chain has expired; Go checks roots as well.",
-        "Renew the certificate; for an expired CA, roll over to a new one.",
+        "Renew the certificate; an expired CA's own with dockseal renew-ca.",
         "Go src/crypto/x509/verify.go (isValid)";
     NotYetValid, "not-yet-valid", Refusal,
         "A certificate of the chain is not valid yet; Go checks roots as well.",

@@ -2,11 +2,12 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use dockseal_ca::{Authority, Endpoint, Position, weaknesses};
+use dockseal_ca::{Authority, Endpoint, Position, renewable, weaknesses};
 use dockseal_docker::Role;
 use dockseal_lifecycle::init::{create, key_pem};
 use dockseal_pki::{
-    Certificate, KeyAlgorithm, Passphrase, PrivateKey, Signer, SubjectAltName, UserName, is_pkcs12, pem,
+    Certificate, KeyAlgorithm, Passphrase, PrivateKey, Signer, SubjectAltName, UserName, Validity, is_pkcs12, moment,
+    pem,
 };
 use serde::Serialize;
 
@@ -70,7 +71,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let text = key_pem(&key, passphrase.as_ref(), invocation.around()).map_err(|error| init_failure(WHAT, error))?;
     let authority = Authority::load(chain, Box::new(key)).map_err(|error| authority_failure(WHAT, &error))?;
     let opened = Opened { authority, home };
-    try_out(&opened, invocation, output)?;
+    try_out(&opened, while_it_counted(&opened, invocation, output).as_ref().unwrap_or(invocation), output)?;
     say_weaknesses(opened.authority.chain(), invocation, output);
     let issuer = opened.authority.issuer();
     let mut former = Former::new(vec![issuer.clone()], WHAT);
@@ -194,6 +195,19 @@ fn say_weaknesses(chain: &[Certificate], invocation: &Invocation, output: &mut O
             }
         }
     }
+}
+
+/// One that has ended is taken too where it can be renewed, and is tried out as of its last minute.
+fn while_it_counted(opened: &Opened, invocation: &Invocation, output: &mut Output) -> Option<Invocation> {
+    let validity = opened.authority.issuer().validity;
+    if invocation.now <= validity.not_after || renewable(opened.authority.chain()).is_err() {
+        return None;
+    }
+    output.warn(&format!(
+        "the authority ended on {}: nobody accepts what depends on it, until dockseal renew-ca has given it another certificate",
+        moment(validity.not_after)
+    ));
+    Some(invocation.at(validity.not_after - Validity::BACKDATE))
 }
 
 /// Issues a certificate that nobody gets, so that an authority with which Docker would not work is not adopted. One whose

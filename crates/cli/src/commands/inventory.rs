@@ -1,6 +1,7 @@
 //! `dockseal inventory`: whether what the authority remembers is so, making it again, and its trail.
 
 mod check;
+mod lay_out;
 mod log;
 mod places;
 mod rebuild;

@@ -86,6 +86,8 @@ pub(crate) enum Command {
     Timer(timer::Args),
     /// Bring back the bundle that a renewal replaced
     Rollback(rollback::Args),
+    /// Give the authority another certificate of the same name and key, before or after its own has ended
+    RenewCa(rollover::renew_ca::Args),
     /// Let a new authority take over from the present one, without an outage
     Rollover(rollover::Args),
     /// Revoke what was issued to somebody, for proxies that ask

@@ -169,7 +169,8 @@ fn authority(
     let chain = home.read_chain().map_err(|error| home_failure(WHAT, &error))?;
     let chain = read_certificates(&chain, &home.path().join(layout::CA_FILE))?;
     let generations = inventory.generations().map_err(failed)?;
-    let signs = |issuer: &Certificate| generations.iter().any(|generation| generation.certificate == *issuer);
+    let signs =
+        |issuer: &Certificate| generations.iter().any(|generation| generation.certificate.is_of_same_authority(issuer));
     if !chain.first().is_some_and(signs) && !generations.is_empty() {
         let text = "the inventory is another authority's: it does not know the certificate that signs here";
         findings.push(Finding::new("foreign", &home.inventory_path(), text));

@@ -8,11 +8,14 @@ use std::{
 };
 
 use dockseal_docker::{Layout, Role, layout::Names};
-use dockseal_inventory::{Access, Found, GenerationId, Inventory, InventoryError, KeyHolder, Place, Revocation, Run};
+use dockseal_inventory::{
+    Access, Found, GenerationId, Inventory, InventoryError, KeyHolder, Place, Revocation, Run, State,
+};
 use dockseal_pki::{Certificate, Fingerprint, PrivateKey, SerialNumber, Signer, pem};
-use dockseal_store::{Home, ReadError, Walk, previous_path, read};
+use dockseal_store::{Existing, Home, ReadError, Walk, WriteError, check_destination, previous_path, read};
 use serde_json::json;
 
+use super::lay_out::{Keys, Offer, Stray, Strays, describe};
 use crate::{
     authority::{home_failure, known_issuers, read_hint},
     failure::Failure,
@@ -40,6 +43,8 @@ const HIDDEN: (&str, &str) = (".", ".dockseal");
     after_help = "Looks for every certificate below the directories that this authority signed. A directory whose cert.pem is one becomes a\n\
     place that renewals know of. What the authority's crl.pem revokes, lists of it that are found, and an index.txt of openssl ca\n\
     or easy-rsa beside its certificate, is revoked. Symbolic links to directories are not entered.\n\
+    What lies as docker-machine, docker:dind, easy-rsa or Docker's instructions lay it cannot be renewed there: the commands\n\
+    are printed that make Docker's three files of it, in a directory of its own.\n\
     Ends with 2 when something could not be read or a certificate was left out.\n\
     What cannot be found again: certificates that are nowhere below, places on other machines, and the trail.\n\n\
     Examples:\n  \
@@ -89,6 +94,11 @@ struct Draft<'r> {
     numbers: BTreeMap<(GenerationId, SerialNumber), Fingerprint>,
     left_out: Vec<LeftOut>,
     places: BTreeMap<PathBuf, Names>,
+    /// What lies where no renewal can put another, and the keys that some of it has.
+    strays: Strays,
+    keys: Keys,
+    /// The files that each generation's leaves chain to.
+    above: Vec<Vec<PathBuf>>,
     /// How many files and directories could not be read.
     passed_over: usize,
 }
@@ -109,6 +119,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let failed = |error: InventoryError| inventory_failure(WHAT, &error);
     let former = Former::of_home(&home, issuers.clone(), WHAT)?;
     let mut draft = Draft::new(issuers, former, &run).map_err(failed)?;
+    draft.above = files_above(&home)?;
     draft.former.named(&args.former, output)?;
     for directory in &args.directories {
         draft.look_below(directory, invocation, output)?;
@@ -152,6 +163,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     human.push_str(
         "Certificates that were found nowhere are not known any more, nor are places on other machines and the trail.\n",
     );
+    let offers = draft.offers(&home).map_err(failed)?;
+    human.push_str(&describe(&offers));
     let passed_over = draft.passed_over;
     if passed_over > 0 {
         human.push_str(&format!(
@@ -170,6 +183,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let json = json!({
         "schema": SCHEMA,
         "passed_over": passed_over,
+        "to_lay_out": offers.iter().map(Offer::wire).collect::<Vec<_>>(),
         "left_out": left_out.iter().map(LeftOut::wire).collect::<Vec<_>>(),
         "certificates": certificates,
         "places": places,
@@ -179,6 +193,17 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     });
     output.result(&human, &json);
     Ok(if passed_over > 0 || !left_out.is_empty() { ExitCode::from(2) } else { ExitCode::SUCCESS })
+}
+
+/// The certificates that leaves of each generation chain to, the anchor last.
+fn files_above(home: &Home) -> Result<Vec<Vec<PathBuf>>, Failure> {
+    let numbers = home.known_generations().map_err(|error| home_failure(WHAT, &error))?;
+    let files = |number| {
+        let directory = home.generation_path(number);
+        let issuer = Some(directory.join("issuer.pem")).filter(|path| path.exists());
+        issuer.into_iter().chain([directory.join("ca.pem")]).collect()
+    };
+    Ok(numbers.into_iter().map(files).collect())
 }
 
 /// Whether the inventory that is there can be read to its end; one that is lost or damaged is to be made again.
@@ -231,6 +256,9 @@ impl<'r> Draft<'r> {
             numbers: BTreeMap::new(),
             left_out: Vec::new(),
             places: BTreeMap::new(),
+            strays: Strays::default(),
+            keys: Keys::default(),
+            above: Vec::new(),
             passed_over: 0,
         })
     }
@@ -284,6 +312,7 @@ impl<'r> Draft<'r> {
         if holds(BEGIN_LIST) {
             self.former.take_found(path, bytes)?;
         }
+        self.keys.take(path, bytes);
         if !holds(BEGIN) {
             return Ok(());
         }
@@ -334,6 +363,15 @@ impl<'r> Draft<'r> {
         let replaced = is_hidden(directory);
         let layout = names.map_or(Layout::Docker, held::layout_of);
         let place = if names.is_some() && !replaced { Some((invocation.place(directory)?, layout)) } else { None };
+        let is_renewed = names.is_some_and(|names| is_bundles_own(directory, names));
+        if position == 0 && !is_renewed && !replaced && certificate.validity.contains(invocation.now) {
+            let key = names.map(|names| directory.join(names.key)).filter(|key| key.exists());
+            let (path, fingerprint, serial) = (path.to_owned(), certificate.fingerprint(), certificate.serial.clone());
+            let public_key = certificate.public_key.spki().to_vec();
+            let of = self.generations.iter().position(|(known, _)| *known == generation);
+            let above = of.and_then(|position| self.above.get(position)).cloned().unwrap_or_default();
+            self.strays.push(Stray { path, role, name: name.clone(), fingerprint, public_key, serial, key, above });
+        }
         let key_holder = match names {
             Some(names) => key_holder(&directory.join(names.key), &certificate),
             None => KeyHolder::Elsewhere,
@@ -368,6 +406,20 @@ impl<'r> Draft<'r> {
     fn generation_of(&self, certificate: &Certificate) -> Option<GenerationId> {
         let signs = |issuer: &Certificate| certificate.issuer == issuer.subject && certificate.is_signed_by(issuer);
         self.generations.iter().find(|(_, issuer)| signs(issuer)).map(|(generation, _)| *generation)
+    }
+
+    /// How what has no place that is renewed gets one: each certificate once, unless it ended, was revoked or replaced.
+    fn offers(&self, home: &Home) -> Result<Vec<Offer>, InventoryError> {
+        let mut offers: Vec<Offer> = Vec::new();
+        for copies in self.strays.copies() {
+            let Some(entry) = self.inventory.entry_of(copies.fingerprint())? else { continue };
+            let destinations = self.inventory.destinations_of(entry.id)?;
+            let is_renewed = destinations.iter().any(|destination| !copies.are_in(&destination.place.path));
+            if entry.state == State::Issued && !is_renewed {
+                offers.extend(copies.offer(&self.keys, home.path(), &offers));
+            }
+        }
+        Ok(offers)
     }
 
     /// Remembers what was found so far.
@@ -412,6 +464,12 @@ impl<'r> Draft<'r> {
         }
         Ok((revoked, unknown))
     }
+}
+
+/// Whether a renewal can exchange the directory: nobody else's files are in it.
+fn is_bundles_own(directory: &Path, names: Names) -> bool {
+    let found = check_destination(&names.each(), directory, Existing::Replace);
+    !matches!(found, Err(WriteError::ForeignFiles { .. }))
 }
 
 /// Whether it is a bundle that was replaced, or that a killed run left in the making.

@@ -62,7 +62,7 @@ impl OwnAuthority {
             return picture.chain.first().and_then(Option::as_ref).is_some_and(|leaf| self.issued(leaf));
         };
         let anchors = client.material.ca.bytes().map(certificates).unwrap_or_default();
-        anchors.iter().any(|anchor| self.chain.contains(anchor))
+        anchors.iter().any(|anchor| self.chain.iter().any(|own| own.is_of_same_authority(anchor)))
     }
 }
 

@@ -12,14 +12,13 @@ use ring::rand::SystemRandom;
 
 use super::{
     WHAT,
-    deliver::{Which, Work},
+    deliver::{Which, Work, plan_trust},
     refuse_going_back,
     report::Report,
-    stage::{Course, each_batch},
+    stage::Course,
 };
 use crate::{
     authority::{Opened, authority_failure, home_failure, read, signing_issuer, unlock_keeping},
-    commands::renew::look,
     failure::Failure,
     groups::{PassphraseArgs, key_word, parse_lifetime},
     hints::init_failure,
@@ -166,7 +165,11 @@ fn make(
 }
 
 /// As long a life as the old one was given, where X.509 can express its end: some authorities are to last for ever.
-fn lifetime_of(wanted: Option<Lifetime>, issuer: &Certificate, invocation: &Invocation) -> Result<Lifetime, Failure> {
+pub(super) fn lifetime_of(
+    wanted: Option<Lifetime>,
+    issuer: &Certificate,
+    invocation: &Invocation,
+) -> Result<Lifetime, Failure> {
     let can_be = |lifetime: &Lifetime| Validity::starting(invocation.now, *lifetime).is_ok();
     let usual = || issuer.validity.lifetime().filter(can_be).unwrap_or(Authority::USUAL_LIFETIME);
     let lifetime = wanted.unwrap_or_else(usual);
@@ -183,39 +186,17 @@ fn plan(
     invocation: &Invocation,
     output: &mut Output,
 ) -> Result<ExitCode, Failure> {
-    let mut inventory = look(home, invocation, output)?;
-    let course = Course::read(home)?;
-    let is_new = course.counting.change.is_none();
+    let is_new = Course::read(home)?.counting.change.is_none();
     if is_new {
         lifetime_of(lifetime, &signing_issuer(home, WHAT)?, invocation)?;
         report.say("would make a new authority, cross-certified by the present one", output);
     }
-    each_batch(
-        &mut inventory,
-        |inventory| inventory,
-        &course,
-        &[],
-        invocation,
-        |_, standings| {
-            for standing in standings {
-                for (destination, seen) in &standing.places {
-                    match seen {
-                        Err(failure) => report.trouble(&standing.entry, Some(&destination.place), failure, output),
-                        Ok(seen) if is_new || seen.is_to_have(&course, &standing.entry.certificate).is_some() => {
-                            report.would("add the new anchor to ca.pem", &standing.entry, &destination.place, output);
-                        }
-                        Ok(_) => {}
-                    }
-                }
-            }
-            Ok(())
-        },
-    )?;
+    plan_trust(home, is_new, "add the new anchor to ca.pem", &mut report, invocation, output)?;
     Ok(report.finish("", output))
 }
 
 /// The old one's name without what made it unique.
-fn name_of(issuer: &Certificate) -> String {
+pub(super) fn name_of(issuer: &Certificate) -> String {
     let name = issuer.subject.common_name().unwrap_or_default();
     let usable = !name.trim().is_empty() && name.chars().count() <= 64;
     if usable { name } else { "Docker authority".to_owned() }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     authority::{home_failure, write_failure},
-    commands::issue::check_not_here,
+    commands::{issue::check_not_here, renew::look},
     failure::Failure,
     held,
     hosts::renewal::{self, Trust},
@@ -48,11 +48,17 @@ impl<'w> Work<'w> {
     /// Says which generations count from now on.
     pub(super) fn set(&mut self, counting: &Generations, what: &str, detail: &str) -> Result<(), Failure> {
         self.home.set_generations(counting).map_err(|error| home_failure(WHAT, &error))?;
+        self.take_up()?;
+        self.ledger.recorder().note(what, detail).map_err(|error| inventory_failure(WHAT, &error))
+    }
+
+    /// Goes on with what the home says now.
+    pub(super) fn take_up(&mut self) -> Result<(), Failure> {
         self.course = Course::read(&self.home)?;
-        let issuer = self.course.generation(counting.signing)?.issuer().clone();
-        let failure = |error| inventory_failure(WHAT, &error);
-        self.ledger.generation = self.ledger.recorder().generation(&issuer).map_err(failure)?;
-        self.ledger.recorder().note(what, detail).map_err(failure)
+        let issuer = self.course.generation(self.course.counting.signing)?.issuer().clone();
+        let generation = self.ledger.recorder().generation(&issuer);
+        self.ledger.generation = generation.map_err(|error| inventory_failure(WHAT, &error))?;
+        Ok(())
     }
 
     /// Looks at every endpoint.
@@ -148,6 +154,40 @@ impl<'w> Work<'w> {
         }
         Ok(())
     }
+}
+
+/// Says who would get other anchors; all, where those that they are to have are not made yet.
+pub(super) fn plan_trust(
+    home: &Home,
+    is_all: bool,
+    doing: &str,
+    report: &mut Report,
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let mut inventory = look(home, invocation, output)?;
+    let course = Course::read(home)?;
+    each_batch(
+        &mut inventory,
+        |inventory| inventory,
+        &course,
+        &[],
+        invocation,
+        |_, standings| {
+            for Standing { entry, places } in standings {
+                for (destination, seen) in &places {
+                    match seen {
+                        Err(failure) => report.trouble(&entry, Some(&destination.place), failure, output),
+                        Ok(seen) if is_all || seen.is_to_have(&course, &entry.certificate).is_some() => {
+                            report.would(doing, &entry, &destination.place, output);
+                        }
+                        Ok(_) => {}
+                    }
+                }
+            }
+            Ok(())
+        },
+    )
 }
 
 /// Who gets other anchors.

@@ -12,6 +12,7 @@ mod advance;
 mod begin;
 mod conclude;
 mod deliver;
+pub(crate) mod renew_ca;
 mod report;
 mod running;
 mod stage;

@@ -1,9 +1,10 @@
 //! What a step did, said as it happens; JSON as one object in the end.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use dockseal_docker::{Role, layout};
 use dockseal_inventory::{Entry, Kind, Place};
+use dockseal_pki::Certificate;
 use serde_json::{Value, json};
 
 use super::stage::Course;
@@ -13,13 +14,15 @@ use crate::{
     invocation::Invocation,
     output::{Format, Output},
     reissue::Outcome,
-    report::SCHEMA,
+    report::{SCHEMA, rfc3339},
 };
 
 pub(super) struct Report {
     format: Format,
     machine: String,
     dry_run: bool,
+    /// What an endpoint does that got other anchors, where it is not what their number says.
+    pub(super) trusts: Option<&'static str>,
     rows: Vec<Value>,
     done: u64,
     pub(super) troubles: u64,
@@ -31,7 +34,17 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn new(format: Format, dry_run: bool, invocation: &Invocation) -> Self {
         let machine = invocation.around().run.machine.clone();
-        Self { format, machine, dry_run, rows: Vec::new(), done: 0, troubles: 0, elsewhere: 0, daemons: 0 }
+        Self {
+            format,
+            machine,
+            dry_run,
+            trusts: None,
+            rows: Vec::new(),
+            done: 0,
+            troubles: 0,
+            elsewhere: 0,
+            daemons: 0,
+        }
     }
 
     /// Something about the authority itself.
@@ -48,8 +61,9 @@ impl Report {
         self.done += 1;
         self.daemons += u64::from(entry.role == Role::Daemon && place.kind != Kind::Ssh);
         let count = course.anchors().len();
-        let trusts = if count == 1 { "one authority alone" } else { "both authorities" };
-        let text = format!("{} {} in {} trusts {trusts}", entry.role, entry.name, shown(place));
+        let number = if count == 1 { "trusts one authority alone" } else { "trusts both authorities" };
+        let trusts = self.trusts.unwrap_or(number);
+        let text = format!("{} {} in {} {trusts}", entry.role, entry.name, shown(place));
         self.row(&text, of("trusts", entry, Some(place), json!({ "anchors": count })), output);
     }
 
@@ -100,6 +114,18 @@ impl Report {
         output.note(&text);
         self.elsewhere += 1;
         self.rows.push(of("elsewhere", entry, Some(place), json!({ "machine": place.machine_name })));
+    }
+
+    /// The authority's certificate was renewed.
+    pub(super) fn renewed(&mut self, text: &str, certificate: &Certificate, kept: &Path, output: &mut Output) {
+        let wire = json!({
+            "state": "renewed",
+            "subject": certificate.subject.to_string(),
+            "serial": certificate.serial.to_string(),
+            "not_after": rfc3339(certificate.validity.not_after),
+            "kept": kept.to_string_lossy(),
+        });
+        self.row(text, wire, output);
     }
 
     fn row(&mut self, text: &str, wire: Value, output: &mut Output) {

@@ -114,13 +114,16 @@ impl Course {
     }
 
     fn stage(&self, anchors: &[Certificate], leaf: &Certificate) -> Result<Stage, Failure> {
-        let foreign = anchors.iter().find(|anchor| self.known.iter().all(|known| known.anchor != **anchor));
+        // One of before a renewal is its authority's as well.
+        let is_of = |known: &Generation, anchor: &Certificate| known.anchor.is_of_same_authority(anchor);
+        let foreign = anchors.iter().find(|anchor| !self.known.iter().any(|known| is_of(known, anchor)));
         if let Some(foreign) = foreign {
             return Err(Failure::no("it was left as it is")
                 .cause(format!("its {} was changed by hand: it trusts {} too", layout::CA_FILE, foreign.subject))
                 .hint("take that out, or change its ca.pem by hand during the roll-over too"));
         }
-        let trusts_goal = anchors.contains(&self.goal()?.anchor);
+        let goal = self.goal()?;
+        let trusts_goal = anchors.iter().any(|anchor| is_of(goal, anchor));
         Ok(match (trusts_goal, self.is_of_goal(leaf)) {
             (false, _) => Stage::Before,
             (true, false) => Stage::TrustsBoth,
