@@ -84,7 +84,7 @@ fn refused(verdict: &Verdict, what: &str) -> Failure {
 }
 
 /// A sentence as hints have it: lower case, no period.
-fn as_hint(sentence: &str) -> String {
+pub(crate) fn as_hint(sentence: &str) -> String {
     let sentence = sentence.trim_end_matches('.');
     let mut characters = sentence.chars();
     match (characters.next(), characters.as_str()) {

@@ -34,7 +34,7 @@ pub use certificate::{BasicConstraints, Certificate, CertificateError, ExtendedK
 pub use crl::{RevocationList, Revoked};
 pub use dn::{DistinguishedName, NameObstacle, printable};
 pub use fingerprint::Fingerprint;
-pub use forms::{certificates_in, is_pkcs12};
+pub use forms::{Form, certificates_in, certificates_of_block, is_pkcs12, pem_or_der};
 pub use key::{KeyAlgorithm, KeyError, KeyForm, Passphrase, PrivateKey};
 pub use name::{NameError, NameNote, ParsedName, SubjectAltName};
 pub use pkcs12::{Pkcs12Error, from_pkcs12};
