@@ -282,3 +282,23 @@ fn arguments_that_are_not_utf8() {
         }
     }
 }
+
+#[test]
+fn repair_tells_where_it_looked() {
+    let sandbox = Sandbox::new();
+    let ca = dockseal_tests::pki("p256", "p256").ca.clone();
+    sandbox.write("ca.crt", std::fs::read(ca).unwrap());
+    sandbox.write("words", "no certificate\n");
+    std::fs::create_dir(sandbox.path("there")).unwrap();
+    for (args, cause) in [
+        ("repair nowhere", "there is no directory nowhere\n"),
+        ("repair there", "is in there\n"),
+        ("repair new --from words", "no certificate that can be understood is in words\n"),
+        ("repair new --from ca.crt", "no private key is in ca.crt\n"),
+        ("repair there --from ca.crt --from words", "no private key is in there, ca.crt, words\n"),
+    ] {
+        let ran = sandbox.dockseal(args.split(' ')).run().exits(2);
+        assert!(ran.stderr.contains(cause) && ran.stderr.contains("hint:"), "{ran}");
+        assert!(!sandbox.path("nowhere").exists() && !sandbox.path("new").exists(), "{ran}");
+    }
+}

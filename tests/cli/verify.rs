@@ -721,3 +721,51 @@ fn flags_that_docker_does_not_take_are_refused() {
         }
     }
 }
+
+/// What Go's encoding/pem loses (pem.go `Decode`), and what is advised against it where `dockseal repair DIR` alone does
+/// not do.
+#[test]
+fn a_form_that_docker_does_not_read_has_a_hint_that_works() {
+    let sandbox = Sandbox::new();
+    let (own, other) = (pki("p256", "p256"), Pki::stranger());
+    let (own_ca, other_ca) = (fs::read_to_string(&own.ca).unwrap(), fs::read_to_string(&other.ca).unwrap());
+    let advised = |ran: &Ran| {
+        let start = ran.stdout.find("Docker reads them").unwrap_or_else(|| panic!("{ran}"));
+        ran.stdout[start..].lines().next().unwrap().split_once(": ").unwrap().1.to_owned()
+    };
+    let carry_out = |command: &str| {
+        let binary = dockseal_tests::dockseal_binary().to_str().unwrap();
+        let command = command.replace("dockseal repair", &format!("{binary} repair"));
+        sandbox.program("sh").args(["-ec", &command]).run().success()
+    };
+
+    // In the directory itself.
+    let here = copy(&sandbox, "here", &own.client.0);
+    fs::write(here.join("ca.pem"), format!("\u{feff}{own_ca}")).unwrap();
+    let ran = sandbox.dockseal(["verify", "."]).cwd(&here).run().exits(1);
+    let _ = carry_out(&advised(&ran));
+    let _ = sandbox.dockseal(["verify", "here"]).run().success();
+
+    // Under other names.
+    let daemon = copy(&sandbox, "daemon", &own.daemon.0);
+    fs::write(daemon.join("ca.pem"), own_ca.replace('\n', "\r")).unwrap();
+    for name in ["cert.pem", "key.pem"] {
+        fs::rename(daemon.join(name), daemon.join(format!("server-{name}"))).unwrap();
+    }
+    let ran = sandbox.dockseal(["verify", "daemon"]).run().exits(1).says("carriage returns (CR) alone");
+    let _ = carry_out(&advised(&ran));
+    let _ = sandbox.dockseal(["verify", "NEW"]).run().success();
+
+    // A certificate that is not needed is overlooked.
+    let two = copy(&sandbox, "two", &own.client.0);
+    fs::write(two.join("ca.pem"), format!("\u{feff}{other_ca}{own_ca}")).unwrap();
+    let ran = sandbox.dockseal(["verify", "two"]).run().success();
+    assert!(ran.stdout.contains("warning certificate-overlooked (ca.pem): it begins with a byte order mark"), "{ran}");
+
+    // repair has no use for these keys, and docker has.
+    let large = copy(&sandbox, "large", &own.client.0);
+    let _ = sandbox.openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-521 -out large/key.pem".split(' '));
+    fs::write(large.join("cert.pem"), format!("\u{feff}{own_ca}")).unwrap();
+    let ran = sandbox.dockseal(["verify", "large"]).run().exits(1).says("byte order mark");
+    assert!(!ran.stdout.contains("dockseal repair") && ran.stdout.contains("do: Write the file as PEM"), "{ran}");
+}

@@ -22,6 +22,7 @@ mod detect;
 mod docker;
 mod handover;
 mod inspect;
+mod keys;
 mod layouts;
 mod lint;
 mod matrix;

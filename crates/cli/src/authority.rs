@@ -162,3 +162,14 @@ pub(crate) fn read_brought(bytes: &[u8], path: &Path) -> Result<Vec<Certificate>
         found => Ok(found),
     }
 }
+
+/// A certificate and, from a pool, its issuers up to one that issued itself or whose issuer is not there.
+pub(crate) fn chain_from(first: Certificate, mut pool: Vec<Certificate>) -> Vec<Certificate> {
+    let mut chain = vec![first];
+    while let Some(last) = chain.last().filter(|last| !last.is_self_issued()) {
+        let signs = |one: &Certificate| one.subject == last.issuer && last.is_signed_by(one);
+        let Some(position) = pool.iter().position(signs) else { break };
+        chain.push(pool.remove(position));
+    }
+    chain
+}

@@ -13,8 +13,8 @@ use dockseal_store::{HomeError, ReadError, WriteError};
 
 pub(crate) use self::host::{MAKE_ROOM, plan_failure, reach_failure};
 pub(crate) use self::lifecycle::{
-    authority_files_failure, bundle_failure, init_failure, left_alone_failure, not_accepted_failure, open_key_failure,
-    session_failure, undelivered_failure,
+    as_hint, authority_files_failure, bundle_failure, init_failure, left_alone_failure, not_accepted_failure,
+    open_key_failure, session_failure, undelivered_failure,
 };
 use crate::failure::Failure;
 

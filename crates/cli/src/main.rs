@@ -36,6 +36,7 @@ mod reissue;
 mod report;
 mod revocations;
 mod rows;
+mod unread;
 
 use std::{ffi::OsString, process::ExitCode};
 

@@ -9,6 +9,7 @@ use std::{fmt, path::PathBuf};
 use serde_json::{Map, Value};
 
 use crate::{
+    daemon_keys::{FLAT_OPTIONS, NAMED_OPTIONS, is_known, option_of_flag},
     endpoint::{Endpoint, EndpointError},
     flags::TlsFlags,
     mode::DaemonMode,
@@ -192,6 +193,10 @@ impl DaemonRequest {
         if !mode.uses_tls() && ["tlscacert", "tlscert", "tlskey"].iter().any(|key| file.contains_key(*key)) {
             ignored.push(Setting::new("tlscacert, tlscert, tlskey in daemon.json", "alone they do not turn TLS on"));
         }
+        for (key, option) in file.keys().filter_map(|key| Some((key, option_of_flag(key)?))) {
+            let name = format!("{key} in daemon.json, where the key is {option}");
+            ignored.push(Setting::new(name, "dockerd takes a flag's name there and does nothing with it"));
+        }
         (decided, ignored)
     }
 
@@ -214,7 +219,7 @@ impl DaemonRequest {
             _ => return Err(DaemonFault::Json("it is not an object".to_owned())),
         };
         let set = flattened(&file);
-        let mut unknown: Vec<String> = set.keys().filter(|key| !KNOWN_KEYS.contains(&key.as_str())).cloned().collect();
+        let mut unknown: Vec<String> = set.keys().filter(|key| !is_known(key, self.version)).cloned().collect();
         if !unknown.is_empty() {
             unknown.sort();
             return Err(DaemonFault::UnknownKeys { keys: unknown });
@@ -236,6 +241,10 @@ impl DaemonRequest {
                 None => (name.as_str(), value.clone()),
             };
             given.retain(|(flag, ..)| flag != name);
+            // config.go skipDuplicates
+            if key == "runtimes" {
+                continue;
+            }
             given.push((name, key, value));
         }
         given.sort();
@@ -326,134 +335,6 @@ fn as_go_prints(value: &Value) -> String {
         other => other.to_string(),
     }
 }
-
-/// Options that are objects (config.go flatOptions).
-const FLAT_OPTIONS: [&str; 7] =
-    ["cluster-store-opts", "default-network-opts", "log-opts", "runtimes", "default-ulimits", "features", "builder"];
-
-/// Flags whose key in daemon.json has another name (opts.NamedOption).
-const NAMED_OPTIONS: [(&str, &str); 14] = [
-    ("host", "hosts"),
-    ("authorization-plugin", "authorization-plugins"),
-    ("label", "labels"),
-    ("dns-opt", "dns-opts"),
-    ("exec-opt", "exec-opts"),
-    ("log-opt", "log-opts"),
-    ("storage-opt", "storage-opts"),
-    ("insecure-registry", "insecure-registries"),
-    ("registry-mirror", "registry-mirrors"),
-    ("default-ulimit", "default-ulimits"),
-    ("node-generic-resource", "node-generic-resources"),
-    ("default-address-pool", "default-address-pools"),
-    ("host-gateway-ip", "host-gateway-ips"),
-    ("cdi-spec-dir", "cdi-spec-dirs"),
-];
-
-/// Every key of daemon.json from 20.10 to 29 on Linux (docker/docs engine/daemon, moby daemon/config and installFlags).
-const KNOWN_KEYS: &[&str] = &[
-    "add-runtime",
-    "allow-direct-routing",
-    "allow-nondistributable-artifacts",
-    "api-cors-header",
-    "authorization-plugins",
-    "bip",
-    "bip6",
-    "bridge",
-    "bridge-accept-fwmark",
-    "builder",
-    "cdi-spec-dirs",
-    "cgroup-parent",
-    "cluster-advertise",
-    "cluster-store",
-    "cluster-store-opts",
-    "config-file",
-    "containerd",
-    "containerd-namespace",
-    "containerd-plugin-namespace",
-    "containerd-plugins-namespace",
-    "containers-namespace",
-    "cpu-rt-period",
-    "cpu-rt-runtime",
-    "cri-containerd",
-    "data-root",
-    "debug",
-    "default-address-pools",
-    "default-cgroupns-mode",
-    "default-gateway",
-    "default-gateway-v6",
-    "default-ipc-mode",
-    "default-network-opt",
-    "default-network-opts",
-    "default-runtime",
-    "default-shm-size",
-    "default-ulimits",
-    "deprecated-key-path",
-    "dns",
-    "dns-opts",
-    "dns-search",
-    "exec-opts",
-    "exec-root",
-    "experimental",
-    "features",
-    "firewall-backend",
-    "fixed-cidr",
-    "fixed-cidr-v6",
-    "graph",
-    "group",
-    "host-gateway-ip",
-    "host-gateway-ips",
-    "hosts",
-    "http-proxy",
-    "https-proxy",
-    "icc",
-    "init",
-    "init-path",
-    "insecure-registries",
-    "ip",
-    "ip-forward",
-    "ip-forward-no-drop",
-    "ip-masq",
-    "ip6tables",
-    "iptables",
-    "ipv6",
-    "labels",
-    "live-restore",
-    "log-driver",
-    "log-format",
-    "log-level",
-    "log-opts",
-    "max-concurrent-downloads",
-    "max-concurrent-uploads",
-    "max-download-attempts",
-    "metrics-addr",
-    "mtu",
-    "network-control-plane-mtu",
-    "network-diagnostic-port",
-    "no-new-privileges",
-    "no-proxy",
-    "node-generic-resources",
-    "oom-score-adjust",
-    "pidfile",
-    "raw-logs",
-    "registry-mirrors",
-    "rootless",
-    "runtimes",
-    "seccomp-profile",
-    "selinux-enabled",
-    "shutdown-timeout",
-    "storage-driver",
-    "storage-opts",
-    "swarm-default-advertise-addr",
-    "tls",
-    "tlscacert",
-    "tlscert",
-    "tlskey",
-    "tlsverify",
-    "userland-proxy",
-    "userland-proxy-path",
-    "userns-remap",
-    "validate",
-];
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@
 pub mod client_settings;
 pub mod context;
 pub mod daemon_json;
+pub mod daemon_keys;
 pub mod daemon_settings;
 pub mod endpoint;
 pub mod env;

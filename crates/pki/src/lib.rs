@@ -34,7 +34,9 @@ pub use certificate::{BasicConstraints, Certificate, CertificateError, ExtendedK
 pub use crl::{RevocationList, Revoked};
 pub use dn::{DistinguishedName, printable};
 pub use fingerprint::Fingerprint;
-pub use forms::{PemCertificatesError, certificates_in, certificates_in_pem, is_pkcs12};
+pub use forms::{
+    Form, PemCertificatesError, certificates_in, certificates_in_pem, certificates_of_block, is_pkcs12, pem_or_der,
+};
 pub use key::{KeyAlgorithm, KeyError, KeyForm, Passphrase, PrivateKey};
 pub use name::{NameError, NameNote, ParsedName, SubjectAltName};
 pub use pkcs12::{Pkcs12Error, from_pkcs12};

@@ -4,7 +4,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::foreign_key;
+use crate::{foreign_key, forms::pem_or_der};
 
 /// One PEM block, and what makes a text malformed.
 pub use ::pem::{Pem, PemError};
@@ -28,8 +28,9 @@ pub fn decode_all(text: &[u8]) -> Result<Vec<Pem>, PemError> {
     ::pem::parse_many(text)
 }
 
-/// The blocks with private keys, each a text of its own; DER is one.
-pub fn private_keys(text: &[u8]) -> Vec<Zeroizing<String>> {
+/// The blocks with private keys, each a text of its own, in whatever form a person brings the file; DER is one.
+pub fn private_keys(bytes: &[u8]) -> Vec<Zeroizing<String>> {
+    let text = &*pem_or_der(bytes);
     if text.first() == Some(&0x30) {
         let is_encrypted = foreign_key::encryption_of(text).is_some();
         return vec![encode_secret(if is_encrypted { "ENCRYPTED PRIVATE KEY" } else { "PRIVATE KEY" }, text)];

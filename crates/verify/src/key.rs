@@ -71,6 +71,78 @@ pub(crate) fn compare(der: &[u8], certificate_key: &PublicKey<'_>, go: Go) -> Ke
     }
 }
 
+/// Why Go takes no key of this kind or form, as far as that can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    /// Its kind has no place in TLS, or in Go.
+    Kind(&'static str),
+    /// The curve's parameters stand where its name should.
+    ExplicitCurve,
+    /// The form of OpenSSH's PROTOCOL.key.
+    OpenSsh,
+}
+
+/// Kinds of keys by the contents of their object identifiers (RFC 8410, RFC 8017, RFC 3279, RFC 9881; OpenSSL obj_mac.h).
+const KINDS: [(&[u8], &str); 13] = [
+    (&[0x2b, 0x65, 0x71], "Ed448"),
+    (&[0x2b, 0x65, 0x6e], "X25519"),
+    (&[0x2b, 0x65, 0x6f], "X448"),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10], "bound to RSA-PSS"),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 7], "bound to RSA-OAEP"),
+    (&[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 1], "DSA"),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 3, 1], "Diffie-Hellman"),
+    (&[0x2a, 0x86, 0x48, 0xce, 0x3e, 2, 1], "Diffie-Hellman"),
+    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, 0x11], "ML-DSA-44"),
+    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, 0x12], "ML-DSA-65"),
+    (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 3, 0x13], "ML-DSA-87"),
+    (&[0x2b, 0x81, 4, 0, 0x0a], "on the curve secp256k1"),
+    (&[0x2a, 0x81, 0x1c, 0xcf, 0x55, 1, 0x82, 0x2d], "on the curve of SM2"),
+];
+
+/// Why a key that does not parse does not.
+pub(crate) fn obstacle(label: &[u8], der: &[u8]) -> Option<Obstacle> {
+    match label {
+        b"OPENSSH PRIVATE KEY" => return Some(Obstacle::OpenSsh),
+        b"DSA PRIVATE KEY" => return Some(Obstacle::Kind("DSA")),
+        _ => {}
+    }
+    let (mut fields, _) = Fields::of(der)?;
+    fields.required(Tag::INTEGER)?;
+    let Some(mut algorithm) = fields.sequence() else { return obstacle_of_sec1(der) };
+    let identifier = algorithm.required(Tag::OBJECT_IDENTIFIER)?;
+    if identifier != crate::x509::EC {
+        let is_known = identifier == crate::x509::RSA || identifier == crate::x509::ED25519;
+        return (!is_known).then(|| kind(identifier, "of a kind unknown to it"));
+    }
+    obstacle_of_curve(algorithm.raw()?.unwrap_or_default())
+}
+
+/// ECPrivateKey: what names the curve stands after the number (RFC 5915 section 3).
+fn obstacle_of_sec1(der: &[u8]) -> Option<Obstacle> {
+    let (mut fields, _) = Fields::of(der)?;
+    fields.required(Tag::INTEGER)?;
+    fields.required(Tag::OCTET_STRING)?;
+    if fields.optional_explicit(0, Tag::SEQUENCE)?.is_some() {
+        return Some(Obstacle::ExplicitCurve);
+    }
+    unknown_curve(fields.optional_explicit(0, Tag::OBJECT_IDENTIFIER)??)
+}
+
+fn obstacle_of_curve(parameters: &[u8]) -> Option<Obstacle> {
+    if parameters.first() == Some(&0x30) {
+        return Some(Obstacle::ExplicitCurve);
+    }
+    unknown_curve(Fields::only(parameters, Tag::OBJECT_IDENTIFIER)?)
+}
+
+fn unknown_curve(curve: &[u8]) -> Option<Obstacle> {
+    curve_of(curve).is_none().then(|| kind(curve, "on a curve that is unknown to it"))
+}
+
+fn kind(identifier: &[u8], unknown: &'static str) -> Obstacle {
+    Obstacle::Kind(KINDS.iter().find(|(known, _)| *known == identifier).map_or(unknown, |(_, name)| name))
+}
+
 enum Parsed<'a> {
     Rsa(RsaKey<'a>),
     Ec { curve: Curve, scalar: Cow<'a, [u8]> },

@@ -7,10 +7,10 @@ use dockseal_docker::version::Go;
 use crate::check::Check;
 use crate::der;
 use crate::handshake;
-use crate::key::{self, KeyMatch};
+use crate::key::{self, KeyMatch, Obstacle};
 use crate::material::{Bytes, FileKind};
 use crate::pem::{self, Block, Blocks};
-use crate::x509::{Certificate, Curve, ExtendedKeyUsages, PublicKey};
+use crate::x509::{Certificate, Curve, ExtendedKeyUsages, NO_CURVE, PublicKey, UNKNOWN_CURVE};
 
 /// No Certificate message holds more (crypto/tls common.go `maxHandshakeCertificateMsg`).
 const MOST_SENT: usize = 262_144;
@@ -22,11 +22,17 @@ pub(crate) struct Unusable {
     pub(crate) file: FileKind,
     pub(crate) offset: Option<usize>,
     pub(crate) text: String,
+    /// What to do, where the check's own remedy does not fit.
+    pub(crate) remedy: Option<&'static str>,
 }
 
 impl Unusable {
     fn new(check: Check, file: FileKind, offset: Option<usize>, text: impl Into<String>) -> Self {
-        Self { check, file, offset, text: text.into() }
+        Self { check, file, offset, text: text.into(), remedy: None }
+    }
+
+    fn with_remedy(self, remedy: &'static str) -> Self {
+        Self { remedy: Some(remedy), ..self }
     }
 }
 
@@ -135,7 +141,10 @@ pub(crate) fn load_pair(cert: &Bytes, key: &Bytes, first: FirstKeyBlock, go: Go)
             return unusable(Check::BeyondTheJudge, FileKind::Cert, *leaf_offset, text);
         }
         Err(malformed) => {
-            return unusable(Check::CertificateUnparsable, FileKind::Cert, *leaf_offset, malformed.0);
+            let unparsable =
+                Unusable::new(Check::CertificateUnparsable, FileKind::Cert, Some(*leaf_offset), malformed.0);
+            let is_key = malformed == NO_CURVE || malformed == UNKNOWN_CURVE;
+            return Err(if is_key { unparsable.with_remedy(ANOTHER_KEY) } else { unparsable });
         }
     };
     if key_block.is_cut() && der::announced_length(&key_block.contents).is_some_and(|length| length <= key_block.length)
@@ -153,6 +162,12 @@ pub(crate) fn load_pair(cert: &Bytes, key: &Bytes, first: FirstKeyBlock, go: Go)
                 "the private key is not the one for the certificate",
             );
         }
+        KeyMatch::WrongKind if matches!(certificate.public_key, PublicKey::Dsa | PublicKey::Unknown) => {
+            let text = "the certificate's key is of a kind that TLS does not use, such as Ed448, RSA-PSS or DSA";
+            return Err(
+                Unusable::new(Check::KeyMismatch, FileKind::Cert, Some(*leaf_offset), text).with_remedy(ANOTHER_KEY)
+            );
+        }
         KeyMatch::WrongKind => {
             return unusable(
                 Check::KeyMismatch,
@@ -162,8 +177,7 @@ pub(crate) fn load_pair(cert: &Bytes, key: &Bytes, first: FirstKeyBlock, go: Go)
             );
         }
         KeyMatch::Unparsable => {
-            let check = if is_encrypted(&key_block) { Check::KeyEncrypted } else { Check::KeyUnparsable };
-            return unusable(check, FileKind::Key, key_block.offset, "the private key does not parse");
+            return Err(unparsable_key(&key_block));
         }
         KeyMatch::TooLarge => {
             return unusable(
@@ -176,6 +190,30 @@ pub(crate) fn load_pair(cert: &Bytes, key: &Bytes, first: FirstKeyBlock, go: Go)
     }
     chain.leaf = Some(Leaf::of(&certificate, go));
     Ok(chain)
+}
+
+/// For a key that cannot be used whatever its form.
+const ANOTHER_KEY: &str = "Make another key, P-256, P-384, P-521, Ed25519 or RSA, and have a certificate issued for it; \
+                           converting this one does not help.";
+
+fn unparsable_key(block: &Block<'_>) -> Unusable {
+    let unusable = |check, text: String| Unusable::new(check, FileKind::Key, Some(block.offset), text);
+    if is_encrypted(block) {
+        return unusable(Check::KeyEncrypted, "the private key is encrypted with a passphrase".to_owned());
+    }
+    let unparsable = |text: String| unusable(Check::KeyUnparsable, text);
+    match key::obstacle(block.label, &block.contents) {
+        Some(Obstacle::Kind(kind)) => {
+            unparsable(format!("the private key is {kind}, which Docker's Go does not take")).with_remedy(ANOTHER_KEY)
+        }
+        Some(Obstacle::ExplicitCurve) => {
+            unparsable("the private key has the parameters of its curve in place of the curve's name".to_owned())
+                .with_remedy("Write it with the curve's name (openssl ec -param_enc named_curve), or make another key.")
+        }
+        Some(Obstacle::OpenSsh) => unparsable("the private key is in OpenSSH's own form".to_owned())
+            .with_remedy("Convert a copy (ssh-keygen -p -m PEM), or make another key."),
+        None => unparsable("the private key does not parse".to_owned()),
+    }
 }
 
 /// Whether what was kept of a certificate is the beginning of a larger one.

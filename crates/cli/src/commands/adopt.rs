@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::init::{describe, wire};
 use crate::{
-    authority::{Opened, authority_failure, home_failure, open_pkcs12, read_brought, read_hint, read_key},
+    authority::{Opened, authority_failure, chain_from, home_failure, open_pkcs12, read_brought, read_hint, read_key},
     endpoint::{SubjectKey, Wish, new_key, permit},
     failure::Failure,
     former::{Former, FormerArgs},
@@ -173,15 +173,11 @@ fn refuse_negative_serials(chain: &[Certificate]) -> Result<(), Failure> {
 fn from_issuer_to_anchor(certificates: Vec<Certificate>, key: &PrivateKey) -> Vec<Certificate> {
     let mut others = certificates;
     let own = others.iter().position(|one| one.public_key.spki() == key.public_key().spki()).unwrap_or(0);
-    let mut chain: Vec<Certificate> = if others.is_empty() { Vec::new() } else { vec![others.remove(own)] };
-    while let Some(last) = chain.last().filter(|last| !last.is_self_issued()) {
-        let Some(position) = others.iter().position(|other| other.subject == last.issuer && last.is_signed_by(other))
-        else {
-            break;
-        };
-        chain.push(others.remove(position));
+    if others.is_empty() {
+        return Vec::new();
     }
-    chain
+    let first = others.remove(own);
+    chain_from(first, others)
 }
 
 fn say_weaknesses(chain: &[Certificate], invocation: &Invocation, output: &mut Output) {

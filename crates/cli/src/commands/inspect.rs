@@ -11,17 +11,23 @@ use std::{
 };
 
 use clap::Args as ClapArgs;
-use dockseal_docker::layout;
-use dockseal_pki::{Certificate, printable};
+use dockseal_docker::{
+    layout::{self, Names},
+    version::Version,
+};
+use dockseal_pki::{Certificate, Form, printable};
+use dockseal_verify::Material;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use self::item::{Content, Item};
 use crate::{
     failure::Failure,
+    hints::as_hint,
     invocation::Invocation,
     output::{Format, Output},
     report::SCHEMA,
+    unread,
 };
 
 /// Show certificates, keys, requests and revocation lists
@@ -57,6 +63,8 @@ struct Inspected {
     problems: Vec<String>,
     /// What could be read and is not as it should be.
     warnings: Vec<String>,
+    /// The form because of which Docker does not read all of it.
+    hiding_form: Option<Form>,
 }
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
@@ -75,6 +83,12 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         }
     }
 
+    for file in &mut files {
+        let Some(form) = &file.hiding_form else { continue };
+        let mending =
+            mending(&file.path, invocation).map(|mending| format!("; {}", as_hint(&mending))).unwrap_or_default();
+        file.warnings.push(format!("docker and dockerd do not read all of it: it {form}{mending}"));
+    }
     for file in &files {
         for warning in &file.warnings {
             output.warn(&format!("{}: {warning}", shown(&file.path)));
@@ -151,7 +165,8 @@ fn inspect(path: PathBuf, read: Result<Contents, String>) -> Inspected {
         Ok(read) => read,
         Err(problem) => return Inspected::unread(path, problem),
     };
-    let mut file = Inspected { path, mode, items: Vec::new(), problems: Vec::new(), warnings: Vec::new() };
+    let mut file =
+        Inspected { path, mode, items: Vec::new(), problems: Vec::new(), warnings: Vec::new(), hiding_form: None };
     for found in pem_text::items(&bytes) {
         match found {
             Ok(item) => file.items.push(item),
@@ -165,6 +180,7 @@ fn inspect(path: PathBuf, read: Result<Contents, String>) -> Inspected {
             "there is nothing known in it".into()
         });
     }
+    file.hiding_form = hiding_form(&bytes, &file.items).filter(|form| is_unexpected(form, &file.path));
     if file.items.iter().any(|item| matches!(item.content, Content::PrivateKey(_))) {
         match mode {
             Some(mode) if mode & 0o004 != 0 => {
@@ -179,9 +195,38 @@ fn inspect(path: PathBuf, read: Result<Contents, String>) -> Inspected {
     file
 }
 
+/// The form because of which Docker does not read what is shown of a file.
+fn hiding_form(bytes: &[u8], items: &[Item]) -> Option<Form> {
+    let has = |wanted: fn(&Content) -> bool| items.iter().any(|item| wanted(&item.content));
+    if has(|content| matches!(content, Content::Certificate(_))) {
+        return unread::form_that_hides_certificates(bytes, Version::default().docker_go());
+    }
+    has(|content| matches!(content, Content::PrivateKey(_))).then(|| unread::form(bytes)).flatten()
+}
+
+/// Whether a file's name promises PEM, which other forms that are whole in themselves do not owe anybody.
+fn is_unexpected(form: &Form, path: &Path) -> bool {
+    let promises_pem =
+        |extension: &str| ["pem", "crt", "cert", "key"].contains(&extension.to_ascii_lowercase().as_str());
+    !matches!(form, Form::Der | Form::Pkcs7)
+        || path.extension().and_then(|extension| extension.to_str()).is_some_and(promises_pem)
+}
+
+/// What mends a file that Docker reads under this name.
+fn mending(path: &Path, invocation: &Invocation) -> Option<String> {
+    let directory = path.parent()?;
+    let names = Names::DOCKER.each();
+    names.iter().any(|name| path == directory.join(name)).then_some(())?;
+    let [ca, cert, key] = names.map(|name| {
+        let bytes = dockseal_store::read_as_docker(&directory.join(name)).map(|file| file.bytes.to_vec());
+        bytes.unwrap_or_default()
+    });
+    unread::repairing(&Material::from_bytes(directory, ca, cert, key), invocation)
+}
+
 impl Inspected {
     fn unread(path: PathBuf, problem: String) -> Self {
-        Self { path, mode: None, items: Vec::new(), problems: vec![problem], warnings: Vec::new() }
+        Self { path, mode: None, items: Vec::new(), problems: vec![problem], warnings: Vec::new(), hiding_form: None }
     }
 
     fn certificates(&self) -> impl Iterator<Item = (usize, &Certificate)> {

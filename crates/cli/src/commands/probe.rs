@@ -181,7 +181,7 @@ fn read_client(dir: &Path, docker: Version, invocation: &Invocation) -> Result<C
 /// The client's files, judged as docker would load them, and what can be offered of them.
 fn client_side(shown: String, material: Material, docker: Version, invocation: &Invocation) -> ClientSide {
     let identity = identity(&material, docker);
-    ClientSide::new(shown, material, identity, docker, invocation.now)
+    ClientSide::new(shown, material, identity, docker, invocation)
 }
 
 /// What docker offers of these files, as the judge reads them.

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::issue::check_not_here;
 use crate::{
-    authority::{open_pkcs12, read_hint, read_key, write_failure},
+    authority::{chain_from, open_pkcs12, read_hint, read_key, write_failure},
     failure::Failure,
     groups::PassphraseArgs,
     held,
@@ -62,6 +62,11 @@ struct Found {
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let directory = args.directory.as_path();
     check_not_here(directory, invocation, WHAT)?;
+    if args.from.is_empty() && !directory.exists() {
+        return Err(Failure::trouble(WHAT)
+            .cause(format!("there is no directory {}", directory.display()))
+            .hint("check the path; for a new directory name the files that it is to be made of with --from"));
+    }
     let names = held::names_in(directory);
     let mut found = Found::default();
     for name in [names.chain, names.anchors, names.key] {
@@ -76,7 +81,10 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         let file = read(path).map_err(|error| read_hint(Failure::trouble(WHAT).cause(&error), &error))?;
         found.take(path, &file.bytes, false, args, invocation, output)?;
     }
-    let bundle = found.into_bundle(directory)?;
+    let places = std::iter::once(directory).filter(|directory| directory.exists());
+    let places: Vec<String> =
+        places.chain(args.from.iter().map(PathBuf::as_path)).map(|path| path.display().to_string()).collect();
+    let bundle = found.into_bundle(&places.join(", "))?;
     let leaf = bundle.leaf().ok_or_else(|| Failure::trouble(WHAT))?;
     let role = endpoint_role(leaf, Some(&directory.join(names.chain)))
         .map_err(|nobody| Failure::trouble(WHAT).cause(nobody).hint("see what it is with dockseal inspect DIR"))?;
@@ -154,16 +162,17 @@ impl Found {
         Ok(())
     }
 
-    fn into_bundle(mut self, directory: &Path) -> Result<Bundle, Failure> {
+    /// `places` is where everything was looked for.
+    fn into_bundle(mut self, places: &str) -> Result<Bundle, Failure> {
         let trouble = |cause: String| {
             Failure::trouble(WHAT)
                 .cause(cause)
-                .hint("name a file that has it with --from; dockseal inspect DIR shows what each file holds")
+                .hint("name a file that has it with --from; dockseal inspect FILE shows what a file holds")
         };
         let mut seen = HashSet::new();
         self.certificates.retain(|certificate| seen.insert(certificate.fingerprint()));
         if self.certificates.is_empty() {
-            return Err(trouble(format!("no certificate that can be understood is in {}", directory.display())));
+            return Err(trouble(format!("no certificate that can be understood is in {places}")));
         }
         let has_key = |certificate: &&Certificate| {
             self.keys.iter().any(|key| key.public_key().spki() == certificate.public_key.spki())
@@ -172,24 +181,20 @@ impl Found {
         let Some(leaf) = candidates.min_by_key(|certificate| certificate.is_ca()).cloned() else {
             return Err(match self.unread {
                 Some(failure) if self.keys.is_empty() => failure,
-                _ if self.keys.is_empty() => trouble(format!("no private key is in {}", directory.display())),
+                _ if self.keys.is_empty() => trouble(format!("no private key is in {places}")),
                 _ => trouble("no certificate there belongs to the private key".to_owned()),
             });
         };
         let key = self.keys.into_iter().find(|key| key.public_key().spki() == leaf.public_key.spki());
-        let mut chain = vec![leaf];
-        while let Some(issuer) = chain.last().and_then(|last| {
-            let signs = |one: &&Certificate| last.issuer == one.subject && last.is_signed_by(one);
-            self.certificates.iter().filter(signs).find(|one| !one.is_self_issued() && !chain.contains(one)).cloned()
-        }) {
-            chain.push(issuer);
-        }
+        // Anchors are not sent.
+        let between = self.certificates.iter().filter(|one| !one.is_self_issued() && **one != leaf).cloned().collect();
+        let chain = chain_from(leaf, between);
         self.anchors.retain(|anchor| anchor.is_ca() || anchor.is_self_issued());
         if self.anchors.is_empty() {
             self.anchors = self.certificates.into_iter().filter(Certificate::is_self_issued).collect();
         }
         let anchors = TrustAnchors::new(self.anchors)
-            .ok_or_else(|| trouble(format!("no authority's certificate is in {}", directory.display())))?;
+            .ok_or_else(|| trouble(format!("no authority's certificate is in {places}")))?;
         Ok(Bundle { anchors, chain, key })
     }
 }

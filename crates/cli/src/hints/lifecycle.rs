@@ -124,7 +124,7 @@ pub(crate) fn not_accepted_failure(what: &str, error: &NotAccepted) -> Failure {
 }
 
 /// A sentence as hints have it: lower case, no period.
-fn as_hint(sentence: &str) -> String {
+pub(crate) fn as_hint(sentence: &str) -> String {
     let sentence = sentence.trim_end_matches('.');
     let mut characters = sentence.chars();
     match (characters.next(), characters.as_str()) {

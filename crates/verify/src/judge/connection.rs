@@ -228,7 +228,8 @@ impl Hearing<'_> {
 pub(crate) fn read_certificates(chain: &Chain, go: Go) -> Result<Vec<Certificate<'_>>, Unusable> {
     let mut certificates = Vec::new();
     for (position, (der, offset)) in chain.certificates.iter().enumerate() {
-        let unusable = |check, text: String| Unusable { check, file: FileKind::Cert, offset: Some(*offset), text };
+        let unusable =
+            |check, text: String| Unusable { check, file: FileKind::Cert, offset: Some(*offset), text, remedy: None };
         let known = position == 0 && chain.leaf.is_some();
         let parsed = if known { Certificate::parse_again(der, go) } else { Certificate::parse(der, go) };
         let certificate = parsed.map_err(|malformed| unusable(Check::ChainUnreadable, malformed.to_string()))?;

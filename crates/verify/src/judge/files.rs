@@ -156,7 +156,9 @@ impl<'j> Hearing<'j> {
             Side::Client => self.client,
         };
         let place = place(side, material.file(unusable.file), unusable.file, unusable.offset);
-        self.report.refuse(gate, unusable.check, place, unusable.text)
+        let status = self.report.refuse(gate, unusable.check, place, unusable.text);
+        self.report.mend_last(unusable.remedy);
+        status
     }
 
     pub(super) fn client_loads(&mut self, go: Go) -> (Status, Option<Rc<Chain>>, Trust) {

@@ -49,10 +49,15 @@ impl Report {
     /// Refuses because no chain stands.
     fn refuse_path(&mut self, gate: Gate, error: &PathError, place: Option<Place>) -> Status {
         let status = self.refuse(gate, check_of(error), place, error.to_string());
-        if let (Some(finding), Some(remedy)) = (self.findings.last_mut(), error.remedy()) {
+        self.mend_last(error.remedy());
+        status
+    }
+
+    /// Gives the last finding a closer remedy than its check's, where there is one.
+    fn mend_last(&mut self, remedy: Option<&'static str>) {
+        if let (Some(finding), Some(remedy)) = (self.findings.last_mut(), remedy) {
             finding.remedy = remedy;
         }
-        status
     }
 
     fn refuse(&mut self, gate: Gate, check: Check, place: Option<Place>, text: impl Into<String>) -> Status {

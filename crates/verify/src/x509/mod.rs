@@ -14,7 +14,7 @@ pub(crate) use certificate::Certificate;
 pub(crate) use extensions::{ExtendedKeyUsages, KEY_CERT_SIGN};
 pub(crate) use name_constraints::{IpRange, NameConstraints, Subtrees};
 pub(crate) use names::{Mailbox, domain_is_valid, domain_labels};
-pub(crate) use public_key::{Curve, EC, ED25519, PublicKey, RSA, bit_length, curve_of};
+pub(crate) use public_key::{Curve, EC, ED25519, NO_CURVE, PublicKey, RSA, UNKNOWN_CURVE, bit_length, curve_of};
 
 /// Why Go refuses to parse something, in words of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

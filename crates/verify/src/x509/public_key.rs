@@ -95,6 +95,10 @@ pub(crate) const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
 pub(crate) const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 /// id-Ed25519.
 pub(crate) const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
+/// A public key with its curve's parameters in place of a name.
+pub(crate) const NO_CURVE: Malformed = Malformed("an EC key names no curve");
+/// A public key that no Go has the arithmetic for.
+pub(crate) const UNKNOWN_CURVE: Malformed = Malformed("an EC key is on a curve that Go does not know");
 const DSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 1];
 
 impl<'a> PublicKey<'a> {
@@ -110,9 +114,8 @@ impl<'a> PublicKey<'a> {
             RSA if parameters != der::NULL => Err(Malformed("an RSA key has no NULL parameters")),
             RSA => rsa(key),
             EC => {
-                let curve =
-                    Reader::new(parameters).object_identifier(go).ok_or(Malformed("an EC key names no curve"))?;
-                let curve = curve_of(&curve).ok_or(Malformed("an EC key is on a curve that Go does not know"))?;
+                let curve = Reader::new(parameters).object_identifier(go).ok_or(NO_CURVE)?;
+                let curve = curve_of(&curve).ok_or(UNKNOWN_CURVE)?;
                 if point_check == PointCheck::OnCurve && !curve.has_point(&key) {
                     return Err(Malformed("an EC key is no uncompressed point of its curve"));
                 }

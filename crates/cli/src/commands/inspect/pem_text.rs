@@ -1,6 +1,6 @@
 //! Finding what a file holds: PEM blocks, each for itself, so that a broken one hides none of the others, or else DER.
 
-use dockseal_pki::{pem, printable};
+use dockseal_pki::{certificates_in, certificates_of_block, is_pkcs12, pem, pem_or_der, printable};
 use x509_parser::{asn1_rs::Tag, der_parser::der::parse_der_sequence};
 
 use super::item::{self, Item};
@@ -13,8 +13,9 @@ const MOST_BLOCKS: usize = 10_000;
 
 /// Everything in `bytes`; an error is one thing that could not be read.
 pub(super) fn items(bytes: &[u8]) -> Vec<Result<Item, String>> {
+    let bytes = pem_or_der(bytes);
     let mut found = Vec::new();
-    let mut rest = bytes;
+    let mut rest = bytes.as_slice();
     let mut number = 0;
     while let Some(begin) = find(rest, BEGIN) {
         number += 1;
@@ -29,13 +30,11 @@ pub(super) fn items(bytes: &[u8]) -> Vec<Result<Item, String>> {
             let line = find(&block[end + END.len()..next], b"-----").map_or(next, |at| end + END.len() + at + 5);
             line.min(next)
         });
-        if let Some(item) = pem_block(&block[..end], number) {
-            found.push(item);
-        }
+        found.extend(pem_block(&block[..end], number));
         rest = &block[end..];
     }
     if number == 0 && !bytes.is_empty() {
-        found.push(der(bytes));
+        found.extend(der(&bytes));
     }
     found
 }
@@ -44,8 +43,8 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
-/// `None` for what says nothing by itself.
-fn pem_block(text: &[u8], number: usize) -> Option<Result<Item, String>> {
+/// Nothing for what says nothing by itself.
+fn pem_block(text: &[u8], number: usize) -> Vec<Result<Item, String>> {
     let line = text[BEGIN.len()..].split(|byte| *byte == b'\n').next().unwrap_or_default();
     let label = String::from_utf8_lossy(line);
     let label = label.trim_end().trim_end_matches('-');
@@ -54,30 +53,45 @@ fn pem_block(text: &[u8], number: usize) -> Option<Result<Item, String>> {
         format!("PEM block {number} ({label}): {problem}")
     };
     if label == "EC PARAMETERS" || label == "DH PARAMETERS" {
-        return None;
+        return Vec::new();
     }
-    let blocks = match pem::decode_all(text) {
-        Ok(blocks) => blocks,
-        Err(_) => return Some(Err(named("the PEM is damaged"))),
-    };
-    let Some(block) = blocks.first() else { return Some(Err(named("the PEM is damaged"))) };
+    let blocks = pem::decode_all(text).unwrap_or_default();
+    let Some(block) = blocks.first() else { return vec![Err(named("the PEM is damaged"))] };
     let der = block.contents();
     let result = match block.tag() {
-        "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => item::certificate(der, block.tag()),
+        "CERTIFICATE" => item::certificate(der, block.tag()),
         "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => item::request(der),
         "X509 CRL" => item::revocation_list(der),
         "PUBLIC KEY" => item::public_key(der),
         tag if tag == "PRIVATE KEY" || tag.ends_with(" PRIVATE KEY") => {
             item::private_key(text, tag, block.headers().get("DEK-Info"))
         }
-        _ => Err("it is none of certificate, key, request and CRL".to_owned()),
+        tag => match certificates_of_block(tag, der) {
+            Some(none) if none.is_empty() => Err("there is no certificate in it".to_owned()),
+            Some(certificates) => return certificates.iter().map(|one| item::certificate(one.der(), tag)).collect(),
+            None if tag.ends_with("CERTIFICATE") => item::certificate(der, tag),
+            None => Err("it is none of certificate, key, request and CRL".to_owned()),
+        },
     };
-    Some(result.map_err(|problem| named(&problem)))
+    vec![result.map_err(|problem| named(&problem))]
 }
 
-fn der(bytes: &[u8]) -> Result<Item, String> {
+fn der(bytes: &[u8]) -> Vec<Result<Item, String>> {
+    match certificates_in(bytes) {
+        none if none.is_empty() => vec![other_der(bytes)],
+        found => found.iter().map(|one| item::certificate(one.der(), "CERTIFICATE")).collect(),
+    }
+}
+
+fn other_der(bytes: &[u8]) -> Result<Item, String> {
     if bytes.first() != Some(&0x30) {
         return Err("it is neither PEM nor DER".to_owned());
+    }
+    if is_pkcs12(bytes) {
+        return Err(
+            "it is PKCS#12, whose certificates and key dockseal repair DIR --from FILE makes files for Docker of"
+                .to_owned(),
+        );
     }
     if is_encrypted_pkcs8(bytes) {
         return Ok(item::encrypted_der_key());

@@ -39,6 +39,9 @@ pub(crate) fn cause(connection: &Connection, limits: Limits, invocation: &Invoca
     let Ok(observation) = probe(&target, &dialler, limits) else {
         // Nobody answers; then only what is wrong here is known.
         let client = client.as_ref()?;
+        if let (Some(finding), Some((form, mending))) = (&client.not_loaded, client.unread_at_load()) {
+            return Some((format!("{}: {form}", finding.text), mending));
+        }
         return client.not_loaded.as_ref().or(client.not_accepted.as_ref()).map(local);
     };
     let question = Question {

@@ -4,12 +4,14 @@ use dockseal_docker::{gate::Gate, version::Version};
 use dockseal_pki::{Certificate, pem};
 use dockseal_probe::{Attempt, ClientCertificate, Handshake, Identity, Observation, Offer, Reply, Routes, Target};
 use dockseal_verify::{
-    Designation, Finding, Material, MaterialFile, Purpose, Scenario, Severity, Verdict, judge, judge_chain,
+    Check, Designation, FileKind, Finding, Material, MaterialFile, Purpose, Scenario, Severity, Verdict, judge,
+    judge_chain,
 };
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 pub(super) use super::pem_certificates as certificates;
 use super::remedy::OwnAuthority;
+use crate::{hints::as_hint, invocation::Invocation, unread};
 
 /// The client's files.
 pub(super) struct ClientSide {
@@ -22,6 +24,9 @@ pub(super) struct ClientSide {
     pub(super) not_loaded: Option<Finding>,
     /// Why a daemon with the same CA file would refuse the certificate.
     pub(super) not_accepted: Option<Finding>,
+    docker: Version,
+    /// What mends files in a form that docker does not read.
+    mending: String,
 }
 
 impl ClientSide {
@@ -30,13 +35,28 @@ impl ClientSide {
         material: Material,
         identity: Result<Identity, String>,
         docker: Version,
-        now: OffsetDateTime,
+        invocation: &Invocation,
     ) -> Self {
+        let now = invocation.now;
         let not_loaded = not_loaded(&material, docker, now);
         // The daemon that refuses does not tell its version.
         let mut dockerds = Version::ALL.into_iter().rev();
         let not_accepted = dockerds.find_map(|dockerd| not_accepted(&material, docker, dockerd, now));
-        Self { dir, material, identity, not_loaded, not_accepted }
+        let mending = as_hint(&unread::remedy(&material, invocation));
+        Self { dir, material, identity, not_loaded, not_accepted, docker, mending }
+    }
+
+    /// The form of a file that is the reason for this check's refusal, and what mends it.
+    pub(super) fn unread(&self, check: Check, file: FileKind) -> Option<(String, String)> {
+        let reason = unread::reason(check.id(), Some(file), &[file], &self.material, self.docker.docker_go());
+        reason.map(|(kind, form)| (format!("{} {form}", kind.default_name()), self.mending.clone()))
+    }
+
+    /// The same for what docker does not load.
+    pub(super) fn unread_at_load(&self) -> Option<(String, String)> {
+        let finding = self.not_loaded.as_ref()?;
+        let file = finding.place.as_ref().map_or(FileKind::Cert, |place| place.file);
+        self.unread(finding.check, file)
     }
 
     /// Whether docker has both certificate and key, and so offers them.

@@ -1,11 +1,11 @@
 //! One question to the judge, and the answer as it is shown: the verdict, plus what only the command line knows.
 
-use std::path::PathBuf;
+use std::{borrow::Cow, path::PathBuf};
 
 use dockseal_docker::{
     gate::Gate,
     mode::{ClientMode, DaemonMode},
-    version::Version,
+    version::{Go, Version},
 };
 use dockseal_pki::GeneralName;
 use dockseal_verify::{
@@ -14,6 +14,7 @@ use dockseal_verify::{
 use time::OffsetDateTime;
 
 use super::{files::Held, notes::Note, permissions, show};
+use crate::{invocation::Invocation, unread};
 
 /// More of a certificate's names than this help nobody.
 const MOST_NAMES: usize = 8;
@@ -46,7 +47,7 @@ pub(super) struct Shown {
     pub(super) path: Option<PathBuf>,
     pub(super) offset: Option<usize>,
     pub(super) text: String,
-    pub(super) remedy: &'static str,
+    pub(super) remedy: Cow<'static, str>,
 }
 
 impl From<&Finding> for Shown {
@@ -61,7 +62,7 @@ impl From<&Finding> for Shown {
             path: place.map(|place| place.path.clone()).filter(|path| !path.as_os_str().is_empty()),
             offset: place.and_then(|place| place.offset),
             text: finding.text.clone(),
-            remedy: finding.remedy,
+            remedy: finding.remedy.into(),
         }
     }
 }
@@ -77,7 +78,7 @@ impl Shown {
             path: None,
             offset: None,
             text: text.into(),
-            remedy: note.remedy(),
+            remedy: note.remedy().into(),
         }
     }
 
@@ -92,7 +93,7 @@ impl Shown {
             path: None,
             offset: None,
             text: text.into(),
-            remedy: check.remedy(),
+            remedy: check.remedy().into(),
         }
     }
 }
@@ -170,8 +171,13 @@ impl Answer {
 
     /// The ids of the findings at the gate that refuses.
     pub(super) fn deciding_checks(&self) -> Vec<&'static str> {
-        let (Outcome::Refused(gate) | Outcome::Undetermined(gate)) = self.outcome() else { return Vec::new() };
-        self.refusals().filter(|finding| finding.gate == Some(gate)).map(|finding| finding.id).collect()
+        self.refusals().filter(|finding| self.is_decided_by(finding)).map(|finding| finding.id).collect()
+    }
+
+    /// Whether it is a refusal at the gate that decides.
+    pub(super) fn is_decided_by(&self, finding: &Shown) -> bool {
+        let (Outcome::Refused(gate) | Outcome::Undetermined(gate)) = self.outcome() else { return false };
+        finding.severity == Severity::Refusal && finding.gate == Some(gate)
     }
 
     /// 0 accepted, 1 refused, 2 could not tell.
@@ -322,6 +328,60 @@ impl Question<'_> {
             0 => format!(": {} is dialled, and the certificate is for {shown}", self.host),
             more => format!(": {} is dialled, and the certificate is for {shown} and {more} more", self.host),
         });
+    }
+
+    /// Says in which form a file is that Docker does not read, and what mends it.
+    pub(super) fn name_the_forms(&self, answer: &mut Answer, invocation: &Invocation) {
+        for (side, held) in self.sides() {
+            let go = self.go_of(side);
+            let mut named = Vec::new();
+            for finding in answer.findings.iter_mut().filter(|finding| finding.severity == Severity::Refusal) {
+                let file = finding.file.filter(|_| finding.side == Some(side));
+                let within = self.files_at(finding.gate, side);
+                let Some((kind, form)) = unread::reason(finding.id, file, within, &held.material, go) else { continue };
+                let path = &held.material.file(kind).provenance.path;
+                let what = if finding.path.as_ref() == Some(path) { "it".to_owned() } else { show::path(path) };
+                finding.text.push_str(&format!(": {what} {form}"));
+                finding.remedy = unread::remedy(&held.material, invocation).into();
+                named.push(kind);
+            }
+            for kind in [FileKind::Ca, FileKind::Cert].into_iter().filter(|kind| !named.contains(kind)) {
+                let file = held.material.file(kind);
+                let form = file.bytes().and_then(|bytes| unread::form_that_hides_certificates(bytes, go));
+                answer.findings.extend(form.map(|form| {
+                    let remedy = unread::remedy(&held.material, invocation);
+                    let text = format!("it {form}, so Docker overlooks a certificate in it");
+                    let mut shown = Shown::note(Note::CertificateOverlooked, None, text);
+                    (shown.side, shown.file, shown.path) = (Some(side), Some(kind), Some(file.provenance.path.clone()));
+                    shown.remedy = remedy.into();
+                    shown
+                }));
+            }
+        }
+    }
+
+    /// The files of a side that a chain is looked for in: each trusts its own CA file, and that of one alone stands for
+    /// both.
+    fn files_at(&self, gate: Option<Gate>, side: Side) -> &'static [FileKind] {
+        const BOTH: &[FileKind] = &[FileKind::Ca, FileKind::Cert];
+        let is_judged = match gate {
+            Some(Gate::ClientAcceptsDaemon | Gate::DaemonStarts) => side == Side::Daemon,
+            Some(Gate::ClientOffersCertificate | Gate::DaemonAcceptsClient | Gate::ClientLoads) => side == Side::Client,
+            _ => return BOTH,
+        };
+        match (self.daemon.is_some() && self.client.is_some(), is_judged) {
+            (false, _) => BOTH,
+            (true, true) => &[FileKind::Cert],
+            (true, false) => &[FileKind::Ca],
+        }
+    }
+
+    /// The Go of a side's program.
+    fn go_of(&self, side: Side) -> Go {
+        match side {
+            Side::Daemon => self.dockerd.dockerd_go(),
+            Side::Client => self.docker.docker_go(),
+        }
     }
 
     fn sides(&self) -> impl Iterator<Item = (Side, &Held)> {

@@ -204,6 +204,7 @@ fn judge_held(place: &Place, held: Held, room: u64, args: &Args, others: &Others
     };
     let mut answer = question.ask();
     question.note_other_versions(&mut answer, Question::ask);
+    question.name_the_forms(&mut answer, invocation);
     question.note_permissions(&mut answer);
     Judged { role, host, answer }
 }
@@ -252,6 +253,9 @@ fn line(directory: &Path, judged: &Judged) -> String {
             finding.severity.name(),
             dockseal_pki::printable(&finding.text)
         ));
+        if judged.answer.is_decided_by(finding) {
+            text.push_str(&format!("            do: {}\n", finding.remedy));
+        }
     }
     text
 }

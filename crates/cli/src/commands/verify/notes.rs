@@ -61,6 +61,10 @@ notes! {
         "Docker's releases are built with different releases of Go, and they decide differently here.",
         "Use material that every release accepts, or say which release is meant with --docker and --dockerd.",
         "Go src/crypto/x509, src/crypto/tls of 1.19, 1.24 and 1.26";
+    CertificateOverlooked, "certificate-overlooked", Warning,
+        "Docker overlooks a certificate of the file, because the file is not PEM as Go reads it: a byte order mark, blocks on one line, blanks before BEGIN or END, another label.",
+        "Write the files anew, as Docker reads them: dockseal repair DIR",
+        "Go src/encoding/pem/pem.go (Decode)";
     KeyReadable, "key-readable-by-others", Advice,
         "The private key can be read by others than its owner. Docker does not look at permissions.",
         "chmod 0600 the key, or 0400 for the daemon's.",

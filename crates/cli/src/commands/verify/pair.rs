@@ -85,6 +85,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     } else {
         question.note_other_versions(&mut answer, ask)
     };
+    question.name_the_forms(&mut answer, invocation);
     question.note_permissions(&mut answer);
     if assumed {
         let text = format!("clients are taken to dial {host}, the first name of the daemon's certificate");

@@ -7,6 +7,7 @@ use std::{
 
 use dockseal_docker::{
     client_settings::{ClientFault, ClientSettings, ClientTls},
+    daemon_keys::meant_key,
     daemon_settings::{DaemonFault, DaemonRequest, DaemonSettings},
     endpoint::Endpoint,
     flags::{FlagError, Program, TlsFlags, take_assignments, words},
@@ -14,6 +15,7 @@ use dockseal_docker::{
     layout::{self, Names},
     mode::{ClientMode, DaemonMode},
     settings::{Environment, FileSetting, Setting, TlsFiles},
+    version::Version,
 };
 use dockseal_verify::{Check, Designation, Material, MaterialFile};
 
@@ -213,7 +215,10 @@ fn daemon_by_settings(args: &Args, desk: &Desk) -> Result<Side<DaemonMode>, Fail
             mode: Some(DaemonMode::TlsVerify),
             said: None,
             variables,
-            fault: Some(refused(stops(&fault))),
+            fault: Some(match remedy(&fault, args.dockerd) {
+                Some(remedy) => Shown { remedy: remedy.into(), ..refused(stops(&fault)) },
+                None => refused(stops(&fault)),
+            }),
         },
     })
 }
@@ -248,6 +253,19 @@ fn stops(fault: &DaemonFault) -> String {
         }
         DaemonFault::EmptyFlagPanics { .. } | DaemonFault::Endpoint(_) => fault.to_string(),
     }
+}
+
+/// What to write in place of keys that dockerd does not take.
+fn remedy(fault: &DaemonFault, dockerd: Version) -> Option<String> {
+    let DaemonFault::UnknownKeys { keys } = fault else { return None };
+    let each: Vec<String> = keys
+        .iter()
+        .map(|key| match meant_key(key, dockerd) {
+            Some(meant) => format!("write {meant:?} in place of {key:?} (did you mean {meant}?)"),
+            None => format!("remove {key:?}, which no key of dockerd's is like"),
+        })
+        .collect();
+    Some(format!("In daemon.json {}.", each.join("; ")))
 }
 
 fn said_of_daemon(settings: DaemonSettings) -> Said {

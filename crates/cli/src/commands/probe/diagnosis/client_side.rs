@@ -3,7 +3,7 @@
 use dockseal_docker::gate::Gate;
 use dockseal_pki::moment;
 use dockseal_probe::{Attempt, ClientCertificate, Offer, Trouble};
-use dockseal_verify::{Check, Finding, Purpose, judge_chain};
+use dockseal_verify::{Check, FileKind, Finding, Purpose, judge_chain};
 
 use super::{Diagnosis, refused, unknown};
 use crate::commands::probe::{
@@ -15,6 +15,10 @@ use crate::commands::probe::{
 pub(super) fn client_loads(picture: &Picture<'_>) -> Option<Diagnosis> {
     let client = picture.client?;
     let finding = client.not_loaded.as_ref()?;
+    let cause = format!("docker does not load {}: {}", client.dir, located(finding));
+    if let Some((form, mending)) = client.unread_at_load() {
+        return refused(Gate::ClientLoads, format!("{cause}: {form}"), mending);
+    }
     let hint = match finding.check {
         Check::FileUnavailable | Check::CaUnusable => format!(
             "put the ca.pem of the authority that issued the daemon's certificate into {}; for all three files: {}",
@@ -27,7 +31,7 @@ pub(super) fn client_loads(picture: &Picture<'_>) -> Option<Diagnosis> {
         ),
         _ => reissue_client(picture),
     };
-    refused(Gate::ClientLoads, format!("docker does not load {}: {}", client.dir, located(finding)), hint)
+    refused(Gate::ClientLoads, cause, hint)
 }
 
 pub(super) fn certificate_is_offered(picture: &Picture<'_>) -> Option<Diagnosis> {
@@ -58,12 +62,16 @@ pub(super) fn certificate_is_offered(picture: &Picture<'_>) -> Option<Diagnosis>
             let issuer = leaf(client).map(|leaf| shortened(&leaf.issuer.to_string(), 200));
             let by = issuer.as_ref().map_or_else(String::new, |issuer| format!(", issued by {issuer},"));
             let names: Vec<String> = authorities.iter().map(|der| name(der)).collect();
+            let cause = format!(
+                "docker does not send the client's certificate{by} because the daemon takes only those of: {}",
+                shortened(&names.join("; "), 400)
+            );
+            if let Some((form, mending)) = client.unread(Check::ClientCertificateWithheld, FileKind::Cert) {
+                return refused(Gate::ClientOffersCertificate, format!("{cause}; {form}"), mending);
+            }
             refused(
                 Gate::ClientOffersCertificate,
-                format!(
-                    "docker does not send the client's certificate{by} because the daemon takes only those of: {}",
-                    shortened(&names.join("; "), 400)
-                ),
+                cause,
                 format!(
                     "have one issued by that authority ({}), or add the certificate of {} to the daemon's ca.pem and \
                      {RESTART}",
@@ -116,6 +124,10 @@ fn client_is_accepted(picture: &Picture<'_>, client: &ClientSide, attempt: &Atte
             );
         }
         Some((Check::UnknownAuthority, text, _)) => {
+            if let Some((form, mending)) = client.unread(Check::UnknownAuthority, FileKind::Cert) {
+                let cause = format!("the daemon refuses the client's certificate{said}: {text}; {form}");
+                return refused(gate, cause, mending);
+            }
             let whose = if picture.daemon.is_some() { "the daemon's ca.pem" } else { "the client's own ca.pem" };
             return refused(
                 gate,

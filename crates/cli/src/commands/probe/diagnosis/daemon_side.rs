@@ -3,7 +3,7 @@
 use dockseal_docker::{gate::Gate, version::Version};
 use dockseal_pki::{GeneralName, SubjectAltName};
 use dockseal_probe::{Attempt, Offer, Phase, Proof, Target, Trouble};
-use dockseal_verify::{Check, Finding, Outcome as Judged};
+use dockseal_verify::{Check, FileKind, Finding, Outcome as Judged};
 
 use super::{Diagnosis, refused, unknown};
 use crate::commands::probe::{
@@ -200,6 +200,10 @@ fn refused_chain(picture: &Picture<'_>, finding: &Finding) -> (String, String) {
             (cause, finding.remedy.trim_end_matches('.').to_owned())
         }
         Check::UnknownAuthority => {
+            let unread = picture.client.and_then(|client| client.unread(Check::UnknownAuthority, FileKind::Ca));
+            if let Some((form, mending)) = unread {
+                return (format!("{cause}; {form}"), mending);
+            }
             let dir = picture.client.map_or("the client's directory", |client| client.dir.as_str());
             let Some(leaf) = leaf else { return (cause, issue) };
             let anchors = picture.client.and_then(|client| client.material.ca.bytes()).map(certificates);
