@@ -55,6 +55,13 @@ pub(crate) fn current(docker: Version, invocation: &Invocation) -> Result<Result
     resolve(flags, Environment::read(|name| invocation.variable(name)), docker)
 }
 
+/// The same with TLS and the verification of the daemon turned on, as `DOCKER_TLS_VERIFY=1` would.
+pub(crate) fn with_tls(docker: Version, invocation: &Invocation) -> Result<Result<Connection, Stop>, Failure> {
+    let flags = invocation.docker.clone().unwrap_or_default();
+    let environment = Environment::read(|name| invocation.variable(name));
+    resolve(flags, Environment { docker_tls_verify: true, ..environment }, docker)
+}
+
 /// Where config.json and the contexts of the docker command around this run are, or of a bare one.
 pub(crate) fn config_directory(invocation: &Invocation) -> PathBuf {
     let flags = invocation.docker.clone().unwrap_or_default();

@@ -15,6 +15,9 @@ use crate::{
     version::Version,
 };
 
+/// The effect of settings that name files where nothing turns TLS on.
+pub const NO_TLS_ALONE: &str = "alone it does not turn TLS on";
+
 /// What docker was given.
 #[derive(Clone, Debug, Default)]
 pub struct ClientRequest {
@@ -245,11 +248,10 @@ impl ClientRequest {
         let cert_path =
             environment.docker_cert_path.as_ref().map(|path| format!("DOCKER_CERT_PATH={}", path.display()));
         if !on {
-            let without = "alone it does not turn TLS on";
             if file_flags {
-                ignored.push(Setting::new("--tlscacert, --tlscert, --tlskey", without));
+                ignored.push(Setting::new("--tlscacert, --tlscert, --tlskey", NO_TLS_ALONE));
             }
-            ignored.extend(cert_path.map(|setting| Setting::new(setting, without)));
+            ignored.extend(cert_path.map(|setting| Setting::new(setting, NO_TLS_ALONE)));
             return Ok(ClientSettings { endpoint, tls: ClientTls::Off, decided, ignored });
         }
         if file_flags {

@@ -11,6 +11,7 @@ use self::{
     daemon_side::{chain_is_accepted, handshake, port_speaks_tls, proxy_lets_through},
 };
 use super::{
+    dialled::Manner,
     picture::{Picture, is_docker},
     words::{answer, described},
 };
@@ -43,23 +44,44 @@ pub(super) struct Diagnosis {
 
 impl Diagnosis {
     pub(super) fn of(picture: &Picture<'_>) -> Self {
-        let gates: [fn(&Picture<'_>) -> Option<Self>; 8] = [
-            proxy_lets_through,
-            port_speaks_tls,
-            client_loads,
-            handshake,
-            chain_is_accepted,
-            certificate_is_demanded,
-            certificate_is_offered,
-            daemon_answers,
-        ];
-        gates.into_iter().find_map(|gate| gate(picture)).unwrap_or_else(|| Self {
-            outcome: Outcome::Works,
-            gate: None,
-            cause: String::new(),
-            hint: String::new(),
-        })
+        let first = |gates: &[Gatekeeper]| gates.iter().find_map(|gate| gate(picture));
+        let found = first(&[proxy_lets_through, port_speaks_tls]).or_else(|| match picture.manner {
+            Manner::Verifying => first(&VERIFYING),
+            Manner::Unverified => first(&UNVERIFIED),
+            Manner::Plain { why, remedy } => docker_speaks_plainly(why, remedy, first(&VERIFYING)),
+        });
+        found.unwrap_or_else(|| Self { outcome: Outcome::Works, gate: None, cause: String::new(), hint: String::new() })
     }
+}
+
+/// What stops at a gate.
+type Gatekeeper = fn(&Picture<'_>) -> Option<Diagnosis>;
+
+const VERIFYING: [Gatekeeper; 6] =
+    [client_loads, handshake, chain_is_accepted, certificate_is_demanded, certificate_is_offered, daemon_answers];
+
+/// docker does not look at the chain: what it is refused for comes first.
+const UNVERIFIED: [Gatekeeper; 6] =
+    [client_loads, handshake, certificate_is_demanded, certificate_is_offered, daemon_answers, chain_is_not_looked_at];
+
+/// docker speaks plain HTTP to a port that speaks TLS; `next` is what it meets once it speaks TLS.
+fn docker_speaks_plainly(why: &str, remedy: &str, next: Option<Diagnosis>) -> Option<Diagnosis> {
+    let next = next.filter(|next| next.outcome == Outcome::Refused);
+    let next = next.map_or_else(String::new, |next| format!("; then there is another cause: {}", next.cause));
+    refused(
+        Gate::SameProtocol,
+        format!("docker speaks plain HTTP, and the port speaks TLS: {why}"),
+        format!("{remedy}{next}"),
+    )
+}
+
+/// docker connects, and would not if it looked.
+fn chain_is_not_looked_at(picture: &Picture<'_>) -> Option<Diagnosis> {
+    let seen = chain_is_accepted(picture)?;
+    Some(Diagnosis {
+        cause: format!("docker connects without verifying the daemon; with --tlsverify, {}", seen.cause),
+        ..seen
+    })
 }
 
 fn refused(gate: Gate, cause: impl Into<String>, hint: impl Into<String>) -> Option<Diagnosis> {

@@ -9,7 +9,7 @@ use dockseal_verify::{
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 pub(super) use super::pem_certificates as certificates;
-use super::remedy::OwnAuthority;
+use super::{dialled::Manner, remedy::OwnAuthority};
 
 /// The client's files.
 pub(super) struct ClientSide {
@@ -81,6 +81,7 @@ pub(super) struct Question<'p> {
     pub(super) routes: &'p Routes,
     pub(super) docker: Version,
     pub(super) client: Option<&'p ClientSide>,
+    pub(super) manner: &'p Manner,
     pub(super) daemon: Option<&'p Material>,
     pub(super) own: &'p OwnAuthority,
     pub(super) now: OffsetDateTime,
@@ -119,6 +120,7 @@ pub(super) struct Picture<'p> {
     pub(super) version: Version,
     pub(super) observation: &'p Observation,
     pub(super) client: Option<&'p ClientSide>,
+    pub(super) manner: &'p Manner,
     pub(super) daemon: Option<&'p Material>,
     pub(super) own: &'p OwnAuthority,
     /// The chain that was served; what cannot be read is `None`.
@@ -135,13 +137,14 @@ pub(super) struct Picture<'p> {
 
 impl<'p> Picture<'p> {
     pub(super) fn new(question: Question<'p>, observation: &'p Observation) -> Self {
-        let Question { target, routes, docker: version, client, daemon, own, now, began } = question;
+        let Question { target, routes, docker: version, client, manner, daemon, own, now, began } = question;
         let mut picture = Self {
             target,
             routes,
             version,
             observation,
             client,
+            manner,
             daemon,
             own,
             chain: Vec::new(),

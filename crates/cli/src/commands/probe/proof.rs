@@ -10,6 +10,7 @@ use dockseal_verify::Material;
 use super::{
     client_side,
     diagnosis::{Diagnosis, Outcome},
+    dialled::Manner,
     picture::{Picture, Question},
     proxy_variables,
     remedy::OwnAuthority,
@@ -53,6 +54,7 @@ pub(crate) fn dial_daemon(dialled: &Dialled<'_>, invocation: &Invocation) -> Res
         routes: &dialler.routes,
         docker,
         client: client.as_ref(),
+        manner: &Manner::Verifying,
         daemon: None,
         own: &own,
         now: invocation.now,

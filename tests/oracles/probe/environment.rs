@@ -1,0 +1,127 @@
+//! What the environment says, against what docker makes of it: the probe without an address answers as docker does, and the
+//! fix in its hint, run as it stands, lets docker through.
+
+use std::fs;
+
+use dockseal_tests::{Dockerd, Program, Sandbox, pki, require, require_root};
+
+use super::{Probed, probed, utf8};
+
+type Variables<'v> = &'v [(&'v str, &'v str)];
+
+fn with(program: Program, variables: Variables<'_>) -> Program {
+    variables.iter().fold(program, |program, (name, value)| program.env(name, value))
+}
+
+fn docker(sandbox: &Sandbox) -> Program {
+    sandbox.program(dockseal_tests::tool("docker").unwrap())
+}
+
+/// The probe of what docker would dial; it ends with 0 exactly where docker gets through.
+#[track_caller]
+fn agrees(sandbox: &Sandbox, variables: Variables<'_>) -> Probed {
+    let docker = with(docker(sandbox), variables).arg("version").run();
+    let probed = probed(|| with(sandbox.dockseal(["probe"]), variables));
+    assert_eq!(probed.human.code == Some(0), docker.code == Some(0), "{variables:?}\n{}\n{docker}", probed.human);
+    probed
+}
+
+/// docker after the command that a hint begins with.
+#[track_caller]
+fn after(sandbox: &Sandbox, variables: Variables<'_>, command: &str) {
+    let docker = dockseal_tests::tool("docker").unwrap();
+    let path = format!("{}:/usr/bin:/bin", utf8(docker.parent().unwrap()));
+    let line = format!("{command}\ndocker version");
+    let _ = with(sandbox.program("sh").args(["-c", &line]), variables).env("PATH", path).run().success();
+}
+
+fn verifying() -> Dockerd {
+    let flags = [&["--tlsverify".to_owned()][..], &Dockerd::file_flags(&pki("p256", "p256").daemon)].concat();
+    Dockerd::start_in_mode(&flags, false)
+}
+
+#[test]
+fn nothing_turns_tls_on() {
+    require!("dockerd", "docker");
+    require_root!();
+    let (pki, sandbox) = (pki("p256", "p256"), Sandbox::new());
+    let (daemon, files) = (verifying(), utf8(&pki.client.0));
+    let url = daemon.url("127.0.0.1");
+    let host = ("DOCKER_HOST", url.as_str());
+    let path = ("DOCKER_CERT_PATH", files);
+
+    for (variables, cause, works_after) in [
+        (&[host, path][..], "DOCKER_CERT_PATH=", true),
+        (&[host, path, ("DOCKER_TLS_VERIFY", "")], "DOCKER_TLS_VERIFY is empty", true),
+        (&[host, path, ("DOCKER_TLS", "")], "DOCKER_TLS_VERIFY is not set", true),
+        (&[host], "nothing turns TLS on", false),
+    ] {
+        let probed = agrees(&sandbox, variables).is(1, "same-protocol", "docker speaks plain HTTP");
+        assert!(probed.text("/verdict/cause").contains(cause), "{}", probed.human);
+        let hint = probed.text("/verdict/hint");
+        if works_after {
+            assert_eq!(hint, "export DOCKER_TLS_VERIFY=1");
+            after(&sandbox, variables, hint);
+        } else {
+            let line = hint.split(", with").next().unwrap();
+            let line = line.replace("dockseal", utf8(dockseal_tests::dockseal_binary())).replace("DIR", files);
+            after(&sandbox, variables, &line);
+        }
+    }
+    // The same behind docker, which hands its flags on.
+    let _ = sandbox.dockseal(["plugin", "install"]).run().success();
+    let flags = ["ca", "cert", "key"].map(|file| format!("--tls{}={files}/{file}.pem", file.replace("ca", "cacert")));
+    let ran = docker(&sandbox).args(&flags).args(["-H", &url, "seal", "probe"]).run().exits(1);
+    assert!(ran.stderr.contains("--tlskey does not turn TLS on"), "{ran}");
+    assert!(ran.stderr.contains("hint:  export DOCKER_TLS_VERIFY=1\n"), "{ran}");
+    let line = format!("export DOCKER_TLS_VERIFY=1; alias docker='docker -H {url} {}'", flags.join(" "));
+    after(&sandbox, &[], &line);
+
+    // TLS is turned on, and the daemon is verified or not.
+    for switch in ["DOCKER_TLS", "DOCKER_TLS_VERIFY"] {
+        let probed = agrees(&sandbox, &[host, path, (switch, "0")]);
+        assert_eq!(probed.human.stderr.contains("would not verify"), switch == "DOCKER_TLS", "{}", probed.human);
+    }
+    // What is wrong besides is told too.
+    fs::create_dir(sandbox.path("half")).unwrap();
+    fs::copy(pki.client.ca(), sandbox.path("half/ca.pem")).unwrap();
+    let half = sandbox.path("half");
+    let probed = agrees(&sandbox, &[host, ("DOCKER_CERT_PATH", utf8(&half))]).is(1, "same-protocol", "plain HTTP");
+    assert!(probed.text("/verdict/hint").contains("has no cert.pem"), "{}", probed.human);
+}
+
+#[test]
+fn a_context_without_certificates() {
+    require!("dockerd", "docker");
+    require_root!();
+    let (pki, sandbox) = (pki("p256", "p256"), Sandbox::new());
+    let daemon = verifying();
+    let endpoint = format!("host={}", daemon.url("127.0.0.1"));
+    let _ = docker(&sandbox).args(["context", "create", "bare", "--docker", &endpoint]).run().success();
+    let variables = [("DOCKER_CONTEXT", "bare"), ("DOCKER_TLS_VERIFY", "1")];
+    let probed = agrees(&sandbox, &variables).is(1, "same-protocol", "the context bare has no certificates");
+    let hint = probed.text("/verdict/hint");
+    let line = hint[hint.find("docker context update").unwrap()..].replace("DIR", utf8(&pki.client.0));
+    after(&sandbox, &variables, &line);
+}
+
+/// docker takes whoever answers for the daemon; that is told, and not that docker refuses.
+#[test]
+fn nobody_verifies_the_daemon() {
+    require!("dockerd", "docker");
+    require_root!();
+    let (pki, stranger, sandbox) = (pki("p256", "p256"), dockseal_tests::Pki::stranger(), Sandbox::new());
+    let daemon = verifying();
+    for (name, from) in [("ca", &stranger), ("cert", &pki), ("key", &pki)] {
+        let file = format!("{name}.pem");
+        sandbox.write(format!("mixed/{file}"), fs::read(from.client.0.join(file)).unwrap());
+    }
+    let (url, mixed) = (daemon.url("127.0.0.1"), sandbox.path("mixed"));
+    let variables = [("DOCKER_HOST", url.as_str()), ("DOCKER_TLS", "1"), ("DOCKER_CERT_PATH", utf8(&mixed))];
+    let _ = with(docker(&sandbox), &variables).arg("version").run().success();
+    let probed = probed(|| with(sandbox.dockseal(["probe"]), &variables));
+    let _ = probed.is(1, "client-accepts-daemon", "docker connects without verifying the daemon; with --tlsverify, ");
+    // What docker does stop at comes first.
+    fs::remove_file(mixed.join("key.pem")).unwrap();
+    let _ = agrees(&sandbox, &variables).is(1, "client-offers-certificate", "has no key.pem");
+}
