@@ -2,6 +2,7 @@
 //! real servers; and against peers that misbehave in every way we could think of.
 
 mod environment;
+mod fronted;
 mod generations;
 mod hints;
 mod keys;

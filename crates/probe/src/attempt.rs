@@ -113,7 +113,8 @@ pub struct Attempt {
     pub handshake: Option<Handshake>,
     /// The answer to `GET /_ping`.
     pub ping: Option<Reply>,
-    /// The answer to `GET /version`, which is asked for after a ping that was answered with 200.
+    /// The answer to `GET /version`, which is asked for after a ping that was answered with 200, or refused: a proxy may
+    /// let the one through and not the other.
     pub version: Option<Reply>,
     /// Why it ended early.
     pub trouble: Option<Trouble>,
@@ -220,7 +221,7 @@ impl Course<'_> {
             Conversation::new(self.target.authority(), self.proxy.filter(|_| self.offer == Offer::Plain));
         channel.wire().deadline = self.step_end();
         let ping = conversation.get("/_ping", channel)?;
-        let goes_on = ping.status == 200 && !ping.is_last;
+        let goes_on = matches!(ping.status, 200 | 403..=405) && !ping.is_last;
         attempt.ping = Some(Reply { after: self.started.elapsed(), ..ping });
         if goes_on {
             channel.wire().deadline = self.step_end();

@@ -1,20 +1,17 @@
 //! The one cause: the first gate, in Docker's order, that is not passed; and the command that mends it.
 
+mod answers;
 mod client_side;
 mod daemon_side;
 
 use dockseal_docker::gate::Gate;
-use dockseal_probe::{Offer, Proof};
 
 use self::{
+    answers::{certificate_is_demanded, daemon_answers},
     client_side::{certificate_is_offered, client_loads},
     daemon_side::{chain_is_accepted, handshake, port_speaks_tls, proxy_lets_through},
 };
-use super::{
-    dialled::Manner,
-    picture::{Picture, is_docker},
-    words::{answer, described},
-};
+use super::{dialled::Manner, picture::Picture};
 
 /// The answer in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,58 +85,11 @@ fn refused(gate: Gate, cause: impl Into<String>, hint: impl Into<String>) -> Opt
     Some(Diagnosis { outcome: Outcome::Refused, gate: Some(gate), cause: cause.into(), hint: hint.into() })
 }
 
+/// docker does not get through, and not for TLS.
+fn refused_behind_tls(cause: impl Into<String>, hint: impl Into<String>) -> Option<Diagnosis> {
+    Some(Diagnosis { outcome: Outcome::Refused, gate: None, cause: cause.into(), hint: hint.into() })
+}
+
 fn unknown(cause: impl Into<String>, hint: impl Into<String>) -> Option<Diagnosis> {
     Some(Diagnosis { outcome: Outcome::Unknown, gate: None, cause: cause.into(), hint: hint.into() })
-}
-
-/// Whether the daemon lets in who has no certificate at all: then no client is authenticated.
-fn certificate_is_demanded(picture: &Picture<'_>) -> Option<Diagnosis> {
-    let ping = picture.bare()?.ping.as_ref()?;
-    if !is_docker(ping) {
-        return None;
-    }
-    let cause = match picture.authorities() {
-        None => {
-            "the daemon asks for no client certificate (--tlsverify=false): whoever reaches the port is root on its host"
-        }
-        Some(_) => {
-            "it asks for a client certificate and answers without one as well, which no dockerd does: see the proxy \
-                    in front of it"
-        }
-    };
-    refused(
-        Gate::DaemonAcceptsClient,
-        cause,
-        "start dockerd with --tlsverify --tlscacert=ca.pem, or \"tlsverify\": true and \"tlscacert\" in daemon.json, and \
-         restart it",
-    )
-}
-
-fn daemon_answers(picture: &Picture<'_>) -> Option<Diagnosis> {
-    let attempt = picture.observation.attempt(Offer::WithCertificate).or(picture.best())?;
-    let Some(ping) = &attempt.ping else {
-        return unknown(
-            format!("TLS works, and then comes no answer to a request: {}", described(attempt)),
-            "dial the daemon's TLS port, usually 2376; if this is it, see dockerd's log: journalctl -u docker",
-        );
-    };
-    if !is_docker(ping) {
-        return unknown(
-            format!("a TLS server that is no Docker answers there: {}", answer(ping)),
-            "find the daemon's port: it is 2376 with TLS unless its hosts setting says otherwise",
-        );
-    }
-    if let Some(Proof::NotChecked(why)) = attempt.handshake.as_ref().map(|seen| &seen.proof) {
-        return unknown(
-            format!("this program cannot check the signature that proves the daemon's key: {why}"),
-            format!("try docker itself: docker --tlsverify -H {} version", picture.url()),
-        );
-    }
-    if picture.client.is_none() || picture.chain_verdict.is_none() {
-        return unknown(
-            "there is no ca.pem of a client to hold the daemon's certificate against",
-            format!("name the client's directory: dockseal probe {} --client DIR", picture.url()),
-        );
-    }
-    None
 }

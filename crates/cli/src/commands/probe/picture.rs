@@ -264,6 +264,11 @@ pub(super) fn is_docker(reply: &Reply) -> bool {
         || reply.status == 403 && body()
 }
 
+/// Whether Docker answers, and not that it refuses.
+pub(super) fn is_dockers_yes(reply: &Reply) -> bool {
+    is_docker(reply) && reply.status < 400
+}
+
 fn facts(replies: &[&Reply]) -> DockerFacts {
     let mut facts = DockerFacts::default();
     for reply in replies.iter().filter(|reply| reply.status == 200) {

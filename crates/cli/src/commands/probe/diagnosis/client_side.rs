@@ -142,7 +142,7 @@ fn client_is_accepted(picture: &Picture<'_>, client: &ClientSide, attempt: &Atte
                 described(attempt)
             ),
             "see the daemon's log: journalctl -u docker | grep 'TLS handshake error'; if it has nothing, something between \
-             ends the connection",
+             ends the connection, as haproxy does where no daemon is behind it: see whether dockerd runs there",
         );
     }
     if alert == Some("certificate_expired") {
