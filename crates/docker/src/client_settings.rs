@@ -8,7 +8,7 @@ use std::{fmt, path::PathBuf};
 
 use crate::{
     context::{self, ContextEndpoint, ContextFiles},
-    endpoint::{Endpoint, EndpointError},
+    endpoint::{self, Endpoint, EndpointError},
     flags::TlsFlags,
     mode::ClientMode,
     settings::{Environment, FileSetting, Setting, TlsFiles},
@@ -48,6 +48,8 @@ pub enum Choice {
 pub struct ClientSettings {
     /// What it dials.
     pub endpoint: Endpoint,
+    /// The path that it puts before every request's: empty, or from a slash on.
+    pub base_path: String,
     /// Whether it uses TLS, and how.
     pub tls: ClientTls,
     /// The settings that decided, the strongest first.
@@ -68,6 +70,14 @@ pub enum ClientTls {
         /// The files.
         files: TlsFiles,
     },
+}
+
+impl ClientSettings {
+    /// What it dials, with the path, as DOCKER_HOST says it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}{}", self.endpoint, self.base_path)
+    }
 }
 
 impl ClientTls {
@@ -231,6 +241,7 @@ impl ClientRequest {
             _ => return Err(ClientFault::SeveralHosts),
         };
         let endpoint = Endpoint::parse(host, on)?;
+        let base_path = endpoint::base_path(host);
         if endpoint == Endpoint::Handed {
             return Err(ClientFault::Handed { host: host.to_owned() });
         }
@@ -252,7 +263,7 @@ impl ClientRequest {
                 ignored.push(Setting::new("--tlscacert, --tlscert, --tlskey", NO_TLS_ALONE));
             }
             ignored.extend(cert_path.map(|setting| Setting::new(setting, NO_TLS_ALONE)));
-            return Ok(ClientSettings { endpoint, tls: ClientTls::Off, decided, ignored });
+            return Ok(ClientSettings { endpoint, base_path, tls: ClientTls::Off, decided, ignored });
         }
         if file_flags {
             decided.push(Setting::new("--tlscacert, --tlscert, --tlskey", "name files"));
@@ -267,7 +278,7 @@ impl ClientRequest {
                 "holds the files that no flag names",
             )),
         }
-        Ok(ClientSettings { endpoint, tls: ClientTls::On { verify, files }, decided, ignored })
+        Ok(ClientSettings { endpoint, base_path, tls: ClientTls::On { verify, files }, decided, ignored })
     }
 
     /// What a named context means. `has` says which of ca.pem, cert.pem and key.pem are stored with it.
@@ -316,12 +327,13 @@ impl ClientRequest {
         } else {
             ClientTls::Off
         };
+        let base_path = endpoint::base_path_of_context(&endpoint.host);
         let endpoint = if endpoint.host.is_empty() {
             Endpoint::parse("", tls != ClientTls::Off)?
         } else {
             Endpoint::of_context(&endpoint.host)?
         };
-        Ok(ClientSettings { endpoint, tls, decided, ignored })
+        Ok(ClientSettings { endpoint, base_path, tls, decided, ignored })
     }
 }
 

@@ -24,6 +24,7 @@ pub mod registry;
 mod role;
 pub mod settings;
 pub mod unit;
+mod url;
 pub mod userns;
 pub mod version;
 

@@ -5,7 +5,7 @@ use std::fs;
 
 use dockseal_tests::{Dockerd, Program, Sandbox, pki, require, require_root};
 
-use super::{Probed, probed, utf8};
+use super::{Probed, Server, probed, utf8};
 
 type Variables<'v> = &'v [(&'v str, &'v str)];
 
@@ -124,4 +124,59 @@ fn nobody_verifies_the_daemon() {
     // What docker does stop at comes first.
     fs::remove_file(mixed.join("key.pem")).unwrap();
     let _ = agrees(&sandbox, &variables).is(1, "client-offers-certificate", "has no key.pem");
+}
+
+/// docker puts a path before those of its requests: dockerd has nothing there, and a proxy may.
+#[test]
+fn a_path_in_docker_host() {
+    require!("dockerd", "docker", "nginx");
+    require_root!();
+    let (pki, sandbox) = (pki("p256", "p256"), Sandbox::new());
+    let (daemon, files) = (verifying(), utf8(&pki.client.0));
+    let url = daemon.url("127.0.0.1");
+    let tls = [("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", files)];
+    for path in ["/x", "/v1.41", "/a%20b/"] {
+        let host = format!("{url}{path}");
+        let variables = [("DOCKER_HOST", host.as_str()), tls[0], tls[1]];
+        let probed = agrees(&sandbox, &variables).is(1, "", "docker puts the path");
+        let fix = probed.text("/verdict/hint").trim_start_matches("leave the path out: ").split(" (").next().unwrap();
+        assert_eq!(fix, format!("export DOCKER_HOST={url}"));
+        after(&sandbox, &variables, fix);
+    }
+    for path in ["/", "//", "?x"] {
+        let host = format!("{url}{path}");
+        let _ = agrees(&sandbox, &[("DOCKER_HOST", &host), tls[0], tls[1]]);
+    }
+
+    let proxy = Server::on_a_port(|sandbox, port| {
+        let root = sandbox.root().display();
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+        let temporary = temporary.map(|name| format!("{name}_temp_path {root}/tmp;")).concat();
+        let (client, trusted) = (&pki.client, pki.daemon.ca());
+        let text = format!(
+            "daemon off; master_process off; pid {root}/pid; error_log {root}/error.log; events {{}}\n\
+             http {{ access_log off; {temporary}\n\
+             server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {}; ssl_certificate_key {}; \
+             ssl_client_certificate {}; ssl_verify_client on; location /docker/ {{ proxy_pass https://127.0.0.1:{}/; \
+             proxy_ssl_certificate {}; proxy_ssl_certificate_key {}; }} }} }}\n",
+            pki.daemon.cert().display(),
+            pki.daemon.key().display(),
+            trusted.display(),
+            daemon.port(),
+            client.cert().display(),
+            client.key().display(),
+        );
+        let path = sandbox.write("nginx.conf", text);
+        let nginx = sandbox.program(dockseal_tests::tool("nginx").unwrap());
+        nginx.arg("-c").arg(path).arg("-e").arg(sandbox.root().join("error.log"))
+    });
+    let host = format!("{}/docker", proxy.url());
+    let probed = agrees(&sandbox, &[("DOCKER_HOST", &host), tls[0], tls[1]]).is(0, "", "");
+    assert_eq!(probed.text("/target"), host);
+    let _ = agrees(&sandbox, &[("DOCKER_HOST", &proxy.url()), tls[0], tls[1]]).is(2, "", "no Docker");
+    // What docker uses comes into the variables as it is.
+    let _ = sandbox.dockseal(["plugin", "install"]).run().success();
+    let variables = [("DOCKER_HOST", host.as_str()), tls[0], tls[1]];
+    let said = with(docker(&sandbox), &variables).args(["seal", "env", "--shell", "sh"]).run().success().stdout;
+    assert!(said.contains(&format!("export DOCKER_HOST='{host}'\n")), "{said}");
 }

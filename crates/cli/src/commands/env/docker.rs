@@ -12,7 +12,7 @@ pub(super) fn in_use(invocation: &Invocation) -> Result<(PathBuf, Option<String>
     let connection = connection::current(Version::default(), invocation)?
         .map_err(|stop| failure().cause(stop.text()).hint("see what decides: docker seal verify"))?;
     let host = match &connection.settings.endpoint {
-        Endpoint::Tcp { .. } => connection.settings.endpoint.to_string(),
+        Endpoint::Tcp { .. } => connection.settings.url(),
         other => {
             return Err(failure().cause(format!("it dials {other}, where no certificate is used")).hint(
                 "name a context or a host: docker --context NAME seal env, or a client's directory: docker seal env DIR",

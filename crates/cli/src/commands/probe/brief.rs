@@ -16,7 +16,10 @@ use crate::{connection::Connection, invocation::Invocation};
 /// The cause and what mends it; nothing where docker should get through, or nobody can tell.
 pub(crate) fn cause(connection: &Connection, limits: Limits, invocation: &Invocation) -> Option<(String, String)> {
     let Endpoint::Tcp { host, port } = &connection.settings.endpoint else { return None };
-    let target = Target { host: host.clone(), port: port.unwrap_or(Endpoint::PLAIN_PORT) };
+    let target = Target {
+        base_path: connection.settings.base_path.clone(),
+        ..Target::new(host.clone(), port.unwrap_or(Endpoint::PLAIN_PORT))
+    };
     let docker = Version::default();
     let (client, manner) = dialled::client(connection, docker, invocation);
     let dialler = Dialler {

@@ -48,13 +48,14 @@ pub(super) fn by_docker(docker: Version, invocation: &Invocation, output: &mut O
         output.warn(&format!("docker passes over {}", printable(trouble)));
     }
     let endpoint = connection.settings.endpoint.to_string();
-    let target = target::parse(&endpoint, output)?;
+    let mut target = target::parse(&endpoint, output)?;
+    target.base_path.clone_from(&connection.settings.base_path);
     let from = match (&connection.context, connection.settings.decided.first()) {
         (Some(context), _) => format!("the context {context:?}"),
         (None, Some(setting)) => setting.name.clone(),
         (None, None) => "nothing is set".to_owned(),
     };
-    output.note(&format!("docker dials {} ({})", printable(&endpoint), printable(&from)));
+    output.note(&format!("docker dials {} ({})", printable(&connection.settings.url()), printable(&from)));
     let (client, manner) = client(&connection, docker, invocation);
     match &manner {
         Manner::Plain { .. } => output.warn("docker would speak plain HTTP to it: neither side is verified"),
@@ -97,7 +98,7 @@ fn plain(connection: &Connection, has_files: bool, invocation: &Invocation) -> M
             remedy: format!(
                 "give it the client's from their directory DIR: docker context update {context} --docker \
                  host={},ca=DIR/ca.pem,cert=DIR/cert.pem,key=DIR/key.pem",
-                settings.endpoint
+                settings.url()
             ),
         };
     }
@@ -113,7 +114,7 @@ fn plain(connection: &Connection, has_files: bool, invocation: &Invocation) -> M
     let remedy = if has_files {
         format!("export {TLS_VERIFY}=1")
     } else {
-        let host = word(&settings.endpoint.to_string());
+        let host = word(&settings.url());
         format!("eval \"$({} env DIR --host {host})\", with the client's directory for DIR", invocation.called())
     };
     Manner::Plain { why: format!("{why}, and {TLS_VERIFY} is {state}"), remedy }

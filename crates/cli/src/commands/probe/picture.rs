@@ -177,9 +177,9 @@ impl<'p> Picture<'p> {
         self.judged(self.chain_pem.as_bytes(), anchors, docker)
     }
 
-    /// `tcp://HOST:PORT`.
+    /// `tcp://HOST:PORT`, with the path that there is.
     pub(super) fn url(&self) -> String {
-        format!("tcp://{}", self.target.authority())
+        format!("tcp://{}{}", self.target.authority(), self.target.base_path)
     }
 
     /// The attempts over TLS, the one with the client's certificate first.

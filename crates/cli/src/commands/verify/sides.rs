@@ -306,7 +306,7 @@ fn stopped(fault: Shown) -> Side<ClientMode> {
 
 fn said_of_client(settings: ClientSettings, trouble: Vec<String>) -> Said {
     Said {
-        headline: format!("docker dials {}", settings.endpoint),
+        headline: format!("docker dials {}", settings.url()),
         endpoints: vec![settings.endpoint],
         decided: settings.decided,
         ignored: settings.ignored,

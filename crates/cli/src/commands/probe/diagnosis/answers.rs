@@ -65,6 +65,10 @@ pub(super) fn daemon_answers(picture: &Picture<'_>) -> Option<Diagnosis> {
             "dial the daemon's TLS port, usually 2376; if this is it, see dockerd's log: journalctl -u docker",
         );
     };
+    let mut replies = [Some(ping), attempt.version.as_ref()].into_iter().flatten();
+    if let Some(diagnosis) = replies.find_map(|reply| path_leads_nowhere(picture, reply)) {
+        return Some(diagnosis);
+    }
     if let Some(diagnosis) = answers_are_docker(picture, ping, attempt.version.as_ref()) {
         return Some(diagnosis);
     }
@@ -81,6 +85,22 @@ pub(super) fn daemon_answers(picture: &Picture<'_>) -> Option<Diagnosis> {
         );
     }
     None
+}
+
+/// A path in DOCKER_HOST, below which there is no daemon.
+fn path_leads_nowhere(picture: &Picture<'_>, reply: &Reply) -> Option<Diagnosis> {
+    let path = &picture.target.base_path;
+    if path.is_empty() || reply.status != 404 {
+        return None;
+    }
+    let host = word(&format!("tcp://{}", picture.target.authority()));
+    refused_behind_tls(
+        format!(
+            "docker puts the path {path} of its host before every request's, and nothing is there: {}",
+            answer(reply)
+        ),
+        format!("leave the path out: export DOCKER_HOST={host} (or the same in -H or the context)"),
+    )
 }
 
 /// docker asks for `/_ping`, and whatever comes of it, goes on (docker/cli cli/command/cli.go

@@ -252,7 +252,7 @@ fn refused_chain(picture: &Picture<'_>, finding: &Finding) -> (String, String) {
             let hint = known.map_or_else(
                 || issue.clone(),
                 |host| {
-                    let target = Target { host, port: picture.target.port };
+                    let target = Target::new(host, picture.target.port);
                     format!("dial it by a name that it has, e.g. tcp://{}; or {issue}", target.authority())
                 },
             );
