@@ -199,6 +199,17 @@ impl ClientRequest {
         Ok((Choice::Named { name: name.to_owned(), files }, ranking))
     }
 
+    fn verifies(&self) -> bool {
+        self.flags.tlsverify.unwrap_or(self.environment.docker_tls_verify)
+    }
+
+    /// Whether flags and variables turn TLS on. Flags start from the environment; --tlsverify given at all, even =false,
+    /// turns it on.
+    #[must_use]
+    pub fn uses_tls(&self) -> bool {
+        self.flags.tls.unwrap_or(self.environment.docker_tls) || self.flags.tlsverify.is_some() || self.verifies()
+    }
+
     /// What flags and variables mean where no named context counts.
     ///
     /// # Errors
@@ -207,9 +218,8 @@ impl ClientRequest {
         let (mut decided, mut ignored) = split(ranking);
         let flags = &self.flags;
         let environment = &self.environment;
-        // Flags start from the environment; --tlsverify given at all, even =false, turns TLS on.
-        let verify = flags.tlsverify.unwrap_or(environment.docker_tls_verify);
-        let on = flags.tls.unwrap_or(environment.docker_tls) || flags.tlsverify.is_some() || verify;
+        let verify = self.verifies();
+        let on = self.uses_tls();
         let by = match (flags.tlsverify, environment.docker_tls_verify, flags.tls) {
             (Some(value), ..) => format!("--tlsverify={value}"),
             (None, true, _) => "DOCKER_TLS_VERIFY".to_owned(),

@@ -16,6 +16,7 @@ pub mod host;
 pub mod host_plan;
 mod host_record;
 pub mod layout;
+pub mod miswritten;
 pub mod mode;
 mod plan;
 pub mod plugin;

@@ -180,3 +180,108 @@ fn a_path_in_docker_host() {
     let said = with(docker(&sandbox), &variables).args(["seal", "env", "--shell", "sh"]).run().success().stdout;
     assert!(said.contains(&format!("export DOCKER_HOST='{host}'\n")), "{said}");
 }
+
+/// A probe that is refused or stops; verify, which reads the same variables, says the same; and the fix lets docker through.
+#[track_caller]
+fn is_put_right(sandbox: &Sandbox, variables: Variables<'_>, wrong: &str, fix: &str) {
+    let docker = with(docker(sandbox), variables).arg("version").run();
+    let probe = with(sandbox.dockseal(["probe", "--timeout", "5s"]), variables).run();
+    assert!(docker.code == Some(1) && matches!(probe.code, Some(1 | 2)), "{docker}\n{probe}");
+    let line = |start: &str| probe.stderr.lines().find_map(|line| line.strip_prefix(start)).unwrap_or_default();
+    assert!(line("  cause: ").contains(wrong), "{wrong}\n{probe}");
+    assert_eq!(line("  hint:  "), fix, "{probe}");
+    after(sandbox, variables, fix);
+    let verify = with(sandbox.dockseal(["verify"]), variables).run();
+    assert!(verify.stdout.contains(wrong) && verify.stdout.contains(fix), "{verify}");
+}
+
+#[test]
+fn a_host_that_is_miswritten() {
+    require!("dockerd", "docker");
+    require_root!();
+    let (pki, sandbox) = (pki("p256", "p256"), Sandbox::new());
+    let (daemon, files) = (verifying(), utf8(&pki.client.0));
+    let url = daemon.url("127.0.0.1");
+    let address = url.trim_start_matches("tcp://");
+    let tls = [("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", files)];
+    for (host, wrong) in [
+        (format!("https://{address}"), "takes no http:// or https:// address"),
+        (format!("http://{address}/"), "takes no http:// or https:// address"),
+        (format!("TCP://{address}"), "does not begin with tcp://"),
+        (format!("tcp:{address}"), "does not begin with tcp://"),
+        (format!("tcp:/{address}"), "does not begin with tcp://"),
+        (format!("tcp//{address}"), "does not begin with tcp://"),
+        (format!("tcp:///{address}"), "more than the host after tcp://"),
+        (format!("\"{url}\""), "quotation marks"),
+        (format!("'{url}'"), "quotation marks"),
+        (format!("\"{url}\r\""), "carriage return"),
+        (format!("{url};"), "separator"),
+        (format!("DOCKER_HOST={url}"), "variable's name"),
+        (url.replace("1:", "1 :"), "blanks"),
+        (format!("{url},{url}"), "several hosts"),
+    ] {
+        is_put_right(&sandbox, &[("DOCKER_HOST", &host), tls[0], tls[1]], wrong, &format!("export DOCKER_HOST={url}"));
+    }
+    // What docker takes works.
+    for host in
+        [format!(" {url}\r\n"), address.to_owned(), format!("tcp://me@{address}"), format!("tcp://tcp://{address}")]
+    {
+        let _ = agrees(&sandbox, &[("DOCKER_HOST", &host), tls[0], tls[1]]).is(0, "", "");
+    }
+    // Without a port it is docker that names the one that it takes.
+    for host in ["tcp://127.0.0.3", "127.0.0.3", "tcp://127.0.0.3:"] {
+        let variables = [("DOCKER_HOST", host), tls[0], tls[1]];
+        let docker = with(docker(&sandbox), &variables).arg("version").run().exits(1);
+        assert!(docker.stderr.contains("tcp://127.0.0.3:2375"), "{docker}");
+        let probe = with(sandbox.dockseal(["probe"]), &variables).run().exits(2);
+        assert!(probe.stderr.contains("has no port, for which docker takes 2375"), "{probe}");
+        assert!(probe.stderr.contains("  hint:  export DOCKER_HOST=tcp://127.0.0.3:2376\n"), "{probe}");
+    }
+}
+
+#[test]
+fn a_directory_that_is_miswritten() {
+    require!("dockerd", "docker");
+    require_root!();
+    let (pki, sandbox) = (pki("p256", "p256"), Sandbox::new());
+    let daemon = verifying();
+    let url = daemon.url("127.0.0.1");
+    let home = sandbox.root().join("home");
+    let directory = home.join("ada");
+    fs::create_dir_all(&directory).unwrap();
+    for file in ["ca.pem", "cert.pem", "key.pem"] {
+        fs::copy(pki.client.0.join(file), directory.join(file)).unwrap();
+    }
+    let right = utf8(&directory);
+    let on = [("DOCKER_HOST", url.as_str()), ("DOCKER_TLS_VERIFY", "1")];
+    let _ = agrees(&sandbox, &[on[0], on[1], ("DOCKER_CERT_PATH", right)]).is(0, "", "");
+    for (path, wrong) in [
+        ("~/ada".to_owned(), "home directory unexpanded"),
+        ("$HOME/ada".to_owned(), "home directory unexpanded"),
+        (format!("\"{right}\""), "quotation marks"),
+        ("'~/ada'".to_owned(), "quotation marks"),
+        (format!("{right}\r"), "carriage return"),
+        (format!("\"{right}\r\""), "carriage return"),
+        (format!(" {right}"), "blanks around"),
+        (format!("{right} "), "blanks around"),
+        (format!("{right}:"), "ends with"),
+        (format!("file://{right}"), "URL"),
+        (format!("DOCKER_CERT_PATH={right}"), "variable's name"),
+        (format!("{right}/cert.pem"), "is a file"),
+        (format!("'{right}/ca.pem'"), "is a file"),
+    ] {
+        let variables = [on[0], on[1], ("DOCKER_CERT_PATH", path.as_str())];
+        is_put_right(&sandbox, &variables, wrong, &format!("export DOCKER_CERT_PATH={right}"));
+        let env = sandbox.dockseal(["env", &path]).run().exits(2);
+        assert!(env.stderr.contains(&format!("  hint:  name {right} instead\n")), "{env}");
+    }
+    // Not set at all, and one that is not there.
+    for (variables, wrong) in [
+        (&on[..], format!("DOCKER_CERT_PATH is not set, so docker reads {}/.docker", home.display())),
+        (&[on[0], on[1], ("DOCKER_CERT_PATH", "/nowhere")][..], "names no directory that is there".to_owned()),
+    ] {
+        let probed = agrees(&sandbox, variables).is(1, "client-loads", &wrong);
+        let fix = probed.text("/verdict/hint").split(", with").next().unwrap().replace("DIR", right);
+        after(&sandbox, variables, &fix);
+    }
+}

@@ -90,8 +90,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let limits = Limits::within(timeout(&args.timeout)?);
     let named = args.client.as_deref().map(|dir| read_client(dir, args.docker, invocation)).transpose()?;
     let daemon = args.daemon.as_deref().map(|dir| material(dir, Role::Daemon)).transpose()?;
-    let ByDocker { target, client, manner } = match &args.host {
-        Some(host) => ByDocker { target: target::parse(host, output)?, client: named, manner: Manner::Verifying },
+    let ByDocker { target, client, manner, host } = match &args.host {
+        Some(host) => ByDocker::named(target::parse(host, output)?, named),
         None => {
             let by_docker = dialled::by_docker(args.docker, invocation, output)?;
             match named {
@@ -109,8 +109,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
 
     let own = OwnAuthority::here(invocation);
     let began = invocation.clock();
-    let observation =
-        probe(&target, &dialler, limits).map_err(|error| unreachable(&error, &target, &dialler.routes))?;
+    let observation = probe(&target, &dialler, limits)
+        .map_err(|error| dialled::corrected(unreachable(&error, &target, &dialler.routes), host.as_ref()))?;
 
     let question = Question {
         target: &target,

@@ -15,6 +15,7 @@ use dockseal_verify::{Designation, Material, MaterialFile};
 use super::{client_side, material_file, picture::ClientSide, remedy::word, target};
 use crate::{
     connection::{self, Connection},
+    correction::Correction,
     failure::Failure,
     invocation::Invocation,
     output::Output,
@@ -37,18 +38,27 @@ pub(super) struct ByDocker {
     pub(super) target: Target,
     pub(super) client: Option<ClientSide>,
     pub(super) manner: Manner,
+    /// What is wrong with the host, and perhaps only that it has no port.
+    pub(super) host: Option<Correction>,
+}
+
+impl ByDocker {
+    /// What somebody else named.
+    pub(super) fn named(target: Target, client: Option<ClientSide>) -> Self {
+        Self { target, client, manner: Manner::Verifying, host: None }
+    }
 }
 
 /// The connection of the docker command around this run, or of a bare one.
 pub(super) fn by_docker(docker: Version, invocation: &Invocation, output: &mut Output) -> Result<ByDocker, Failure> {
-    let connection = connection::current(docker, invocation)?.map_err(|stop| {
-        Failure::no("docker dials nothing").cause(stop.text()).hint("see what decides: dockseal verify")
-    })?;
+    let connection = connection::current(docker, invocation)?
+        .map_err(|stop| Failure::no("docker dials nothing").cause(stop.text()).hint(stop.hint(invocation.called())))?;
     for trouble in &connection.trouble {
         output.warn(&format!("docker passes over {}", printable(trouble)));
     }
     let endpoint = connection.settings.endpoint.to_string();
-    let mut target = target::parse(&endpoint, output)?;
+    let host = connection.corrections.host.clone().or_else(|| connection.corrections.port.clone());
+    let mut target = target::parse(&endpoint, output).map_err(|failure| corrected(failure, host.as_ref()))?;
     target.base_path.clone_from(&connection.settings.base_path);
     let from = match (&connection.context, connection.settings.decided.first()) {
         (Some(context), _) => format!("the context {context:?}"),
@@ -62,7 +72,17 @@ pub(super) fn by_docker(docker: Version, invocation: &Invocation, output: &mut O
         Manner::Unverified => output.warn("docker would not verify who answers there"),
         Manner::Verifying => {}
     }
-    Ok(ByDocker { target, client, manner })
+    if let Some(host) = &host {
+        output.warn(&format!("{}: {}", host.wrong, host.fix));
+    }
+    Ok(ByDocker { target, client, manner, host })
+}
+
+/// A failure that a host which was meant otherwise explains.
+pub(super) fn corrected(failure: Failure, host: Option<&Correction>) -> Failure {
+    let Some(Correction { wrong, fix }) = host else { return failure };
+    let cause = failure.cause.clone().map_or_else(|| wrong.clone(), |cause| format!("{cause}; {wrong}"));
+    failure.cause(cause).hint(fix)
 }
 
 /// The client's files, where there are any, and how docker speaks. In plain HTTP it uses no files; then those are tried
@@ -124,7 +144,8 @@ fn files_of(connection: &Connection, docker: Version, invocation: &Invocation) -
     let files = connection.files()?;
     let directory = [&files.cert, &files.ca].iter().find_map(|file| file.path()).and_then(Path::parent);
     let shown = printable(&directory.unwrap_or(Path::new(".")).to_string_lossy());
-    Some(client_side(shown, named(files), docker, invocation))
+    let side = client_side(shown, named(files), docker, invocation);
+    Some(ClientSide { correction: connection.corrections.directory.clone(), ..side })
 }
 
 fn named(files: &TlsFiles) -> Material {

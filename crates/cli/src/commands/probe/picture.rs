@@ -10,6 +10,7 @@ use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::forma
 
 pub(super) use super::pem_certificates as certificates;
 use super::{dialled::Manner, remedy::OwnAuthority};
+use crate::correction::Correction;
 
 /// The client's files.
 pub(super) struct ClientSide {
@@ -22,6 +23,8 @@ pub(super) struct ClientSide {
     pub(super) not_loaded: Option<Finding>,
     /// Why a daemon with the same CA file would refuse the certificate.
     pub(super) not_accepted: Option<Finding>,
+    /// What is wrong with the name of their directory.
+    pub(super) correction: Option<Correction>,
 }
 
 impl ClientSide {
@@ -36,7 +39,7 @@ impl ClientSide {
         // The daemon that refuses does not tell its version.
         let mut dockerds = Version::ALL.into_iter().rev();
         let not_accepted = dockerds.find_map(|dockerd| not_accepted(&material, docker, dockerd, now));
-        Self { dir, material, identity, not_loaded, not_accepted }
+        Self { dir, material, identity, not_loaded, not_accepted, correction: None }
     }
 
     /// Whether docker has both certificate and key, and so offers them.

@@ -7,7 +7,7 @@ use dockseal_docker::{
 };
 use dockseal_probe::Target;
 
-use crate::{failure::Failure, output::Output};
+use crate::{correction::dialled_host, failure::Failure, output::Output};
 
 /// The host and port of `text`; where docker would surprise, that is said.
 pub(super) fn parse(text: &str, output: &mut Output) -> Result<Target, Failure> {
@@ -26,12 +26,10 @@ pub(super) fn parse(text: &str, output: &mut Output) -> Result<Target, Failure> 
                 )
                 .hint(format!("try that with: ssh {host} docker version; for mutual TLS give tcp://{host}:2376")));
         }
-        Some(("http" | "https", rest)) => {
-            return Err(wrong()
-                .cause("docker takes no http:// or https:// address")
-                .hint(format!("write tcp://{rest}")));
-        }
         _ => {}
+    }
+    if let Err((cause, Some(meant))) = dialled_host(text) {
+        return Err(wrong().cause(cause).hint(format!("write {meant}")));
     }
     let url = host_url(text).map_err(|error| {
         let failure = wrong().cause(&error);

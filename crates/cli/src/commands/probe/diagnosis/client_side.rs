@@ -6,15 +6,22 @@ use dockseal_probe::{Attempt, ClientCertificate, Offer, Trouble};
 use dockseal_verify::{Check, Finding, Purpose, judge_chain};
 
 use super::{Diagnosis, refused, unknown};
-use crate::commands::probe::{
-    picture::{ClientSide, Picture, refusal, shortened},
-    remedy::{RESTART, leaf, reissue_client, word},
-    words::{described, is_refusal_of_nginx, located, name},
+use crate::{
+    commands::probe::{
+        picture::{ClientSide, Picture, refusal, shortened},
+        remedy::{RESTART, leaf, reissue_client, word},
+        words::{described, is_refusal_of_nginx, located, name},
+    },
+    correction::Correction,
 };
 
 pub(super) fn client_loads(picture: &Picture<'_>) -> Option<Diagnosis> {
     let client = picture.client?;
     let finding = client.not_loaded.as_ref()?;
+    if let (Check::FileUnavailable, Some(Correction { wrong, fix })) = (finding.check, &client.correction) {
+        let cause = format!("docker does not load {}: {}: {wrong}", client.dir, located(finding));
+        return refused(Gate::ClientLoads, cause, fix);
+    }
     let hint = match finding.check {
         Check::FileUnavailable | Check::CaUnusable => format!(
             "put the ca.pem of the authority that issued the daemon's certificate into {}; for all three files: {}",
