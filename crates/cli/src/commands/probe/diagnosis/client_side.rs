@@ -8,7 +8,7 @@ use dockseal_verify::{Check, Finding, Purpose, judge_chain};
 use super::{Diagnosis, refused, unknown};
 use crate::{
     commands::probe::{
-        picture::{ClientSide, Picture, refusal, shortened},
+        picture::{ClientSide, Picture, certificates, refusal, shortened},
         remedy::{RESTART, leaf, reissue_client, word},
         words::{described, is_refusal_of_nginx, located, name},
     },
@@ -98,9 +98,14 @@ fn client_is_accepted(picture: &Picture<'_>, client: &ClientSide, attempt: &Atte
     };
     let gate = Gate::DaemonAcceptsClient;
     let said = alert.map_or_else(String::new, |alert| format!(" (it says only {alert})"));
-    // What is wrong with the certificate by itself.
+    // What is wrong with the certificate by itself. A ca.pem without its issuer is not the daemon's, which asks for that one.
     let closer = |finding: &Finding| (finding.check, finding.text.clone(), finding.remedy);
-    let own = client.not_accepted.as_ref().map(closer);
+    let is_told = |finding: &&Finding| {
+        let rests_on_ca =
+            finding.check == Check::UnknownAuthority || finding.gate == Some(Gate::ClientOffersCertificate);
+        !rests_on_ca || knows_issuer(client)
+    };
+    let own = client.not_accepted.as_ref().filter(is_told).map(closer);
     // What is wrong with it for the CA file that the daemon has on disk.
     let against_disk = || {
         let verdict = judge_chain(
@@ -115,7 +120,7 @@ fn client_is_accepted(picture: &Picture<'_>, client: &ClientSide, attempt: &Atte
     };
     match own.or_else(against_disk) {
         // Its authority is trusted, and another thing is wrong.
-        Some((Check::UnknownAuthority, text, remedy)) if remedy != Check::UnknownAuthority.remedy() => {
+        Some((check, text, remedy)) if remedy != check.remedy() => {
             return refused(
                 gate,
                 format!("the daemon refuses the client's certificate{said}: {text}"),
@@ -164,6 +169,15 @@ fn client_is_accepted(picture: &Picture<'_>, client: &ClientSide, attempt: &Atte
             "set the daemon's clock: timedatectl set-ntp true; compare with: date -u",
         );
     }
+    if let Some(algorithm) = leaf(client).map(|leaf| leaf.signature_algorithm).filter(|name| is_insecure(name)) {
+        return refused(
+            gate,
+            format!(
+                "the daemon refuses the client's certificate{said}: the signature algorithm {algorithm} is insecure"
+            ),
+            format!("have it signed by SHA-256: {}", reissue_client(picture)),
+        );
+    }
     if picture.asks_for_ca_on_disk() == Some(true) || matches!(alert, Some("unknown_ca" | "bad_certificate")) {
         let issuer = leaf(client).map_or_else(|| "its authority".to_owned(), |leaf| leaf.issuer.to_string());
         let stale = if picture.daemon.is_some() {
@@ -183,4 +197,16 @@ fn client_is_accepted(picture: &Picture<'_>, client: &ClientSide, attempt: &Atte
         format!("the daemon does not take the client's certificate: {ended}"),
         "see the daemon's log for its reason: journalctl -u docker | grep 'TLS handshake error'",
     )
+}
+
+/// Whether the client's ca.pem holds an authority of a name that issued something of what the client sends.
+fn knows_issuer(client: &ClientSide) -> bool {
+    let anchors = client.material.ca.bytes().map(certificates).unwrap_or_default();
+    let sent = client.material.cert.bytes().map(certificates).unwrap_or_default();
+    sent.iter().any(|sent| anchors.iter().any(|anchor| anchor.subject == sent.issuer))
+}
+
+/// What Go verifies no signature of (crypto/x509 x509.go `checkSignature`).
+fn is_insecure(algorithm: &str) -> bool {
+    algorithm.starts_with("sha1") || algorithm.starts_with("md5")
 }
