@@ -319,7 +319,7 @@ fn the_cause_after_trouble() {
     assert!(ran.holds("x509: certificate signed by unknown authority"), "docker's own word\n{ran}");
     // Plain HTTP to a daemon that speaks TLS.
     let ran = on_terminal(&sandbox, &docker, &format!("-H {url} ps")).exits(1);
-    assert!(ran.holds("speaks TLS, and nothing tells docker to"), "{ran}");
+    assert!(ran.holds("docker speaks plain HTTP, and the port speaks TLS"), "{ran}");
     // What the daemon answers is no trouble on the way.
     let ran = on_terminal(&sandbox, &docker, "--context right inspect certificate").exits(1);
     assert!(!ran.holds(NEXT), "{ran}");

@@ -1,6 +1,8 @@
 //! `dockseal probe` against the real dockerd in every mode, held against what the real docker gets there; against other
 //! real servers; and against peers that misbehave in every way we could think of.
 
+mod environment;
+mod fronted;
 mod generations;
 mod hints;
 mod keys;
@@ -56,7 +58,12 @@ impl Probed {
 /// Runs the probe for people and for programs: both must say the same, and a failure its cause and a hint.
 #[track_caller]
 fn probe(sandbox: &Sandbox, url: &str, args: &[&str]) -> Probed {
-    let run = |more: &[&str]| sandbox.dockseal(["probe", url]).args(args).args(more).run();
+    probed(|| sandbox.dockseal(["probe", url]).args(args))
+}
+
+#[track_caller]
+fn probed(program: impl Fn() -> Program) -> Probed {
+    let run = |more: &[&str]| program().args(more).run();
     let (human, machine) = (run(&[]), run(&["--format", "json"]));
     assert_eq!(human.code, machine.code, "{human}\n{machine}");
     assert!(!human.holds("\u{1b}") && !machine.holds("\u{1b}"), "{human}");

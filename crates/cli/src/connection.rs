@@ -13,7 +13,7 @@ use dockseal_docker::{
 };
 use dockseal_store::{OpenedFile, ReadError};
 
-use crate::{failure::Failure, invocation::Invocation};
+use crate::{correction::Correction, failure::Failure, invocation::Invocation};
 
 /// What docker would do.
 pub(crate) struct Connection {
@@ -22,6 +22,16 @@ pub(crate) struct Connection {
     pub(crate) context: Option<String>,
     /// Files of configuration that could not be read, and were passed over as docker does.
     pub(crate) trouble: Vec<String>,
+    pub(crate) corrections: Corrections,
+}
+
+/// What is wrong with what docker was given; nothing where a named context counts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Corrections {
+    pub(crate) host: Option<Correction>,
+    /// There is no port.
+    pub(crate) port: Option<Correction>,
+    pub(crate) directory: Option<Correction>,
 }
 
 impl Connection {
@@ -36,15 +46,28 @@ impl Connection {
 
 /// Why docker would stop before it does anything.
 pub(crate) enum Stop {
-    Settings(ClientFault),
+    Settings {
+        fault: ClientFault,
+        /// What is wrong with the host, where that is it.
+        host: Option<Correction>,
+    },
     Context(String),
 }
 
 impl Stop {
     pub(crate) fn text(&self) -> String {
         match self {
-            Self::Settings(fault) => fault.to_string(),
+            Self::Settings { fault, host: Some(host) } => format!("{fault}: {}", host.wrong),
+            Self::Settings { fault, host: None } => fault.to_string(),
             Self::Context(text) => text.clone(),
+        }
+    }
+
+    /// What mends it.
+    pub(crate) fn hint(&self, called: &str) -> String {
+        match self {
+            Self::Settings { host: Some(host), .. } => host.fix.clone(),
+            _ => format!("see what decides: {called} verify"),
         }
     }
 }
@@ -53,6 +76,13 @@ impl Stop {
 pub(crate) fn current(docker: Version, invocation: &Invocation) -> Result<Result<Connection, Stop>, Failure> {
     let flags = invocation.docker.clone().unwrap_or_default();
     resolve(flags, Environment::read(|name| invocation.variable(name)), docker)
+}
+
+/// The same with TLS and the verification of the daemon turned on, as `DOCKER_TLS_VERIFY=1` would.
+pub(crate) fn with_tls(docker: Version, invocation: &Invocation) -> Result<Result<Connection, Stop>, Failure> {
+    let flags = invocation.docker.clone().unwrap_or_default();
+    let environment = Environment::read(|name| invocation.variable(name));
+    resolve(flags, Environment { docker_tls_verify: true, ..environment }, docker)
 }
 
 /// Where config.json and the contexts of the docker command around this run are, or of a bare one.
@@ -80,7 +110,7 @@ pub(crate) fn resolve(
     let current = current_context(&request.config_directory().join("config.json"), &mut trouble)?;
     let (choice, ranking) = match request.choose(current.as_deref()) {
         Ok(chosen) => chosen,
-        Err(fault) => return Ok(Err(Stop::Settings(fault))),
+        Err(fault) => return Ok(Err(Stop::Settings { fault, host: None })),
     };
     let (settings, context) = match choice {
         Choice::Default => (request.resolve_default(ranking), None),
@@ -93,7 +123,27 @@ pub(crate) fn resolve(
             Err(text) => return Ok(Err(Stop::Context(text))),
         },
     };
-    Ok(settings.map(|settings| Connection { settings, context, trouble }).map_err(Stop::Settings))
+    let by_options = context.is_none();
+    let host = if by_options { Correction::of_host(&request) } else { None };
+    Ok(match settings {
+        Err(fault @ ClientFault::Endpoint(_)) => {
+            let host = host.or_else(|| Correction::of_port(&request).filter(|_| by_options));
+            Err(Stop::Settings { fault, host })
+        }
+        Err(fault) => Err(Stop::Settings { fault, host: None }),
+        Ok(settings) => {
+            let corrections = match &settings.tls {
+                _ if !by_options => Corrections::default(),
+                ClientTls::Off => Corrections { host, ..Corrections::default() },
+                ClientTls::On { files, .. } => Corrections {
+                    host,
+                    port: Correction::of_port(&request),
+                    directory: Correction::of_directory(&request, files),
+                },
+            };
+            Ok(Connection { settings, context, trouble, corrections })
+        }
+    })
 }
 
 /// docker warns of a config.json that it cannot read, and goes on.

@@ -10,7 +10,6 @@ use dockseal_docker::{
     FilePlan, Layout, Ownership,
     client_settings::{Choice, ClientRequest},
     context::{self, ContextFiles, Meta, copy, is_valid_name},
-    env::host_url,
     flags::TlsFlags,
     layout,
     settings::Environment,
@@ -22,6 +21,7 @@ use zeroize::Zeroizing;
 use crate::{
     authority::{read_hint, write_failure},
     connection,
+    correction::dialled_host,
     endpoint::Issued,
     failure::Failure,
     hints::undelivered_failure,
@@ -231,11 +231,13 @@ pub(crate) fn current(invocation: &Invocation) -> Option<String> {
 
 /// What docker is to dial: `tcp://HOST:PORT`, where TLS counts.
 pub(crate) fn host(text: &str, what: &str) -> Result<String, Failure> {
-    host_url(text).map_err(|error| {
-        Failure::trouble(what)
-            .cause(error)
-            .hint("give the daemon as docker dials it, e.g. --host tcp://build.example.com:2376")
-    })
+    match dialled_host(text) {
+        Ok(url) => Ok(url),
+        Err((cause, None)) => Err(Failure::trouble(what)
+            .cause(cause)
+            .hint("give the daemon as docker dials it, e.g. --host tcp://build.example.com:2376")),
+        Err((cause, Some(meant))) => Err(Failure::trouble(what).cause(cause).hint(format!("give --host {meant}"))),
+    }
 }
 
 /// A client's three files as they are.

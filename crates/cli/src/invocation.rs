@@ -197,6 +197,11 @@ impl Invocation {
         self.docker.is_some() && !std::env::args_os().any(names_authority)
     }
 
+    /// Whether an environment variable is set to nothing.
+    pub(crate) fn is_empty_variable(&self, name: &str) -> bool {
+        std::env::var_os(name).is_some_and(|value| value.is_empty())
+    }
+
     /// An environment variable that is set and not empty.
     pub(crate) fn variable(&self, name: &str) -> Option<OsString> {
         std::env::var_os(name).filter(|value| !value.is_empty())

@@ -9,6 +9,7 @@ mod commands;
 mod completion;
 mod connection;
 mod contexts;
+mod correction;
 mod detect;
 mod endpoint;
 mod events;

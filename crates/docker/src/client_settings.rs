@@ -8,12 +8,15 @@ use std::{fmt, path::PathBuf};
 
 use crate::{
     context::{self, ContextEndpoint, ContextFiles},
-    endpoint::{Endpoint, EndpointError},
+    endpoint::{self, Endpoint, EndpointError},
     flags::TlsFlags,
     mode::ClientMode,
     settings::{Environment, FileSetting, Setting, TlsFiles},
     version::Version,
 };
+
+/// The effect of settings that name files where nothing turns TLS on.
+pub const NO_TLS_ALONE: &str = "alone it does not turn TLS on";
 
 /// What docker was given.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +48,8 @@ pub enum Choice {
 pub struct ClientSettings {
     /// What it dials.
     pub endpoint: Endpoint,
+    /// The path that it puts before every request's: empty, or from a slash on.
+    pub base_path: String,
     /// Whether it uses TLS, and how.
     pub tls: ClientTls,
     /// The settings that decided, the strongest first.
@@ -65,6 +70,14 @@ pub enum ClientTls {
         /// The files.
         files: TlsFiles,
     },
+}
+
+impl ClientSettings {
+    /// What it dials, with the path, as DOCKER_HOST says it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}{}", self.endpoint, self.base_path)
+    }
 }
 
 impl ClientTls {
@@ -186,6 +199,17 @@ impl ClientRequest {
         Ok((Choice::Named { name: name.to_owned(), files }, ranking))
     }
 
+    fn verifies(&self) -> bool {
+        self.flags.tlsverify.unwrap_or(self.environment.docker_tls_verify)
+    }
+
+    /// Whether flags and variables turn TLS on. Flags start from the environment; --tlsverify given at all, even =false,
+    /// turns it on.
+    #[must_use]
+    pub fn uses_tls(&self) -> bool {
+        self.flags.tls.unwrap_or(self.environment.docker_tls) || self.flags.tlsverify.is_some() || self.verifies()
+    }
+
     /// What flags and variables mean where no named context counts.
     ///
     /// # Errors
@@ -194,9 +218,8 @@ impl ClientRequest {
         let (mut decided, mut ignored) = split(ranking);
         let flags = &self.flags;
         let environment = &self.environment;
-        // Flags start from the environment; --tlsverify given at all, even =false, turns TLS on.
-        let verify = flags.tlsverify.unwrap_or(environment.docker_tls_verify);
-        let on = flags.tls.unwrap_or(environment.docker_tls) || flags.tlsverify.is_some() || verify;
+        let verify = self.verifies();
+        let on = self.uses_tls();
         let by = match (flags.tlsverify, environment.docker_tls_verify, flags.tls) {
             (Some(value), ..) => format!("--tlsverify={value}"),
             (None, true, _) => "DOCKER_TLS_VERIFY".to_owned(),
@@ -228,6 +251,7 @@ impl ClientRequest {
             _ => return Err(ClientFault::SeveralHosts),
         };
         let endpoint = Endpoint::parse(host, on)?;
+        let base_path = endpoint::base_path(host);
         if endpoint == Endpoint::Handed {
             return Err(ClientFault::Handed { host: host.to_owned() });
         }
@@ -245,12 +269,11 @@ impl ClientRequest {
         let cert_path =
             environment.docker_cert_path.as_ref().map(|path| format!("DOCKER_CERT_PATH={}", path.display()));
         if !on {
-            let without = "alone it does not turn TLS on";
             if file_flags {
-                ignored.push(Setting::new("--tlscacert, --tlscert, --tlskey", without));
+                ignored.push(Setting::new("--tlscacert, --tlscert, --tlskey", NO_TLS_ALONE));
             }
-            ignored.extend(cert_path.map(|setting| Setting::new(setting, without)));
-            return Ok(ClientSettings { endpoint, tls: ClientTls::Off, decided, ignored });
+            ignored.extend(cert_path.map(|setting| Setting::new(setting, NO_TLS_ALONE)));
+            return Ok(ClientSettings { endpoint, base_path, tls: ClientTls::Off, decided, ignored });
         }
         if file_flags {
             decided.push(Setting::new("--tlscacert, --tlscert, --tlskey", "name files"));
@@ -265,7 +288,7 @@ impl ClientRequest {
                 "holds the files that no flag names",
             )),
         }
-        Ok(ClientSettings { endpoint, tls: ClientTls::On { verify, files }, decided, ignored })
+        Ok(ClientSettings { endpoint, base_path, tls: ClientTls::On { verify, files }, decided, ignored })
     }
 
     /// What a named context means. `has` says which of ca.pem, cert.pem and key.pem are stored with it.
@@ -314,12 +337,13 @@ impl ClientRequest {
         } else {
             ClientTls::Off
         };
+        let base_path = endpoint::base_path_of_context(&endpoint.host);
         let endpoint = if endpoint.host.is_empty() {
             Endpoint::parse("", tls != ClientTls::Off)?
         } else {
             Endpoint::of_context(&endpoint.host)?
         };
-        Ok(ClientSettings { endpoint, tls, decided, ignored })
+        Ok(ClientSettings { endpoint, base_path, tls, decided, ignored })
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::url::{self, Authority};
+
 /// What is dialled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -55,9 +57,8 @@ impl Endpoint {
         }
         match text.split_once("://") {
             None if text.starts_with('/') || text.starts_with("./") => local(text, ""),
-            None => tcp(text, Some(Self::PLAIN_PORT)).ok_or_else(refused),
-            Some(("tcp", "")) => Ok(Self::Tcp { host: "localhost".into(), port: Some(Self::PLAIN_PORT) }),
-            Some(("tcp", rest)) => tcp(rest, Some(Self::PLAIN_PORT)).ok_or_else(refused),
+            None => tcp_option(text).ok_or_else(refused),
+            Some(("tcp", rest)) => tcp_option(strip_second(rest)).ok_or_else(refused),
             Some(("unix", path)) => local(path, "/var/run/docker.sock"),
             Some(("npipe", path)) => local(path, "//./pipe/docker_engine"),
             Some(("fd", _)) => Ok(Self::Handed),
@@ -109,26 +110,74 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// `net.SplitHostPort` with a default, after `url.Parse`. A user is read and dropped: what goes on is the URL's `Host`.
+/// The path that docker puts before every request's for `-H` or DOCKER_HOST; empty, or from a slash on. It takes the
+/// escapes out twice (docker/cli opts/hosts.go `ParseTCPAddr`, then as for a context).
+#[must_use]
+pub fn base_path(text: &str) -> String {
+    let text = text.trim();
+    let path = match text.split_once("://") {
+        None if text.starts_with('/') || text.starts_with("./") => None,
+        None => twice(text),
+        Some(("tcp", rest)) => twice(strip_second(rest)),
+        Some(_) => None,
+    };
+    url::joined(&path.unwrap_or_default())
+}
+
+/// The same for the host stored in a context (moby client/client.go `ParseHostURL`, client/request.go).
+#[must_use]
+pub fn base_path_of_context(text: &str) -> String {
+    let path = text.strip_prefix("tcp://").and_then(Authority::parse).map(|url| url.path);
+    url::joined(&path.unwrap_or_default())
+}
+
+/// `tcp://tcp://…` is the same as with one of them.
+fn strip_second(rest: &str) -> &str {
+    rest.strip_prefix("tcp://").unwrap_or(rest)
+}
+
+/// The path of a URL, read once more as a part of one.
+fn twice(rest: &str) -> Option<Vec<u8>> {
+    let path = Authority::parse(rest)?.path;
+    if path.iter().any(u8::is_ascii_control) {
+        return None;
+    }
+    let parts: Vec<&[u8]> = path.splitn(2, |octet| *octet == b'#').collect();
+    parts.get(1).map_or(Some(Vec::new()), |fragment| url::unescaped(fragment))?;
+    url::unescaped(parts[0].split(|octet| *octet == b'?').next()?)
+}
+
+/// `ParseTCPAddr`: `net.SplitHostPort` with a default, after `url.Parse`. A user is read and dropped: what goes on is the
+/// URL's `Host`.
+fn tcp_option(text: &str) -> Option<Endpoint> {
+    twice(text)?;
+    let address = Authority::parse(text)?.address;
+    if text.contains("://") || address.starts_with('[') && address.ends_with(']') {
+        return None;
+    }
+    let port = |text: &str| text.bytes().all(|digit| digit.is_ascii_digit());
+    match address.rsplit_once(':') {
+        // With several colons and no brackets all of it is the host, to which the default port is added.
+        Some((before, last)) if before.contains(':') && !address.starts_with('[') => {
+            port(last).then(|| Endpoint::Tcp { host: address.to_owned(), port: Some(Endpoint::PLAIN_PORT) })
+        }
+        _ => tcp(text, Some(Endpoint::PLAIN_PORT)),
+    }
+}
+
+/// A URL's host and port.
 fn tcp(text: &str, default: Option<u16>) -> Option<Endpoint> {
     if text.contains("://") {
         return None;
     }
-    let authority = text.split(['/', '?', '#']).next()?;
-    let address = match authority.rsplit_once('@') {
-        Some((user, address)) if is_userinfo(user) => address,
-        Some(_) => return None,
-        None => authority,
-    };
-    if address.contains(['%', ' ']) {
-        return None;
-    }
+    let address = Authority::parse(text)?.address;
     let (host, port) = if let Some(rest) = address.strip_prefix('[') {
         let (host, after) = rest.split_once(']')?;
         (host, if after.is_empty() { "" } else { after.strip_prefix(':')? })
     } else {
         match address.split_once(':') {
             Some((_, port)) if port.contains(':') => return None,
+            Some(_) if address.contains(['[', ']']) => return None,
             Some((host, port)) => (host, port),
             None => (address, ""),
         }
@@ -139,13 +188,6 @@ fn tcp(text: &str, default: Option<u16>) -> Option<Endpoint> {
     let port = if port.is_empty() { default } else { Some(port.parse().ok()?) };
     let host = if host.is_empty() { "localhost" } else { host };
     Some(Endpoint::Tcp { host: host.to_owned(), port })
-}
-
-/// What may stand before the last `@` (Go net/url url.go `parseAuthority`, `validUserinfo`, `unescape`).
-fn is_userinfo(text: &str) -> bool {
-    let may_stand = |c: char| c.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(c);
-    text.chars().all(may_stand)
-        && text.split('%').skip(1).all(|after| after.bytes().take_while(u8::is_ascii_hexdigit).take(2).count() == 2)
 }
 
 /// A text that docker takes for no endpoint.
@@ -202,11 +244,84 @@ mod tests {
         assert_eq!(shown("tcp://me@[::1]:1"), "tcp://[::1]:1");
     }
 
+    /// Each seen in docker 28.2.2's "dial tcp" or "Cannot connect to".
+    #[test]
+    fn odd_texts_that_are_dialled() {
+        for (text, shown) in [
+            ("tcp://tcp://h:1", "tcp://h:1"),
+            ("tcp://tcp://", "tcp://localhost:2375"),
+            ("::1", "tcp://[::1]:2375"),
+            ("tcp://fe80::1:2376", "tcp://[fe80::1:2376]:2375"),
+            ("tcp:h:1", "tcp://[tcp:h:1]:2375"),
+            ("tcp//h:1", "tcp://tcp:2375"),
+            ("tcp:///h:1", "tcp://localhost:2375"),
+            ("tcp://[::1]:", "tcp://[::1]:2375"),
+            ("tcp://h:1\r", "tcp://h:1"),
+            ("tcp://h:1?%zz", "tcp://h:1"),
+        ] {
+            assert_eq!(Endpoint::parse(text, true).unwrap().to_string(), shown, "{text}");
+        }
+    }
+
+    /// The paths that docker 28.2.2 asked a listener for, before `/v1.41/version`: as DOCKER_HOST and in a context.
+    #[test]
+    fn a_path_goes_before_every_request() {
+        for (path, by_option, by_context) in [
+            ("", "", ""),
+            ("/", "", ""),
+            ("//", "", ""),
+            ("/x", "/x", "/x"),
+            ("/x/", "/x", "/x"),
+            ("/a%20b", "/a%20b", "/a%20b"),
+            ("/../x/./y//z/", "/x/y/z", "/x/y/z"),
+            ("/a\"b", "/a%22b", "/a%22b"),
+            ("/é", "/%C3%A9", "/%C3%A9"),
+            ("/%2541", "/A", "/%2541"),
+            ("/a?b", "/a", "/a"),
+            ("/a%3fb", "/a", "/a%3Fb"),
+            ("/a#b", "/a", "/a"),
+            ("/%2e%2e/x", "/x", "/x"),
+        ] {
+            let text = format!("tcp://h:1{path}");
+            assert_eq!(
+                (base_path(&text).as_str(), base_path_of_context(&text).as_str()),
+                (by_option, by_context),
+                "{path}"
+            );
+            assert_eq!(base_path(&text["tcp://".len()..]), by_option, "{path}");
+        }
+        assert_eq!((base_path("unix:///x"), base_path("/x")), (String::new(), String::new()));
+    }
+
     #[test]
     fn some_texts_are_refused() {
-        for text in
-            ["https://h:1", "http://h", "tcp://h:x", "tcp://h:+1", "tcp://fe80::1%lo", "tcp://1:2:3", "tcp://unix://x"]
-        {
+        // Each tried with docker 20.10.24 and 28.2.2.
+        for text in [
+            "https://h:1",
+            "http://h",
+            "tcp://h:x",
+            "tcp://h:+1",
+            "tcp://fe80::1%lo",
+            "tcp://unix://x",
+            "TCP://h:1",
+            "\"tcp://h:1\"",
+            "tcp://[::1]",
+            "tcp://[h",
+            "tcp://h]:1",
+            "a:b:c",
+            "tcp://h|x:1",
+            "tcp://h\\:1",
+            "tcp://h :1",
+            "tcp://h\t:1",
+            "tcp://h:1\r/x",
+            "tcp://h:1;",
+            "tcp://h:1,tcp://i:1",
+            "tcp://h:1/%zz",
+            "tcp://h:1#%zz",
+            "tcp://h:1/%25zz",
+            "tcp://h:1/%0a",
+            "tcp://h:1/%2523%25zz",
+        ] {
             assert!(Endpoint::parse(text, true).is_err(), "{text}");
         }
         for text in ["http://me@h:1", "https://me@h:1", "h:1"] {

@@ -17,6 +17,7 @@ pub mod host;
 pub mod host_plan;
 mod host_record;
 pub mod layout;
+pub mod miswritten;
 pub mod mode;
 mod plan;
 pub mod plugin;
@@ -25,6 +26,7 @@ pub mod registry;
 mod role;
 pub mod settings;
 pub mod unit;
+mod url;
 pub mod userns;
 pub mod version;
 

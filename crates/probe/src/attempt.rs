@@ -113,7 +113,8 @@ pub struct Attempt {
     pub handshake: Option<Handshake>,
     /// The answer to `GET /_ping`.
     pub ping: Option<Reply>,
-    /// The answer to `GET /version`, which is asked for after a ping that was answered with 200.
+    /// The answer to `GET /v1.41/version`, by the version that the ping names, which is asked for after a ping that was answered with 200, or refused: a proxy may
+    /// let the one through and not the other.
     pub version: Option<Reply>,
     /// Why it ended early.
     pub trouble: Option<Trouble>,
@@ -216,15 +217,15 @@ impl Course<'_> {
     }
 
     fn converse(&self, channel: &mut Channel<'_>, attempt: &mut Attempt) -> Result<(), Trouble> {
-        let mut conversation =
-            Conversation::new(self.target.authority(), self.proxy.filter(|_| self.offer == Offer::Plain));
+        let mut conversation = Conversation::new(self.target, self.proxy.filter(|_| self.offer == Offer::Plain));
         channel.wire().deadline = self.step_end();
         let ping = conversation.get("/_ping", channel)?;
-        let goes_on = ping.status == 200 && !ping.is_last;
+        let goes_on = matches!(ping.status, 200 | 403..=405) && !ping.is_last;
+        let path = versioned("/version", &ping);
         attempt.ping = Some(Reply { after: self.started.elapsed(), ..ping });
         if goes_on {
             channel.wire().deadline = self.step_end();
-            let version = conversation.get("/version", channel)?;
+            let version = conversation.get(&path, channel)?;
             attempt.version = Some(Reply { after: self.started.elapsed(), ..version });
         }
         Ok(())
@@ -287,6 +288,15 @@ fn trouble_of(failed: Failed, phase: Phase, wire: &Wire) -> Trouble {
         Failed::Tls(_) if !is_tls(&wire.banner) => Trouble::NotTls,
         Failed::Tls(error) => Trouble::BrokenTls(error.to_string()),
     }
+}
+
+/// A path with the version of the API that a ping names, as docker asks for it (moby client/request.go `getAPIPath`).
+fn versioned(path: &str, ping: &Reply) -> String {
+    let is_number = |text: &str| !text.is_empty() && text.len() < 6 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let api = ping
+        .header("api-version")
+        .filter(|api| api.split_once('.').is_some_and(|(major, minor)| is_number(major) && is_number(minor)));
+    api.map_or_else(|| path.to_owned(), |api| format!("/v{api}{path}"))
 }
 
 /// Whether bytes begin as a TLS record does (RFC 8446 section 5.1).

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    Proxy,
+    Proxy, Target,
     attempt::{Channel, Trouble},
 };
 
@@ -48,7 +48,7 @@ pub(crate) struct NotHttp;
 /// Requests and answers on one connection.
 pub(crate) struct Conversation {
     authority: String,
-    /// What goes before a path, and a header more: where a proxy takes the request (RFC 9112 section 3.2.2).
+    /// What goes before a path; where a proxy takes the request, the host too, and a header more (RFC 9112 section 3.2.2).
     prefix: String,
     more: String,
     /// What came and belongs to no answer yet.
@@ -56,8 +56,10 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
-    pub(crate) fn new(authority: String, proxy: Option<&Proxy>) -> Self {
-        let prefix = proxy.map_or_else(String::new, |_| format!("http://{authority}"));
+    pub(crate) fn new(target: &Target, proxy: Option<&Proxy>) -> Self {
+        let authority = target.authority();
+        let host = proxy.map_or_else(String::new, |_| format!("http://{authority}"));
+        let prefix = format!("{host}{}", target.base_path);
         let more = proxy.map_or_else(String::new, Proxy::authorization_line);
         Self { authority, prefix, more, rest: Vec::new() }
     }

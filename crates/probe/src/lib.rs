@@ -48,9 +48,17 @@ pub struct Target {
     pub host: String,
     /// The TCP port.
     pub port: u16,
+    /// The path before every request's: empty, or from a slash on and with escapes (moby client/request.go `getAPIPath`).
+    pub base_path: String,
 }
 
 impl Target {
+    /// A host's port, without a path.
+    #[must_use]
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Self { host: host.into(), port, base_path: String::new() }
+    }
+
     /// `host:port`, an IPv6 address in brackets, as the `Host` header has it.
     #[must_use]
     pub fn authority(&self) -> String {

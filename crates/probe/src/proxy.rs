@@ -166,7 +166,7 @@ impl Proxy {
         };
         let Some(address) = address(place, &scheme) else {
             let host = text.split(':').next().unwrap_or_default().to_owned();
-            return Some(Self { scheme: "http".to_owned(), address: Target { host, port: 80 }, authorization: None });
+            return Some(Self { scheme: "http".to_owned(), address: Target::new(host, 80), authorization: None });
         };
         let authorization = user.map(|user| {
             let (name, password) = user.split_once(':').unwrap_or((user, ""));
@@ -248,7 +248,7 @@ fn address(place: &str, scheme: &str) -> Option<Target> {
             _ => 1080,
         },
     };
-    Some(Target { host: bare.to_owned(), port })
+    Some(Target::new(bare, port))
 }
 
 /// `%41` to `A`, as in the user part of a URL (RFC 3986 section 2.1).
@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     fn target(host: &str) -> Target {
-        Target { host: host.to_owned(), port: 2376 }
+        Target::new(host, 2376)
     }
 
     /// Cases of golang.org/x/net/http/httpproxy/proxy_test.go (`UseProxyTests`, `proxyForURLTests`) and a few more.

@@ -176,40 +176,100 @@ fn a_hint_about_the_daemon_lets_clients_in() {
     }
 }
 
-/// What openssl signs and Go does not accept, of an authority that the client trusts: the hint is about what is wrong.
+/// What openssl signs and Go does not accept: the key usage of the authority, the digest, what happens to the certificate and
+/// how many days the authority is valid; then the check, its text and the hint.
+const REFUSED_BY_GO: [(&str, &str, bool, &str, [&str; 3]); 4] = [
+    (USABLE, "-sha1", false, "9", ["unknown-authority", "insecure", "SHA-256"]),
+    ("critical,digitalSignature", "-sha256", false, "9", ["unknown-authority", "keyUsage", "keyCertSign"]),
+    (USABLE, "-sha256", true, "9", ["unknown-authority", "signature does not verify", "damaged"]),
+    (USABLE, "-sha256", false, "-1", ["expired", "expired at", "Renew the CA certificate"]),
+];
+const USABLE: &str = "critical,keyCertSign";
+
+/// An authority in `NAME/ca.pem` and what it issued beside it, as a row of the table has it.
+fn refused_by_go(sandbox: &Sandbox, name: &str, extensions: &str, row: (&str, &str, bool, &str)) {
+    let (usage, digest, damaged, days) = row;
+    let openssl = |line: &str| drop(sandbox.openssl(line.split_whitespace()));
+    sandbox.write(format!("{name}/ext"), extensions);
+    sandbox.write(
+        format!("{name}/caext"),
+        format!("basicConstraints=critical,CA:TRUE\nkeyUsage={usage}\nsubjectKeyIdentifier=hash\n"),
+    );
+    openssl(&format!("req -newkey rsa:2048 -nodes -keyout {name}/cak -out {name}/csr -subj /CN={name}"));
+    openssl(&format!(
+        "x509 -req -in {name}/csr -signkey {name}/cak -out {name}/ca.pem -days {days} -extfile {name}/caext"
+    ));
+    openssl(&format!("req -newkey rsa:2048 -nodes -keyout {name}/key.pem -out {name}/csr -subj /CN=leaf"));
+    openssl(&format!(
+        "x509 -req -days 9 -in {name}/csr -CA {name}/ca.pem -CAkey {name}/cak -CAcreateserial -out {name}/cert.pem \
+         -extfile {name}/ext {digest}"
+    ));
+    if damaged {
+        openssl(&format!("x509 -in {name}/cert.pem -outform der -out der"));
+        let mut der = fs::read(sandbox.path("der")).unwrap();
+        *der.last_mut().unwrap() ^= 1;
+        fs::write(sandbox.path("der"), der).unwrap();
+        openssl(&format!("x509 -inform der -in der -out {name}/cert.pem"));
+    }
+}
+
+/// What verify says of two directories: the finding's line, and what to do.
+fn verified(sandbox: &Sandbox, daemon: &str, client: &str, check: &str) -> [String; 2] {
+    let args = ["verify", "--daemon", daemon, "--client", client, "--host", "127.0.0.1"];
+    let ran = sandbox.dockseal(args).run().exits(1);
+    let mut lines = ran.stdout.lines().skip_while(|line| !line.trim_start().starts_with(check));
+    let finding = lines.next().unwrap_or_else(|| panic!("{ran}")).to_owned();
+    [finding, lines.find(|line| line.trim_start().starts_with("do:")).unwrap_or_else(|| panic!("{ran}")).to_owned()]
+}
+
+/// Of an authority that the client trusts: cause and hint are about what is wrong, in probe and in verify.
 #[test]
-fn a_certificate_of_the_trusted_authority_that_go_refuses() {
+fn a_daemons_certificate_of_the_trusted_authority_that_go_refuses() {
     require!("dockerd", "docker", "openssl");
     require_root!();
-    let usable = "critical,keyCertSign";
-    for (usage, digest, damaged, cause, hint) in [
-        (usable, "-sha1", false, "insecure", "SHA-256"),
-        ("critical,digitalSignature", "-sha256", false, "keyUsage", "keyCertSign"),
-        (usable, "-sha256", true, "signature does not verify", "damaged"),
-    ] {
+    for (usage, digest, damaged, days, [check, cause, hint]) in REFUSED_BY_GO {
         let sandbox = Sandbox::new();
-        let openssl = |line: &str| drop(sandbox.openssl(line.split_whitespace()));
-        sandbox.write("host/ext", "subjectAltName=IP:127.0.0.1\n");
-        openssl(&format!(
-            "req -x509 -newkey rsa:2048 -nodes -keyout cak -out host/ca.pem -days 9 -subj /CN=ca -addext keyUsage={usage}"
-        ));
-        openssl("req -newkey rsa:2048 -nodes -keyout host/key.pem -out csr -subj /CN=host");
-        openssl(&format!(
-            "x509 -req -days 9 -in csr -CA host/ca.pem -CAkey cak -CAcreateserial -out host/cert.pem -extfile host/ext {digest}"
-        ));
-        if damaged {
-            openssl("x509 -in host/cert.pem -outform der -out der");
-            let mut der = fs::read(sandbox.path("der")).unwrap();
-            *der.last_mut().unwrap() ^= 1;
-            fs::write(sandbox.path("der"), der).unwrap();
-            openssl("x509 -inform der -in der -out host/cert.pem");
-        }
+        refused_by_go(&sandbox, "host", "subjectAltName=IP:127.0.0.1\n", (usage, digest, damaged, days));
         let daemon = start(&sandbox.path("host"));
         assert_ne!(daemon.docker("127.0.0.1", &sandbox.path("host"), ["version"]).run().code, Some(0), "{cause}");
         let probed = probe(&sandbox, &daemon.url("127.0.0.1"), &["--client", "host"]);
         let probed = probed.is(1, "client-accepts-daemon", cause);
         assert!(probed.text("/verdict/hint").contains(hint), "{}", probed.human);
         assert!(!probed.text("/verdict/cause").contains("made anew"), "{}", probed.human);
+        let [finding, remedy] = verified(&sandbox, "host", "host", check);
+        assert!(finding.contains(cause) && remedy.contains(hint), "{finding}\n{remedy}");
+    }
+}
+
+/// The same of a client's certificate, of an authority that is in the daemon's ca.pem; the client's own may have it or not.
+#[test]
+fn a_clients_certificate_of_the_trusted_authority_that_go_refuses() {
+    require!("dockerd", "docker", "openssl");
+    require_root!();
+    for (usage, digest, damaged, days, [check, cause, hint]) in REFUSED_BY_GO {
+        let sandbox = world(Whose::TheirsAlone);
+        refused_by_go(&sandbox, "spoilt", "extendedKeyUsage=clientAuth\n", (usage, digest, damaged, days));
+        let (theirs, spoilt) = (sandbox.path("ca.pem"), sandbox.path("spoilt/ca.pem"));
+        let both = [fs::read(&theirs).unwrap(), fs::read(&spoilt).unwrap()].concat();
+        fs::write(sandbox.path("host/ca.pem"), &both).unwrap();
+        let daemon = start(&sandbox.path("host"));
+        let url = daemon.url("127.0.0.1");
+        let _ = daemon.docker("127.0.0.1", &sandbox.path("client"), ["version"]).run().success();
+
+        fs::write(&spoilt, &both).unwrap();
+        assert_ne!(daemon.docker("127.0.0.1", &sandbox.path("spoilt"), ["version"]).run().code, Some(0), "{cause}");
+        let [finding, remedy] = verified(&sandbox, "host", "spoilt", check);
+        assert!(finding.contains(cause) && remedy.contains(hint), "{finding}\n{remedy}");
+        let told = |args: &[&str]| {
+            let probed = probe(&sandbox, &url, args).is(1, "daemon-accepts-client", cause);
+            assert!(probed.text("/verdict/hint").contains(hint), "{}", probed.human);
+        };
+        told(&["--client", "spoilt"]);
+        // What the client trusts says nothing of its own authority.
+        fs::copy(&theirs, &spoilt).unwrap();
+        told(&["--client", "spoilt", "--daemon", "host"]);
+        let probed = probe(&sandbox, &url, &["--client", "spoilt"]).is(1, "daemon-accepts-client", "");
+        assert!(!probed.text("/verdict/cause").contains("not issued by"), "{}", probed.human);
     }
 }
 
@@ -231,4 +291,6 @@ fn an_address_as_a_dns_name() {
     let probed = probe(&sandbox, &daemon.url("127.0.0.1"), &["--client", "host"]);
     let probed = probed.is(1, "client-accepts-daemon", "as a DNS name");
     assert!(!probed.text("/verdict/hint").contains("dial it by"), "{}", probed.human);
+    let [finding, remedy] = verified(&sandbox, "host", "host", "host-mismatch");
+    assert!(finding.contains("as a DNS name") && remedy.contains("as an IP name"), "{finding}\n{remedy}");
 }

@@ -14,11 +14,14 @@ use dockseal_docker::{
     env::{self, EnvError, Shell, ShellFacts, Variables},
     flags::TlsFlags,
     layout,
+    miswritten::Miswritten,
 };
-use dockseal_pki::{Certificate, ExtendedKeyUsage, GeneralName, pem};
+use dockseal_pki::{Certificate, ExtendedKeyUsage, GeneralName, pem, printable};
 use serde_json::json;
 
 use crate::{
+    contexts,
+    correction::miswritten_directory,
     failure::Failure,
     invocation::Invocation,
     output::{Format, Output},
@@ -78,11 +81,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     };
     warn_of_gaps(&dir, output);
     let host = match args.host.as_ref().or(dialled.as_ref()) {
-        Some(text) => Some(env::host_url(text).map_err(|error| {
-            Failure::trouble(format!("cannot use {text:?} as DOCKER_HOST"))
-                .cause(error)
-                .hint("give it as docker takes it, e.g. --host tcp://build.example.com:2376")
-        })?),
+        Some(text) => Some(contexts::host(text, &format!("cannot use {text:?} as DOCKER_HOST"))?),
         None => daemon_url(&dir),
     };
     if host.is_none() {
@@ -154,15 +153,21 @@ fn client_directory(dir: Option<&Path>, invocation: &Invocation) -> Result<PathB
         }
     };
     let absolute = invocation.absolute(given)?;
-    match fs::metadata(&absolute) {
-        Ok(found) if found.is_dir() => Ok(absolute),
-        Ok(_) => Err(Failure::trouble(format!("cannot use {} as DOCKER_CERT_PATH", absolute.display()))
-            .cause("it is not a directory")
-            .hint("name the directory that holds ca.pem, cert.pem and key.pem")),
-        Err(error) => Err(Failure::trouble(format!("cannot use {} as DOCKER_CERT_PATH", absolute.display()))
-            .cause(error)
-            .hint("name the directory that holds ca.pem, cert.pem and key.pem")),
-    }
+    let cause = match fs::metadata(&absolute) {
+        Ok(found) if found.is_dir() => return Ok(absolute),
+        Ok(_) => "it is not a directory".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let failure =
+        Failure::trouble(format!("cannot use {} as DOCKER_CERT_PATH", printable(&absolute.to_string_lossy())));
+    let home = invocation.variable("HOME").map(PathBuf::from);
+    Err(match miswritten_directory(given, home.as_deref()) {
+        Some(Miswritten { wrong, meant }) => {
+            let meant = env::word_of_command(Shell::Sh, &meant);
+            failure.cause(format!("{cause}: it {wrong}")).hint(format!("name {meant} instead"))
+        }
+        None => failure.cause(cause).hint("name the directory that holds ca.pem, cert.pem and key.pem"),
+    })
 }
 
 fn missing_files(dir: &Path) -> Vec<&'static str> {

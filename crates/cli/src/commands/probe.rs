@@ -38,6 +38,7 @@ use dockseal_verify::{Designation, Material, MaterialFile, Offered};
 pub(crate) use self::brief::cause;
 use self::{
     diagnosis::{Diagnosis, Outcome},
+    dialled::{ByDocker, Manner},
     picture::{ClientSide, Picture, Question},
     remedy::OwnAuthority,
 };
@@ -89,11 +90,15 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let limits = Limits::within(timeout(&args.timeout)?);
     let named = args.client.as_deref().map(|dir| read_client(dir, args.docker, invocation)).transpose()?;
     let daemon = args.daemon.as_deref().map(|dir| material(dir, Role::Daemon)).transpose()?;
-    let (target, client) = match &args.host {
-        Some(host) => (target::parse(host, output)?, named),
+    let ByDocker { target, client, manner, host } = match &args.host {
+        Some(host) => ByDocker::named(target::parse(host, output)?, named),
         None => {
-            let (target, client) = dialled::by_docker(args.docker, invocation, output)?;
-            (target, named.or(client))
+            let by_docker = dialled::by_docker(args.docker, invocation, output)?;
+            match named {
+                // It is asked about these files, as docker uses them when it is told to.
+                Some(named) => ByDocker { client: Some(named), manner: Manner::Verifying, ..by_docker },
+                None => by_docker,
+            }
         }
     };
     let dialler = Dialler {
@@ -104,14 +109,15 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
 
     let own = OwnAuthority::here(invocation);
     let began = invocation.clock();
-    let observation =
-        probe(&target, &dialler, limits).map_err(|error| unreachable(&error, &target, &dialler.routes))?;
+    let observation = probe(&target, &dialler, limits)
+        .map_err(|error| dialled::corrected(unreachable(&error, &target, &dialler.routes), host.as_ref()))?;
 
     let question = Question {
         target: &target,
         routes: &dialler.routes,
         docker: args.docker,
         client: client.as_ref(),
+        manner: &manner,
         daemon: daemon.as_ref(),
         own: &own,
         now: invocation.now,

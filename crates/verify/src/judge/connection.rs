@@ -270,7 +270,7 @@ pub(crate) fn check_of(error: &PathError) -> Check {
         PathError::Expired { .. } => Check::Expired,
         PathError::NotACa { .. } => Check::NotACa,
         PathError::PathTooLong { .. } => Check::PathTooLong,
-        PathError::HostMismatch { .. } => Check::HostMismatch,
+        PathError::HostMismatch(_) => Check::HostMismatch,
         PathError::UnknownAuthority { .. } => Check::UnknownAuthority,
         PathError::IncompatibleUsage => Check::UsageIncompatible,
         PathError::PoliciesInvalid => Check::PolicyMissing,

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use dockseal_docker::version::{Go, GoRelease};
 
+use super::Mismatch;
 use crate::x509::Certificate;
 
 /// The host as Go's client puts it into the handshake: U-labels become A-labels, everything else stays.
@@ -38,8 +39,19 @@ pub(crate) fn matches(certificate: &Certificate<'_>, host: &str, go: Go) -> bool
     })
 }
 
+/// Where a host that does not match stands all the same.
+pub(crate) fn mismatch(certificate: &Certificate<'_>, host: &str) -> Mismatch {
+    if let Some(address) = as_address(host) {
+        let is_it = |name: &&[u8]| str::from_utf8(name).ok().and_then(as_address) == Some(address);
+        if certificate.extensions.dns_names.iter().any(|name| is_it(&name.as_ref())) {
+            return Mismatch::AddressAsDnsName;
+        }
+    }
+    if matches_common_name_only(certificate, host) { Mismatch::CommonName } else { Mismatch::Nowhere }
+}
+
 /// Whether only the common name, which Go has not looked at since 1.15, would match.
-pub(crate) fn matches_common_name_only(certificate: &Certificate<'_>, host: &str) -> bool {
+fn matches_common_name_only(certificate: &Certificate<'_>, host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     certificate.extensions.subject_alt_name.is_none()
         && certificate.common_name.as_ref().is_some_and(|name| matches_pattern(name.as_bytes(), host.as_bytes()))

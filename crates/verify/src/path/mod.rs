@@ -47,10 +47,12 @@ pub(crate) enum PathError {
     },
     NotYetValid {
         certificate: String,
+        is_ca: bool,
         not_before: i64,
     },
     Expired {
         certificate: String,
+        is_ca: bool,
         not_after: i64,
     },
     NotACa {
@@ -59,9 +61,7 @@ pub(crate) enum PathError {
     PathTooLong {
         certificate: String,
     },
-    HostMismatch {
-        common_name_only: bool,
-    },
+    HostMismatch(Mismatch),
     /// No issuer at hand, with the first reason why a candidate was none.
     UnknownAuthority {
         hint: Option<(Rejected, String)>,
@@ -77,6 +77,15 @@ pub(crate) enum PathError {
     CandidateBudget,
     /// The chain stands, and TLS does not use the leaf's kind of key (crypto/tls `verifyServerCertificate`).
     KeyKind(String),
+}
+
+/// Where the host stands in the certificate, if anywhere: not among the names that it is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mismatch {
+    Nowhere,
+    CommonName,
+    /// An address as a dNSName (RFC 5280, 4.2.1.6).
+    AddressAsDnsName,
 }
 
 /// Why a certificate of the right name is not the issuer.
@@ -107,18 +116,23 @@ impl fmt::Display for PathError {
             Self::UnhandledCriticalExtension { certificate } => {
                 write!(f, "{certificate:?} has a critical extension that Go does not know")
             }
-            Self::NotYetValid { certificate, not_before } => {
+            Self::NotYetValid { certificate, not_before, .. } => {
                 write!(f, "{certificate:?} is not valid before {}", Moment(*not_before))
             }
-            Self::Expired { certificate, not_after } => write!(f, "{certificate:?} expired at {}", Moment(*not_after)),
+            Self::Expired { certificate, not_after, .. } => {
+                write!(f, "{certificate:?} expired at {}", Moment(*not_after))
+            }
             Self::NotACa { certificate } => write!(f, "{certificate:?} is no CA"),
             Self::PathTooLong { certificate } => {
                 write!(f, "{certificate:?} does not allow that many CAs below it")
             }
-            Self::HostMismatch { common_name_only: true } => {
+            Self::HostMismatch(Mismatch::CommonName) => {
                 f.write_str("only the common name fits, and Go does not look at it")
             }
-            Self::HostMismatch { common_name_only: false } => f.write_str("no subject alternative name fits the host"),
+            Self::HostMismatch(Mismatch::AddressAsDnsName) => f.write_str(
+                "the certificate has the address as a DNS name, and an address is compared with IP names only",
+            ),
+            Self::HostMismatch(Mismatch::Nowhere) => f.write_str("no subject alternative name fits the host"),
             Self::UnknownAuthority { hint: None } => f.write_str("no certificate in the CA file issued it"),
             Self::UnknownAuthority { hint: Some((why, candidate)) } => {
                 write!(f, "{candidate:?} has the issuer's name, but {why}")
@@ -138,6 +152,10 @@ impl fmt::Display for PathError {
     }
 }
 
+const CA_EXPIRED: &str =
+    "Renew the CA certificate that is named, or roll over to a new one: the certificates below it do not help.";
+const CA_NOT_YET_VALID: &str = "Set the clocks right, or make the CA certificate anew.";
+
 impl Rejected {
     /// What to do where it is another thing than to trust another CA (Go src/crypto/x509/x509.go `CheckSignatureFrom`).
     const fn remedy(&self) -> Option<&'static str> {
@@ -149,7 +167,13 @@ impl Rejected {
             Self::Signature(SignatureError::Insecure(_) | SignatureError::Unsupported) => {
                 Some("Reissue the certificate with a signature by SHA-256.")
             }
-            _ => None,
+            Self::Signature(SignatureError::SmallKey { .. }) => {
+                Some("Make the CA anew with a P-256 key, or an RSA key of 2048 bits or more.")
+            }
+            Self::Signature(SignatureError::WrongKind | SignatureError::HugeKey { .. } | SignatureError::Invalid) => {
+                None
+            }
+            Self::Invalid(error) => error.remedy_in_a_ca(),
         }
     }
 
@@ -166,6 +190,31 @@ impl PathError {
     pub(crate) fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::UnknownAuthority { hint: Some((why, _)) } => why.remedy(),
+            Self::Expired { is_ca: true, .. } => Some(CA_EXPIRED),
+            Self::NotYetValid { is_ca: true, .. } => Some(CA_NOT_YET_VALID),
+            Self::HostMismatch(Mismatch::AddressAsDnsName) => {
+                Some("Reissue the daemon's certificate with the address as an IP name, not as a DNS name.")
+            }
+            _ => None,
+        }
+    }
+
+    /// The same where it is the CA that is not taken (Go src/crypto/x509/verify.go `isValid`).
+    const fn remedy_in_a_ca(&self) -> Option<&'static str> {
+        match self {
+            Self::Expired { .. } => Some(CA_EXPIRED),
+            Self::NotYetValid { .. } => Some(CA_NOT_YET_VALID),
+            Self::NotACa { .. } => Rejected::MayNotSign.remedy(),
+            Self::PathTooLong { .. } => {
+                Some("Issue it from a CA that allows as many CAs below it, or directly from the root.")
+            }
+            Self::UnhandledCriticalExtension { .. } => {
+                Some("Make the CA certificate anew without that critical extension.")
+            }
+            Self::NameExcluded(_)
+            | Self::NameNotPermitted(_)
+            | Self::UnconstrainableName(_)
+            | Self::TooManyConstraints => Some("Issue it for names that the CA's name constraints permit."),
             _ => None,
         }
     }
@@ -207,7 +256,7 @@ pub(crate) fn verify(
     if let Some(host) = options.host
         && !hostname::matches(leaf, host, options.go)
     {
-        return Err(PathError::HostMismatch { common_name_only: hostname::matches_common_name_only(leaf, host) });
+        return Err(PathError::HostMismatch(hostname::mismatch(leaf, host)));
     }
     if roots.contains(leaf) {
         return check_chain(&[leaf], options);
@@ -229,12 +278,24 @@ fn check_certificate(certificate: &Certificate<'_>, options: Options<'_>) -> Res
     // Go compares instants, so that half a second after notAfter is too late (x509 verify.go isValid, `now.After`).
     let (now, fraction) = (options.now.unix_timestamp(), options.now.nanosecond());
     if now < certificate.not_before {
-        return Err(PathError::NotYetValid { certificate: certificate.name(), not_before: certificate.not_before });
+        return Err(PathError::NotYetValid {
+            certificate: certificate.name(),
+            is_ca: is_ca(certificate),
+            not_before: certificate.not_before,
+        });
     }
     if (now, fraction) > (certificate.not_after, 0) {
-        return Err(PathError::Expired { certificate: certificate.name(), not_after: certificate.not_after });
+        return Err(PathError::Expired {
+            certificate: certificate.name(),
+            is_ca: is_ca(certificate),
+            not_after: certificate.not_after,
+        });
     }
     Ok(())
+}
+
+fn is_ca(certificate: &Certificate<'_>) -> bool {
+    certificate.extensions.basic_constraints.as_ref().is_some_and(|constraints| constraints.is_ca)
 }
 
 /// What a complete chain, leaf first, must meet as a whole.

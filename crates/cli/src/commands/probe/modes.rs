@@ -5,7 +5,7 @@ use dockseal_probe::{ClientCertificate, Offer, Trouble};
 use dockseal_verify::FileKind;
 
 use super::{
-    picture::{Picture, is_docker, refusal},
+    picture::{Picture, is_docker, is_dockers_yes, refusal},
     words::{answer, described, is_plain_on_tls, is_refusal_of_nginx, located},
 };
 
@@ -52,9 +52,15 @@ fn mode_answer(picture: &Picture<'_>, mode: ClientMode) -> ModeAnswer {
         }
     }
     match (&attempt.ping, &attempt.trouble) {
-        (Some(ping), _) if is_docker(ping) => ModeAnswer::Connects,
+        (Some(ping), _) if is_dockers_yes(ping) => match &attempt.version {
+            Some(version) if !is_dockers_yes(version) => ModeAnswer::Refused(answer(version)),
+            _ => ModeAnswer::Connects,
+        },
         (Some(ping), _) if is_plain_on_tls(ping) => ModeAnswer::Refused("the port speaks TLS".to_owned()),
         (Some(ping), _) if is_refusal_of_nginx(ping) => ModeAnswer::Refused(answer(ping)),
+        (Some(ping), _) if ping.status >= 400 && !attempt.version.as_ref().is_some_and(is_dockers_yes) => {
+            ModeAnswer::Refused(answer(ping))
+        }
         (Some(ping), _) => ModeAnswer::NotTold(format!("no Docker: {}", answer(ping))),
         (None, Some(Trouble::Alert { name, .. })) => {
             let seen = attempt.handshake.as_ref().map(|seen| seen.client_certificate);

@@ -10,8 +10,8 @@ use dockseal_verify::{
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
 
 pub(super) use super::pem_certificates as certificates;
-use super::remedy::OwnAuthority;
-use crate::{hints::as_hint, invocation::Invocation, unread};
+use super::{dialled::Manner, remedy::OwnAuthority};
+use crate::{correction::Correction, hints::as_hint, invocation::Invocation, unread};
 
 /// The client's files.
 pub(super) struct ClientSide {
@@ -27,6 +27,8 @@ pub(super) struct ClientSide {
     docker: Version,
     /// What mends files in a form that docker does not read.
     mending: String,
+    /// What is wrong with the name of their directory.
+    pub(super) correction: Option<Correction>,
 }
 
 impl ClientSide {
@@ -43,7 +45,12 @@ impl ClientSide {
         let mut dockerds = Version::ALL.into_iter().rev();
         let not_accepted = dockerds.find_map(|dockerd| not_accepted(&material, docker, dockerd, now));
         let mending = as_hint(&unread::remedy(&material, invocation));
-        Self { dir, material, identity, not_loaded, not_accepted, docker, mending }
+        Self { dir, material, identity, not_loaded, not_accepted, docker, mending, correction: None }
+    }
+
+    /// The same, with what is wrong with the name of their directory.
+    pub(super) fn corrected(self, correction: Option<Correction>) -> Self {
+        Self { correction, ..self }
     }
 
     /// The form of a file that is the reason for this check's refusal, and what mends it.
@@ -101,6 +108,7 @@ pub(super) struct Question<'p> {
     pub(super) routes: &'p Routes,
     pub(super) docker: Version,
     pub(super) client: Option<&'p ClientSide>,
+    pub(super) manner: &'p Manner,
     pub(super) daemon: Option<&'p Material>,
     pub(super) own: &'p OwnAuthority,
     pub(super) now: OffsetDateTime,
@@ -139,6 +147,7 @@ pub(super) struct Picture<'p> {
     pub(super) version: Version,
     pub(super) observation: &'p Observation,
     pub(super) client: Option<&'p ClientSide>,
+    pub(super) manner: &'p Manner,
     pub(super) daemon: Option<&'p Material>,
     pub(super) own: &'p OwnAuthority,
     /// The chain that was served; what cannot be read is `None`.
@@ -155,13 +164,14 @@ pub(super) struct Picture<'p> {
 
 impl<'p> Picture<'p> {
     pub(super) fn new(question: Question<'p>, observation: &'p Observation) -> Self {
-        let Question { target, routes, docker: version, client, daemon, own, now, began } = question;
+        let Question { target, routes, docker: version, client, manner, daemon, own, now, began } = question;
         let mut picture = Self {
             target,
             routes,
             version,
             observation,
             client,
+            manner,
             daemon,
             own,
             chain: Vec::new(),
@@ -194,9 +204,9 @@ impl<'p> Picture<'p> {
         self.judged(self.chain_pem.as_bytes(), anchors, docker)
     }
 
-    /// `tcp://HOST:PORT`.
+    /// `tcp://HOST:PORT`, with the path that there is.
     pub(super) fn url(&self) -> String {
-        format!("tcp://{}", self.target.authority())
+        format!("tcp://{}{}", self.target.authority(), self.target.base_path)
     }
 
     /// The attempts over TLS, the one with the client's certificate first.
@@ -279,6 +289,11 @@ pub(super) fn is_docker(reply: &Reply) -> bool {
     reply.header("api-version").is_some()
         || reply.header("server").is_some_and(|server| server.starts_with("Docker/"))
         || reply.status == 403 && body()
+}
+
+/// Whether Docker answers, and not that it refuses.
+pub(super) fn is_dockers_yes(reply: &Reply) -> bool {
+    is_docker(reply) && reply.status < 400
 }
 
 fn facts(replies: &[&Reply]) -> DockerFacts {

@@ -10,6 +10,7 @@ use dockseal_verify::Material;
 use super::{
     client_side,
     diagnosis::{Diagnosis, Outcome},
+    dialled::Manner,
     picture::{Picture, Question},
     proxy_variables,
     remedy::OwnAuthority,
@@ -32,7 +33,7 @@ pub(crate) struct Dialled<'d> {
 /// # Errors
 /// It is not answered, or not by that certificate.
 pub(crate) fn dial_daemon(dialled: &Dialled<'_>, invocation: &Invocation) -> Result<(), Failure> {
-    let target = Target { host: dialled.host.clone(), port: dialled.port };
+    let target = Target::new(dialled.host.clone(), dialled.port);
     let docker = Version::default();
     let client = dialled.client.map(|client| {
         let (chain, key) = (client.chain_pem(), client.key_pem().unwrap_or_default());
@@ -53,6 +54,7 @@ pub(crate) fn dial_daemon(dialled: &Dialled<'_>, invocation: &Invocation) -> Res
         routes: &dialler.routes,
         docker,
         client: client.as_ref(),
+        manner: &Manner::Verifying,
         daemon: None,
         own: &own,
         now: invocation.now,

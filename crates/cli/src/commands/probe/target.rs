@@ -2,12 +2,12 @@
 
 use dockseal_docker::{
     daemon_json::TLS_PORT,
-    endpoint::Endpoint,
+    endpoint::{Endpoint, base_path},
     env::{HostError, host_url},
 };
 use dockseal_probe::Target;
 
-use crate::{failure::Failure, output::Output};
+use crate::{correction::dialled_host, failure::Failure, output::Output};
 
 /// The host and port of `text`; where docker would surprise, that is said.
 pub(super) fn parse(text: &str, output: &mut Output) -> Result<Target, Failure> {
@@ -26,12 +26,10 @@ pub(super) fn parse(text: &str, output: &mut Output) -> Result<Target, Failure> 
                 )
                 .hint(format!("try that with: ssh {host} docker version; for mutual TLS give tcp://{host}:2376")));
         }
-        Some(("http" | "https", rest)) => {
-            return Err(wrong()
-                .cause("docker takes no http:// or https:// address")
-                .hint(format!("write tcp://{rest}")));
-        }
         _ => {}
+    }
+    if let Err((cause, Some(meant))) = dialled_host(text) {
+        return Err(wrong().cause(cause).hint(format!("write {meant}")));
     }
     let url = host_url(text).map_err(|error| {
         let failure = wrong().cause(&error);
@@ -44,14 +42,18 @@ pub(super) fn parse(text: &str, output: &mut Output) -> Result<Target, Failure> 
             }
         }
     })?;
-    // host_url has put it into this form; its path is docker's business only.
+    Endpoint::parse(text, true).map_err(|error| {
+        wrong().cause(format!("docker refuses it: {error}")).hint("give the port as well: tcp://HOST:PORT")
+    })?;
+    let base_path = base_path(text);
+    // host_url has put it into this form.
     let authority = url.trim_start_matches("tcp://").split('/').next().unwrap_or_default();
     let (host, port) = authority.rsplit_once(':').ok_or_else(wrong)?;
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     if has_port(text) {
-        return Ok(Target { host, port: port.parse().map_err(|_| wrong())? });
+        return Ok(Target { host, port: port.parse().map_err(|_| wrong())?, base_path });
     }
-    let target = Target { host, port: Endpoint::PLAIN_PORT };
+    let target = Target { host, port: Endpoint::PLAIN_PORT, base_path };
     output.note(&format!(
         "without a port docker dials {}, even with TLS; dockerd's port for TLS is {TLS_PORT}: tcp://{}",
         Endpoint::PLAIN_PORT,
@@ -87,7 +89,6 @@ mod tests {
             ("tcp://[::1]:2376", "::1", 2376),
             ("tcp://[::1]:2376/prefix", "::1", 2376),
             // Docker's own default, not what one would expect.
-            ("tcp://[::1]", "::1", 2375),
             ("tcp://host", "host", 2375),
             ("::1", "::1", 2375),
         ] {
@@ -107,6 +108,8 @@ mod tests {
             "tcp://host:0",
             "tcp://host:99999",
             "tcp://[fe80::1%eth0]:2376",
+            "tcp://[::1]",
+            "tcp://host:2376/%zz",
             "ftp://host",
             "",
         ] {

@@ -7,7 +7,7 @@ use super::{
     diagnosis::{Diagnosis, Outcome},
     modes::{ModeAnswer, modes},
     picture::{OnDisk, Picture, is_docker, shortened},
-    words::{ahead, answer, described, is_plain_on_tls, name},
+    words::{ahead, answer, described, is_gateways, is_plain_on_tls, name},
 };
 use crate::output::{fields, table};
 
@@ -175,7 +175,7 @@ fn authorities(picture: &Picture<'_>, text: &mut String) {
 /// Whether an answer came after the certificate was sent: only that shows it, in TLS 1.3.
 pub(super) fn is_accepted(picture: &Picture<'_>) -> bool {
     let ping = picture.observation.attempt(Offer::WithCertificate).and_then(|attempt| attempt.ping.as_ref());
-    ping.is_some_and(|ping| is_docker(ping) || ping.status < 400)
+    ping.is_some_and(|ping| is_docker(ping) || ping.status < 400 || is_gateways(ping))
 }
 
 fn on_disk(picture: &Picture<'_>, text: &mut String) {

@@ -18,6 +18,11 @@ pub(super) fn is_plain_on_tls(reply: &Reply) -> bool {
     reply.status == 400 && PLAIN_ON_TLS.iter().any(|text| body.contains(text))
 }
 
+/// Whether a proxy says that it does not get on behind it (RFC 9110, 15.6.3 to 15.6.5).
+pub(super) fn is_gateways(reply: &Reply) -> bool {
+    matches!(reply.status, 502..=504)
+}
+
 pub(super) fn is_refusal_of_nginx(reply: &Reply) -> bool {
     let body = String::from_utf8_lossy(&reply.body);
     reply.status == 400 && NGINX_REFUSALS.iter().any(|text| body.contains(text))

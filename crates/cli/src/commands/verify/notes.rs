@@ -41,6 +41,10 @@ notes! {
         "A setting about TLS is there and has no effect, because another one is stronger or it means nothing alone.",
         "Remove it, or the stronger one.",
         "docker/cli cli/command/cli.go (resolveContextName), cli/flags/options.go (SetDefaultOptions)";
+    DoubtfulValue, "doubtful-value", Warning,
+        "docker takes a host and a directory as they are written: quotation marks, carriage returns, a tilde and https:// too.",
+        "Write the value that is named instead.",
+        "docker/cli opts/hosts.go (ParseHost), cli/flags/options.go (InstallFlags); moby client/client.go (ParseHostURL)";
     TlsOnASocket, "tls-on-a-socket", Refusal,
         "docker 20.10 speaks TLS even on a unix socket, where no daemon does.",
         "Unset DOCKER_TLS_VERIFY and DOCKER_TLS, or dial the daemon over TCP.",

@@ -169,6 +169,7 @@ fn answer(
             let text = format!("{}: {}", setting.name, setting.effect);
             answer.findings.push(Shown::note(Note::SettingPassedOver, None, text));
         }
+        answer.findings.extend(said.doubts.iter().map(|text| Shown::note(Note::DoubtfulValue, None, text)));
     }
     if let Some(endpoint) = client.and_then(|side| side.said.as_ref()?.endpoints.first()) {
         dialled(&mut answer, question, endpoint, must_be_mutual);

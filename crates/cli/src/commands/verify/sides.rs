@@ -27,7 +27,8 @@ use super::{
     show,
 };
 use crate::{
-    connection::{self, Connection, Stop, read_json, unreadable},
+    connection::{self, Connection, Corrections, Stop, read_json, unreadable},
+    correction::Correction,
     failure::Failure,
     invocation::Invocation,
 };
@@ -77,6 +78,8 @@ pub(super) struct Said {
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) decided: Vec<Setting>,
     pub(super) ignored: Vec<Setting>,
+    /// Values that are written as docker reads them otherwise than they were meant.
+    pub(super) doubts: Vec<String>,
     /// Files of configuration that could not be read, and were passed over as docker does.
     pub(super) trouble: Vec<String>,
 }
@@ -275,6 +278,7 @@ fn said_of_daemon(settings: DaemonSettings) -> Said {
         endpoints: settings.listeners,
         decided: settings.decided,
         ignored: settings.ignored,
+        doubts: Vec::new(),
         trouble: Vec::new(),
     }
 }
@@ -302,17 +306,20 @@ pub(super) fn client_by_settings(
     let environment = Environment::read(|name| variables.find_or_own(name, invocation));
     let resolved = connection::resolve(flags, environment, args.docker)?;
     Ok(match resolved {
-        Ok(Connection { settings, trouble, .. }) => {
+        Ok(Connection { settings, trouble, corrections, .. }) => {
             let files = match &settings.tls {
                 ClientTls::On { files, .. } => files.clone(),
                 ClientTls::Off => nothing(),
             };
             let held = Held::read(&files, Reader::Docker, desk);
-            let (mode, said) = (Some(settings.tls.mode()), Some(said_of_client(settings, trouble)));
+            let (mode, said) = (Some(settings.tls.mode()), Some(said_of_client(settings, trouble, &corrections)));
             Side { held, mode, said, variables, fault: None }
         }
-        Err(Stop::Settings(fault @ ClientFault::EmptyFlagPanics { .. })) => {
+        Err(Stop::Settings { fault: fault @ ClientFault::EmptyFlagPanics { .. }, .. }) => {
             stopped(Shown::check(Check::ClientPanics, Gate::ClientLoads, fault.to_string()))
+        }
+        Err(stop @ Stop::Settings { host: Some(_), .. }) => {
+            refused(format!("{}; {}", stop.text(), stop.hint(invocation.called())))
         }
         Err(stop) => refused(stop.text()),
     })
@@ -322,12 +329,19 @@ fn stopped(fault: Shown) -> Side<ClientMode> {
     Side { fault: Some(fault), ..Side::without_files(ClientMode::TlsVerifyCert) }
 }
 
-fn said_of_client(settings: ClientSettings, trouble: Vec<String>) -> Said {
+fn said_of_client(settings: ClientSettings, trouble: Vec<String>, corrections: &Corrections) -> Said {
+    let corrections = [&corrections.host, &corrections.directory].into_iter().flatten();
+    let mut doubts: Vec<String> = corrections.map(|Correction { wrong, fix }| format!("{wrong}: {fix}")).collect();
+    if !settings.base_path.is_empty() {
+        let path = &settings.base_path;
+        doubts.push(format!("docker puts the path {path} before every request's, where dockerd has nothing"));
+    }
     Said {
-        headline: format!("docker dials {}", settings.endpoint),
+        headline: format!("docker dials {}", settings.url()),
         endpoints: vec![settings.endpoint],
         decided: settings.decided,
         ignored: settings.ignored,
+        doubts,
         trouble,
     }
 }

@@ -6,15 +6,22 @@ use dockseal_probe::{Attempt, ClientCertificate, Offer, Trouble};
 use dockseal_verify::{Check, FileKind, Finding, Purpose, judge_chain};
 
 use super::{Diagnosis, refused, unknown};
-use crate::commands::probe::{
-    picture::{ClientSide, Picture, refusal, shortened},
-    remedy::{RESTART, leaf, reissue_client, word},
-    words::{described, is_refusal_of_nginx, located, name},
+use crate::{
+    commands::probe::{
+        picture::{ClientSide, Picture, certificates, refusal, shortened},
+        remedy::{RESTART, leaf, reissue_client, word},
+        words::{described, is_refusal_of_nginx, located, name},
+    },
+    correction::Correction,
 };
 
 pub(super) fn client_loads(picture: &Picture<'_>) -> Option<Diagnosis> {
     let client = picture.client?;
     let finding = client.not_loaded.as_ref()?;
+    if let (Check::FileUnavailable, Some(Correction { wrong, fix })) = (finding.check, &client.correction) {
+        let cause = format!("docker does not load {}: {}: {wrong}", client.dir, located(finding));
+        return refused(Gate::ClientLoads, cause, fix);
+    }
     let cause = format!("docker does not load {}: {}", client.dir, located(finding));
     if let Some((form, mending)) = client.unread_at_load() {
         return refused(Gate::ClientLoads, format!("{cause}: {form}"), mending);
@@ -99,9 +106,14 @@ fn client_is_accepted(picture: &Picture<'_>, client: &ClientSide, attempt: &Atte
     };
     let gate = Gate::DaemonAcceptsClient;
     let said = alert.map_or_else(String::new, |alert| format!(" (it says only {alert})"));
-    // What is wrong with the certificate by itself.
+    // What is wrong with the certificate by itself. A ca.pem without its issuer is not the daemon's, which asks for that one.
     let closer = |finding: &Finding| (finding.check, finding.text.clone(), finding.remedy);
-    let own = client.not_accepted.as_ref().map(closer);
+    let is_told = |finding: &&Finding| {
+        let rests_on_ca =
+            finding.check == Check::UnknownAuthority || finding.gate == Some(Gate::ClientOffersCertificate);
+        !rests_on_ca || knows_issuer(client)
+    };
+    let own = client.not_accepted.as_ref().filter(is_told).map(closer);
     // What is wrong with it for the CA file that the daemon has on disk.
     let against_disk = || {
         let verdict = judge_chain(
@@ -116,7 +128,7 @@ fn client_is_accepted(picture: &Picture<'_>, client: &ClientSide, attempt: &Atte
     };
     match own.or_else(against_disk) {
         // Its authority is trusted, and another thing is wrong.
-        Some((Check::UnknownAuthority, text, remedy)) if remedy != Check::UnknownAuthority.remedy() => {
+        Some((check, text, remedy)) if remedy != check.remedy() => {
             return refused(
                 gate,
                 format!("the daemon refuses the client's certificate{said}: {text}"),
@@ -154,7 +166,7 @@ fn client_is_accepted(picture: &Picture<'_>, client: &ClientSide, attempt: &Atte
                 described(attempt)
             ),
             "see the daemon's log: journalctl -u docker | grep 'TLS handshake error'; if it has nothing, something between \
-             ends the connection",
+             ends the connection, as haproxy does where no daemon is behind it: see whether dockerd runs there",
         );
     }
     if alert == Some("certificate_expired") {
@@ -167,6 +179,15 @@ fn client_is_accepted(picture: &Picture<'_>, client: &ClientSide, attempt: &Atte
                 "the daemon takes the client's certificate{until} for expired or not yet valid: its clock is wrong"
             ),
             "set the daemon's clock: timedatectl set-ntp true; compare with: date -u",
+        );
+    }
+    if let Some(algorithm) = leaf(client).map(|leaf| leaf.signature_algorithm).filter(|name| is_insecure(name)) {
+        return refused(
+            gate,
+            format!(
+                "the daemon refuses the client's certificate{said}: the signature algorithm {algorithm} is insecure"
+            ),
+            format!("have it signed by SHA-256: {}", reissue_client(picture)),
         );
     }
     if picture.asks_for_ca_on_disk() == Some(true) || matches!(alert, Some("unknown_ca" | "bad_certificate")) {
@@ -188,4 +209,16 @@ fn client_is_accepted(picture: &Picture<'_>, client: &ClientSide, attempt: &Atte
         format!("the daemon does not take the client's certificate: {ended}"),
         "see the daemon's log for its reason: journalctl -u docker | grep 'TLS handshake error'",
     )
+}
+
+/// Whether the client's ca.pem holds an authority of a name that issued something of what the client sends.
+fn knows_issuer(client: &ClientSide) -> bool {
+    let anchors = client.material.ca.bytes().map(certificates).unwrap_or_default();
+    let sent = client.material.cert.bytes().map(certificates).unwrap_or_default();
+    sent.iter().any(|sent| anchors.iter().any(|anchor| anchor.subject == sent.issuer))
+}
+
+/// What Go verifies no signature of (crypto/x509 x509.go `checkSignature`).
+fn is_insecure(algorithm: &str) -> bool {
+    algorithm.starts_with("sha1") || algorithm.starts_with("md5")
 }

@@ -195,8 +195,8 @@ fn refused_chain(picture: &Picture<'_>, finding: &Finding) -> (String, String) {
     let cause = format!("docker refuses the daemon's certificate: {}", finding.text);
     let issue = reissue_daemon(picture, leaf);
     match finding.check {
-        // Its authority is the one that is trusted, and another thing is wrong.
-        Check::UnknownAuthority if finding.remedy != finding.check.remedy() => {
+        // Its authority is the one that is trusted, and another thing is wrong; or it is the authority that has expired.
+        Check::UnknownAuthority | Check::Expired | Check::NotYetValid if finding.remedy != finding.check.remedy() => {
             (cause, finding.remedy.trim_end_matches('.').to_owned())
         }
         Check::UnknownAuthority => {
@@ -224,17 +224,9 @@ fn refused_chain(picture: &Picture<'_>, finding: &Finding) -> (String, String) {
             );
             (cause, hint)
         }
-        Check::HostMismatch
-            if leaf.is_some_and(|leaf| leaf.names.iter().any(|name| is_address_as_dns(name, &picture.target.host))) =>
-        {
-            (
-                format!(
-                    "the daemon's certificate has the address {} as a DNS name, and clients compare an address with IP names \
-                 only",
-                    picture.target.host
-                ),
-                format!("issue it anew with the address as an IP name: {issue}"),
-            )
+        // The host is in it, as a name of another kind.
+        Check::HostMismatch if finding.remedy != finding.check.remedy() => {
+            (cause, format!("issue it anew with the address as an IP name: {issue}"))
         }
         Check::HostMismatch => {
             let names: Vec<String> =
@@ -256,7 +248,7 @@ fn refused_chain(picture: &Picture<'_>, finding: &Finding) -> (String, String) {
             let hint = known.map_or_else(
                 || issue.clone(),
                 |host| {
-                    let target = Target { host, port: picture.target.port };
+                    let target = Target::new(host, picture.target.port);
                     format!("dial it by a name that it has, e.g. tcp://{}; or {issue}", target.authority())
                 },
             );
@@ -269,11 +261,6 @@ fn refused_chain(picture: &Picture<'_>, finding: &Finding) -> (String, String) {
         Check::Expired | Check::NotYetValid | Check::UsageIncompatible => (cause, issue),
         other => (cause, format!("{} ({}); {issue}", other.remedy().trim_end_matches('.'), other.id())),
     }
-}
-
-/// Whether a name is the address dialled, written as a dNSName (RFC 5280, 4.2.1.6; Go `VerifyHostname`).
-fn is_address_as_dns(name: &GeneralName, host: &str) -> bool {
-    matches!(name, GeneralName::Dns(name) if name == host && host.parse::<std::net::IpAddr>().is_ok())
 }
 
 /// The host to dial for a name in a certificate, if one can.
