@@ -34,7 +34,7 @@ impl ClientSide {
     ) -> Self {
         let not_loaded = not_loaded(&material, docker, now);
         // The daemon that refuses does not tell its version.
-        let mut dockerds = Version::ALL.into_iter().rev();
+        let mut dockerds = Version::RELEASED.into_iter().rev();
         let not_accepted = dockerds.find_map(|dockerd| not_accepted(&material, docker, dockerd, now));
         Self { dir, material, identity, not_loaded, not_accepted }
     }
