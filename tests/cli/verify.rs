@@ -99,6 +99,18 @@ fn good_material_has_dockers_table() {
 }
 
 #[test]
+fn what_no_docker_has_answered_is_marked_in_text_and_json() {
+    let sandbox = Sandbox::new();
+    let pki = pki("p256", "p256");
+    let ask = |more: &[&str]| verify(&sandbox, &pki.daemon.0, &pki.client.0, more);
+    let _ = ask(&["--docker", "go1.27"]).exits(0).says("docker go1.27 (from Go, not yet from a docker) tlsverify");
+    let _ = ask(&["--docker", "go1.27.3", "--dockerd", "go1.28"]).exits(2).says("and not go1.27");
+    let answer = json(&ask(&["--docker", "go1.27", "--format", "json"]).exits(0));
+    assert_eq!((answer["docker"].as_str(), answer["docker_is_from_go_alone"].as_bool()), (Some("go1.27"), Some(true)));
+    assert_eq!((answer["dockerd"].as_str(), answer["dockerd_is_from_go_alone"].as_bool()), (Some("29"), Some(false)));
+}
+
+#[test]
 fn exit_codes_follow_the_modes_asked_for() {
     let sandbox = Sandbox::new();
     let pki = pki("p256", "p256");

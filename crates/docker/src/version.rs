@@ -17,11 +17,16 @@ pub enum Version {
     /// 29 and later (Go 1.26.5).
     #[default]
     V29,
+    /// A docker built with Go 1.27, as upstream builds 29: no release of Docker is, and its answers are Go's (1.27.3).
+    Go1_27,
 }
 
 impl Version {
     /// Every generation, oldest first.
-    pub const ALL: [Self; 3] = [Self::V20_10, Self::V28, Self::V29];
+    pub const ALL: [Self; 4] = [Self::V20_10, Self::V28, Self::V29, Self::Go1_27];
+
+    /// The generations that Docker has released, oldest first.
+    pub const RELEASED: [Self; 3] = [Self::V20_10, Self::V28, Self::V29];
 
     /// Its name: the release, as far as that decides.
     #[must_use]
@@ -30,7 +35,14 @@ impl Version {
             Self::V20_10 => "20.10",
             Self::V28 => "28",
             Self::V29 => "29",
+            Self::Go1_27 => "go1.27",
         }
+    }
+
+    /// Whether its answers are known from Go alone, and not yet from a docker.
+    #[must_use]
+    pub const fn is_from_go_alone(self) -> bool {
+        matches!(self, Self::Go1_27)
     }
 
     /// The Go that the `docker` client of this generation is built with.
@@ -42,6 +54,7 @@ impl Version {
             Self::V20_10 => Go::V1_19,
             Self::V28 => Go { release: GoRelease::V1_24, defaults: GodebugDefaults::Go1_20 },
             Self::V29 => Go { release: GoRelease::V1_26, defaults: GodebugDefaults::Go1_20 },
+            Self::Go1_27 => Go { release: GoRelease::V1_27, defaults: GodebugDefaults::Go1_20 },
         }
     }
 
@@ -54,13 +67,16 @@ impl Version {
             Self::V20_10 => Go::V1_19,
             Self::V28 => Go { release: GoRelease::V1_24, defaults: GodebugDefaults::Go1_20 },
             Self::V29 => Go { release: GoRelease::V1_26, defaults: GodebugDefaults::Current },
+            Self::Go1_27 => Go { release: GoRelease::V1_27, defaults: GodebugDefaults::Current },
         }
     }
 }
 
 impl fmt::Display for Version {
+    /// Its name, marked where no docker has given the answers yet.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.word())?;
+        if self.is_from_go_alone() { f.write_str(" (from Go, not yet from a docker)") } else { Ok(()) }
     }
 }
 
@@ -73,7 +89,7 @@ pub struct UnknownVersion {
 
 impl fmt::Display for UnknownVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is no version of Docker from 20.10 on", self.text)
+        write!(f, "{:?} is no version of Docker from 20.10 on, and not go1.27", self.text)
     }
 }
 
@@ -82,12 +98,16 @@ impl std::error::Error for UnknownVersion {}
 impl FromStr for Version {
     type Err = UnknownVersion;
 
-    /// Reads a release such as `20.10.24`, `v28.2.2` or `29` and names its generation.
+    /// Reads a release such as `20.10.24`, `v28.2.2`, `29` or `go1.27.3` and names its generation.
     ///
     /// # Errors
     /// The text is no version, or one before 20.10.
     fn from_str(text: &str) -> Result<Self, UnknownVersion> {
         let unknown = || UnknownVersion { text: text.to_owned() };
+        if let Some(patch) = text.strip_prefix(Self::Go1_27.word()) {
+            let is_patch = patch.strip_prefix('.').is_some_and(|patch| patch.parse::<u32>().is_ok());
+            return if patch.is_empty() || is_patch { Ok(Self::Go1_27) } else { Err(unknown()) };
+        }
         let mut numbers = text.strip_prefix('v').unwrap_or(text).split(['.', '-', '+', '~']);
         let mut next = || numbers.next().and_then(|part| part.parse::<u32>().ok());
         match (next().ok_or_else(unknown)?, next()) {
@@ -129,8 +149,8 @@ impl Go {
 
     /// Whether `http://host:1:2` is refused as a URL (`urlstrictcolons`, introduced by Go 1.26).
     #[must_use]
-    pub const fn refuses_stray_colons(self) -> bool {
-        matches!((self.release, self.defaults), (GoRelease::V1_26, GodebugDefaults::Current))
+    pub fn refuses_stray_colons(self) -> bool {
+        self.is_at_least(GoRelease::V1_26) && matches!(self.defaults, GodebugDefaults::Current)
     }
 
     /// Whether the release is `release` or a later one.
@@ -146,11 +166,12 @@ impl fmt::Display for Go {
             GoRelease::V1_19 => "Go 1.19",
             GoRelease::V1_24 => "Go 1.24",
             GoRelease::V1_26 => "Go 1.26",
+            GoRelease::V1_27 => "Go 1.27",
         })
     }
 }
 
-/// A release of Go that a Docker of some generation ships.
+/// A release of Go that a Docker of some generation is built with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GoRelease {
     /// 1.19.8.
@@ -159,6 +180,8 @@ pub enum GoRelease {
     V1_24,
     /// 1.26.5.
     V1_26,
+    /// 1.27.3.
+    V1_27,
 }
 
 /// The GODEBUG settings a program has when nobody sets the variable.
@@ -184,20 +207,28 @@ mod tests {
             ("v28.2.2", Version::V28),
             ("29", Version::V29),
             ("30.1", Version::V29),
+            ("go1.27", Version::Go1_27),
+            ("go1.27.3", Version::Go1_27),
         ] {
             assert_eq!(text.parse(), Ok(version), "{text}");
         }
-        for text in ["", "19.03.1", "18.09", "20.9", "x", "1.13", "-1"] {
+        for text in ["", "19.03.1", "18.09", "20.9", "x", "1.13", "-1", "go1.26", "go1.270", "go1.27.x"] {
             assert!(text.parse::<Version>().is_err(), "{text}");
         }
     }
 
     #[test]
-    fn only_the_29_daemon_has_current_defaults() {
+    fn daemons_since_29_have_current_defaults() {
         for version in Version::ALL {
             assert!(version.docker_go().accepts_negative_serials());
-            assert_eq!(version.dockerd_go().accepts_negative_serials(), version != Version::V29);
+            assert_eq!(version.dockerd_go().accepts_negative_serials(), version < Version::V29);
         }
         assert_eq!(Version::default(), Version::V29);
+    }
+
+    #[test]
+    fn what_no_docker_has_answered_is_marked() {
+        assert_eq!(Version::Go1_27.to_string(), "go1.27 (from Go, not yet from a docker)");
+        assert!(Version::RELEASED.into_iter().all(|version| version.to_string() == version.word()));
     }
 }

@@ -206,9 +206,9 @@ checks! {
         "Use --tlsverify on both sides.",
         "moby daemon/listeners";
     VersionDependent, "version-dependent", Warning,
-        "Other generations of docker or dockerd answer otherwise, because their Go has other rules.",
+        "Other generations of docker or dockerd answer otherwise, because their Go has other rules. go1.27 is a docker built with that Go: its answers are from Go, not yet from a docker.",
         "Issue certificates that every generation takes, or keep the versions that you have.",
-        "Go 1.19, 1.24 and 1.26 src/crypto/x509";
+        "Go 1.19, 1.24, 1.26 and 1.27 src/crypto/x509";
     ExpiresSoon, "expires-soon", Advice,
         "A certificate expires within thirty days.",
         "Renew it.",

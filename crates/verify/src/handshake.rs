@@ -22,7 +22,7 @@ pub(crate) fn can_sign(key: &PublicKey<'_>, go: Go) -> bool {
             key.rsa_bits().is_some_and(|bits| (bits - 1).div_ceil(8) >= LEAST_PSS_BYTES && bits >= go.least_rsa_bits())
         }
         PublicKey::Ecdsa { curve, .. } => *curve != Curve::P224,
-        PublicKey::Ed25519(_) => true,
+        PublicKey::Ed25519(_) | PublicKey::MlDsa { .. } => true,
         PublicKey::Dsa | PublicKey::Unknown => false,
     }
 }
@@ -30,6 +30,11 @@ pub(crate) fn can_sign(key: &PublicKey<'_>, go: Go) -> bool {
 /// Whether a program verifies the proof made with this key.
 pub(crate) fn can_verify(key: &PublicKey<'_>, go: Go) -> bool {
     can_sign(key, go)
+}
+
+/// Whether a program offers a signature scheme of ML-DSA (common.go `defaultSupportedSignatureAlgorithms`).
+pub(crate) fn knows_ml_dsa(go: Go) -> bool {
+    go.is_at_least(GoRelease::V1_27)
 }
 
 /// Whether a program takes an RSA key of this size in a peer's chain at all.
@@ -46,10 +51,12 @@ pub(crate) fn certificate_message_fits<'c>(certificates: impl Iterator<Item = &'
 }
 
 /// Whether the names of the CAs fit the CertificateRequest, whose extensions have a length of sixteen bits.
-pub(crate) fn certificate_request_fits(anchors: &Anchors) -> bool {
+pub(crate) fn certificate_request_fits(anchors: &Anchors, dockerd_go: Go) -> bool {
     /// status_request, signed_certificate_timestamp, signature_algorithms, signature_algorithms_cert and the header.
     const OTHER_EXTENSIONS: usize = 4 + 4 + 30 + 30 + 6;
-    anchors.names_length() + OTHER_EXTENSIONS <= 65_535
+    // Three schemes in each of the two lists.
+    let ml_dsa = if knows_ml_dsa(dockerd_go) { 2 * 3 * 2 } else { 0 };
+    anchors.names_length() + OTHER_EXTENSIONS + ml_dsa <= 65_535
 }
 
 #[cfg(test)]

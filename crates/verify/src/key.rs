@@ -13,6 +13,7 @@ use ring::{rand, signature};
 
 use crate::asn1::{Fields, Tag};
 use crate::der::{self, Reader};
+use crate::mldsa::{self, Parameters};
 use crate::x509::{Curve, PublicKey, curve_of};
 
 /// Beyond this the arithmetic costs too much to be worth it.
@@ -66,6 +67,9 @@ pub(crate) fn compare(der: &[u8], certificate_key: &PublicKey<'_>, go: Go) -> Ke
                 Ok(_) => KeyMatch::Differs,
                 Err(_) => KeyMatch::Unparsable,
             }
+        }
+        (PublicKey::MlDsa { parameters, key }, Parsed::MlDsa { parameters: own, seed }) => {
+            if *parameters == own && own.belongs_to(seed, key) { KeyMatch::Matches } else { KeyMatch::Differs }
         }
         (PublicKey::Dsa | PublicKey::Unknown, _) | (_, _) => KeyMatch::WrongKind,
     }
@@ -147,6 +151,7 @@ enum Parsed<'a> {
     Rsa(RsaKey<'a>),
     Ec { curve: Curve, scalar: Cow<'a, [u8]> },
     Ed25519(&'a [u8]),
+    MlDsa { parameters: Parameters, seed: &'a [u8; 32] },
 }
 
 fn parse(der: &[u8], go: Go) -> Option<Parsed<'_>> {
@@ -170,6 +175,9 @@ fn parse_pkcs8(der: &[u8], go: Go) -> Option<Parsed<'_>> {
         crate::x509::ED25519 if parameters.is_empty() => {
             let seed = Fields::only(key, Tag::OCTET_STRING)?;
             (seed.len() == 32).then_some(Parsed::Ed25519(seed))
+        }
+        identifier if parameters.is_empty() && go.is_at_least(GoRelease::V1_27) => {
+            Some(Parsed::MlDsa { parameters: Parameters::of(identifier)?, seed: mldsa::seed(key)? })
         }
         _ => None,
     }

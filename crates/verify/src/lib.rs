@@ -40,6 +40,7 @@ mod judge;
 mod key;
 mod load;
 mod material;
+mod mldsa;
 mod offered;
 mod path;
 mod pem;

@@ -55,6 +55,7 @@ pub(crate) struct Leaf {
     pub(crate) key: String,
     pub(crate) key_can_sign: bool,
     pub(crate) key_is_weak: bool,
+    pub(crate) key_is_ml_dsa: bool,
     pub(crate) serial_is_negative: bool,
     /// Seconds since 1970-01-01T00:00:00Z.
     pub(crate) not_after: i64,
@@ -73,6 +74,7 @@ impl Leaf {
             key: key.describe(),
             key_can_sign: handshake::can_sign(key, go),
             key_is_weak,
+            key_is_ml_dsa: matches!(key, PublicKey::MlDsa { .. }),
             serial_is_negative: certificate.serial_is_negative,
             not_after: certificate.not_after,
             usages: certificate.extensions.extended_key_usages,

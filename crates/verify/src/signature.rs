@@ -127,6 +127,9 @@ fn verify(
         (SignatureAlgorithm::Ed25519, PublicKey::Ed25519(key)) => {
             valid(with_ring::UnparsedPublicKey::new(&with_ring::ED25519, key).verify(message, signature).is_ok())
         }
+        (SignatureAlgorithm::MlDsa(signed), PublicKey::MlDsa { parameters, key }) if signed == *parameters => {
+            valid(signed.verifies(key, message, signature))
+        }
         _ => Err(SignatureError::WrongKind),
     }
 }

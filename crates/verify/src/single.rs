@@ -15,10 +15,7 @@ use crate::scenario::Scenario;
 use crate::signature::Signatures;
 use crate::verdict::{Finding, Status, Verdict};
 
-/// The pairs of versions that a new bundle must work with: the newest first.
-const GENERATIONS: [Version; 3] = [Version::V29, Version::V28, Version::V20_10];
-
-/// Judges a daemon's bundle alone, for every host that clients will dial, with every generation of Docker.
+/// Judges a daemon's bundle alone, for every host that clients will dial, with every generation that Docker has released.
 ///
 /// The client is taken to trust the CA file of the bundle. The verdict returned is the first that refuses, or that of
 /// the newest generation and the first host. Without hosts no name is looked at.
@@ -27,7 +24,7 @@ pub fn judge_daemon(material: &Material, hosts: &[&str], now: OffsetDateTime) ->
     let client = Material { ca: material.ca.clone(), cert: absent(), key: absent() };
     let hosts = if hosts.is_empty() { &[""] } else { hosts };
     let judge = Judge::default();
-    let verdicts = GENERATIONS.iter().flat_map(|version| {
+    let verdicts = Version::RELEASED.iter().rev().flat_map(|version| {
         let (judge, client) = (&judge, &client);
         hosts.iter().map(move |host| {
             let scenario = Scenario::mutual(*host).between(*version, *version);
@@ -42,7 +39,7 @@ pub fn judge_daemon(material: &Material, hosts: &[&str], now: OffsetDateTime) ->
     first_refusal(verdicts).unwrap_or_else(|| nothing_judged(Gate::DaemonStarts))
 }
 
-/// Judges a client's bundle alone, with every generation of Docker.
+/// Judges a client's bundle alone, with every generation that Docker has released.
 ///
 /// The daemon is taken to trust the CA file of the bundle. The verdict returned is the first that refuses, or that of
 /// the newest generation.
@@ -50,7 +47,7 @@ pub fn judge_daemon(material: &Material, hosts: &[&str], now: OffsetDateTime) ->
 pub fn judge_client(material: &Material, now: OffsetDateTime) -> Verdict {
     let daemon = Material { ca: material.ca.clone(), cert: absent(), key: absent() };
     let judge = Judge::default();
-    let verdicts = GENERATIONS.iter().map(|version| {
+    let verdicts = Version::RELEASED.iter().rev().map(|version| {
         let scenario = Scenario::mutual("localhost").between(*version, *version);
         let other = [
             Gate::DaemonStarts,

@@ -4,6 +4,7 @@ Usage: make.py DIRECTORY
 """
 
 import datetime
+import ipaddress
 import os
 import subprocess
 
@@ -17,11 +18,41 @@ scenario("good", files(ROOT, GOOD["daemon"], key_pem(GOOD["daemon"].key)),
          clients=["none", *EVERY, "env-tls", "env-verify"], daemons=["verify", "tls", "noverify", "none"])
 
 # ---- key types ----------------------------------------------------------------------
-for kind in ["rsa1024", "rsa2048", "rsa3072", "rsa4096", "p224", "p256", "p384", "p521", "ed25519", "k256", "ed448"]:
+for kind in ["rsa1024", "rsa2048", "rsa3072", "rsa4096", "p224", "p256", "p384", "p521", "ed25519", "k256", "ed448",
+             *ML_DSA]:
     either(f"leaf-{kind}", lambda role: leaf(role, ROOT, new_key(kind)))
-for kind in ["rsa1024", "rsa2048", "rsa4096", "p224", "p384", "p521", "ed25519"]:
+for kind in ["rsa1024", "rsa2048", "rsa4096", "p224", "p384", "p521", "ed25519", *ML_DSA]:
     root = ca(f"root {kind}", key=new_key(kind))
     either(f"root-{kind}", lambda role: (leaf(role, root), root))
+ML_DSA_ROOT = ca("ml-dsa root", key=new_key("mldsa65"))
+either("ml-dsa-everywhere", lambda role: (leaf(role, ML_DSA_ROOT, new_key("mldsa65")), ML_DSA_ROOT))
+either("ml-dsa-signature-broken", lambda role: (leaf(role, ML_DSA_ROOT, break_signature=True), ML_DSA_ROOT))
+either("ml-dsa-signature-of-another-kind", lambda role: (leaf(
+    role, ML_DSA_ROOT, algorithm=seq(oid(ML_DSA["mldsa44"]))), ML_DSA_ROOT))
+either("ml-dsa-algorithm-with-null", lambda role: (leaf(
+    role, ML_DSA_ROOT, algorithm=seq(oid(ML_DSA["mldsa65"]), tlv(0x05))), ML_DSA_ROOT))
+for what, public in {
+    "short": seq(seq(oid(ML_DSA["mldsa44"])), bits(b"x" * 1311)),
+    "with-null": seq(seq(oid(ML_DSA["mldsa44"]), tlv(0x05)), bits(b"x" * 1312)),
+    "nobodys": seq(seq(oid(ML_DSA["mldsa44"])), bits(b"x" * 1312)),
+}.items():
+    extra = certificate("superfluous", STRANGER, public=public)
+    either(f"superfluous-key-ml-dsa-{what}", lambda role: [leaf(role, ROOT), extra])
+made = {role: leaf(role, ROOT, new_key("mldsa44")) for role in ROLES}
+scenario("ml-dsa-both", files(ROOT, made["daemon"], key_pem(made["daemon"].key)),
+         files(ROOT, made["client"], key_pem(made["client"].key)), clients=EVERY, daemons=["verify", "noverify"])
+for role in ROLES:
+    kind = seq(oid(ML_DSA["mldsa44"]))
+    plain, seed = made[role], made[role].key.private_bytes_raw()
+    for what, key in {
+        "of-another": key_pem(new_key("mldsa44")), "of-another-set": key_pem(new_key("mldsa65")),
+        "expanded": pem("PRIVATE KEY", seq(integer(0), kind, tlv(0x04, tlv(0x04, b"x" * 2560)))),
+        "both": pem("PRIVATE KEY", seq(integer(0), kind, tlv(0x04, seq(tlv(0x04, seed), tlv(0x04, b"x" * 2560))))),
+        "with-null": pem("PRIVATE KEY", seq(integer(0), seq(oid(ML_DSA["mldsa44"]), tlv(0x05)), tlv(0x04, tlv(0x80, seed)))),
+        "short": pem("PRIVATE KEY", seq(integer(0), kind, tlv(0x04, tlv(0x80, seed[1:])))),
+        "trailing": pem("PRIVATE KEY", seq(integer(0), kind, tlv(0x04, tlv(0x80, seed) + b"\0"))),
+    }.items():
+        OF[role](f"ml-dsa-key-{what}", plain, key)
 pss_root = ca("pss root", key=new_key("rsa2048"))
 either("signed-pss", lambda role: (leaf(role, pss_root, pss=True), pss_root))
 for digest in ["sha384", "sha512"]:
@@ -377,6 +408,30 @@ for what, texts in {"wildcard-under-permitted": ["DNS:*.docker.test"], "wildcard
     root = ca(f"root nc {what}", extra=[nc(["DNS:docker.test"], [])] if "permitted" in what else [nc([], ["DNS:docker.test"])])
     made = leaf("daemon", root, names=texts)
     of_daemon(f"nc-{what}", made, key_pem(made.key), root, host="a.docker.test" if "permitted" in what else "other.test")
+def range_(address, mask):
+    return seq(tlv(0x87, ipaddress.ip_address(address).packed + ipaddress.ip_address(mask).packed))
+
+
+# Ranges whose addresses have bits that their masks have not, and an address that the lowest of them holds.
+for what, trees in {"permitted": tlv(0xA0, range_("127.5.0.0", "255.0.0.0"), range_("9.0.0.0", "255.0.0.0")),
+                    "excluded": tlv(0xA1, range_("127.5.0.0", "255.0.0.0"), range_("9.0.0.0", "255.0.0.0")),
+                    "one-permitted": tlv(0xA0, range_("127.5.0.0", "255.0.0.0")),
+                    "ipv6-permitted": tlv(0xA0, range_("::5", "ffff::"), range_("9::", "ffff::"), range_(
+                        "127.0.0.0", "255.0.0.0"))}.items():
+    root = ca(f"root nc unmasked {what}", extra=[ext("2.5.29.30", seq(trees), True)])
+    made = leaf("daemon", root, names=["IP:::1"] if "ipv6" in what else ["IP:127.0.0.1"])
+    of_daemon(f"nc-unmasked-{what}", made, key_pem(made.key), root, host="::1" if "ipv6" in what else "127.0.0.1")
+for what, mask in {"short": "ffff:ffff:ffff:ffff:ffff:ffff:ff00::", "wide": "ffff::"}.items():
+    trees = tlv(0xA0, range_("::ffff:127.0.0.0", mask), range_("127.0.0.0", "255.0.0.0"))
+    root = ca(f"root nc mapped {what}", extra=[ext("2.5.29.30", seq(trees), True)])
+    either(f"nc-mapped-{what}", lambda role: (leaf(role, root), root))
+for what, text in {"two-ats": b"a@b@example.test", "quoted-at": b'"a@b"@example.test', "at-the-end": b"a@", "dot": b"a@.test",
+                   "trailing-dot": b"a@example.test."}.items():
+    root = ca(f"root nc mailbox {what}", extra=[nc(["MAIL:example.test"])])
+    names_ = raw_san((0x81, text), (0x87, b"\x7f\0\0\1"))
+    either(f"nc-mailbox-{what}", lambda role: (leaf(role, root, names=names_), root))
+    root = ca(f"root nc of mailbox {what}", extra=[ext("2.5.29.30", seq(tlv(0xA1, seq(tlv(0x81, text)))), True)])
+    either(f"nc-of-mailbox-{what}", lambda role: (leaf(role, root), root))
 OWN_NAME = ca("root nc own name", extra=[nc(["DNS:docker.test"]), san("DNS:elsewhere.test")])
 made = leaf("daemon", OWN_NAME, names=["DNS:docker.test"])
 of_daemon("nc-own-name-of-the-root-outside", made, key_pem(made.key), OWN_NAME, host="docker.test")
@@ -502,6 +557,11 @@ for what, subject in {
     "universal": rdn(0x1C, "leaf".encode("utf-32-be")), "printable-with-at": rdn(0x13, b"a@b"),
     "printable-with-star": rdn(0x13, b"*.test"), "utf8-broken": rdn(0x0C, b"\xff\xfe"), "ia5-broken": rdn(0x16, b"\xfc"),
     "integer": rdn(0x02, b"\x05"), "numeric": rdn(0x12, b"12 3"), "numeric-broken": rdn(0x12, b"x"),
+    "integer-too-long": rdn(0x02, b"\1" * 9), "boolean": rdn(0x01, b"\xff"), "boolean-of-1": rdn(0x01, b"\1"),
+    "bits": rdn(0x03, b"\0x"), "bits-unused-9": rdn(0x03, b"\x09x"), "octets": rdn(0x04, b"x"), "null": rdn(0x05, b""),
+    "null-with-content": rdn(0x05, b"x"), "oid": rdn(0x06, b"\x2a\x03"), "oid-cut": rdn(0x06, b"\x2a\x83"),
+    "time": rdn(0x17, b"260101000000Z"), "time-broken": rdn(0x18, b"2026"), "sequence": rdn(0x30, b"\x02\x01\x05"),
+    "context": rdn(0x80, b"x"), "general": rdn(0x1B, b"x"), "visible": rdn(0x1A, b"x"),
     "empty-set": seq(tlv(0x31)), "two-in-a-set": seq(tlv(0x31, seq(oid("2.5.4.3"), tlv(0x0C, b"a")), seq(
         oid("2.5.4.10"), tlv(0x0C, b"b")))), "empty-value": rdn(0x0C, b""), "trailing": seq(
         tlv(0x31, seq(oid("2.5.4.3"), tlv(0x0C, b"a"), tlv(0x05)))),

@@ -13,7 +13,7 @@ import warnings
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID, ObjectIdentifier as Oid
 
@@ -67,12 +67,17 @@ def moment(when):
 
 # ---- keys ---------------------------------------------------------------------
 CURVES = {"p224": ec.SECP224R1, "p256": ec.SECP256R1, "p384": ec.SECP384R1, "p521": ec.SECP521R1, "k256": ec.SECP256K1}
+# RFC 9881, section 2.
+ML_DSA = {"mldsa44": "2.16.840.1.101.3.4.3.17", "mldsa65": "2.16.840.1.101.3.4.3.18", "mldsa87": "2.16.840.1.101.3.4.3.19"}
+ML_DSA_KEYS = {kind: getattr(mldsa, f"MLDSA{kind[-2:]}PrivateKey") for kind in ML_DSA}
 SPARE = {}
 
 
 def new_key(kind="p256"):
     if kind in CURVES:
         return ec.generate_private_key(CURVES[kind]())
+    if kind in ML_DSA:
+        return ML_DSA_KEYS[kind].generate()
     if kind == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
     if kind == "ed448":
@@ -210,6 +215,9 @@ def sign(key, digest, body):
     """The signature and its AlgorithmIdentifier."""
     if isinstance(key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)):
         return key.sign(body), seq(oid("1.3.101.112" if isinstance(key, ed25519.Ed25519PrivateKey) else "1.3.101.113"))
+    for kind, dotted in ML_DSA.items():
+        if isinstance(key, ML_DSA_KEYS[kind]):
+            return key.sign(body), seq(oid(dotted))
     if isinstance(key, rsa.RSAPrivateKey):
         algorithm = seq(oid(f"1.2.840.113549.1.1.{RSA_SIGNATURES[digest]}"), tlv(0x05))
         return key.sign(body, padding.PKCS1v15(), HASHES[digest]()), algorithm
@@ -242,7 +250,7 @@ def certificate(subject, issuer=None, key=None, exts=(), *, issuer_name=None, be
                    .not_valid_before(begin).not_valid_after(end))
         for dotted, critical, value in exts:
             builder = builder.add_extension(x509.UnrecognizedExtension(Oid(dotted), value), critical)
-        plain = isinstance(signer, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey))
+        plain = isinstance(signer, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey, *ML_DSA_KEYS.values()))
         how = padding.PSS(padding.MGF1(hashes.SHA256()), 32) if pss else None
         der = builder.sign(signer, None if plain else HASHES[digest](), rsa_padding=how).public_bytes(
             serialization.Encoding.DER)

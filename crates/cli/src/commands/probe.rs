@@ -74,7 +74,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     daemon: Option<PathBuf>,
 
-    /// The version of the docker client, e.g. 20.10.24; the newest unless given
+    /// The version of the docker client, e.g. 20.10.24; the newest release unless given. go1.27 is a client built with
+    /// that Go, its answers from Go and not yet from a docker
     #[arg(long, value_name = "VERSION", default_value = "29", value_parser = parse_version, hide_default_value = true)]
     docker: Version,
 

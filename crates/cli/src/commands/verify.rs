@@ -54,11 +54,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME|IP")]
     host: Option<String>,
 
-    /// The release of docker
+    /// The release of docker; go1.27 is a docker built with that Go, its answers from Go and not yet from a docker
     #[arg(long, value_name = "VERSION", default_value = "29", value_parser = parse_version, hide_default_value = true)]
     docker: Version,
 
-    /// The release of dockerd
+    /// The release of dockerd, or go1.27 as above
     #[arg(long, value_name = "VERSION", default_value = "29", value_parser = parse_version, hide_default_value = true)]
     dockerd: Version,
 

@@ -45,8 +45,17 @@ impl Hearing<'_> {
             return Status::Skipped("the daemon has no certificate and key");
         };
         let daemon = self.daemon;
-        if let Some(leaf) = chain.leaf.as_ref().filter(|leaf| !leaf.key_can_sign) {
-            let text = format!("dockerd cannot prove a key of {} in TLS 1.3", leaf.key);
+        let dockerd_go = self.scenario.dockerd.dockerd_go();
+        let unusable = chain.leaf.as_ref().and_then(|leaf| {
+            if !leaf.key_can_sign {
+                Some(format!("dockerd cannot prove a key of {} in TLS 1.3", leaf.key))
+            } else if leaf.key_is_ml_dsa && !handshake::knows_ml_dsa(docker_go) {
+                Some(format!("dockerd proves a key of {}, which {docker_go} of docker does not know", leaf.key))
+            } else {
+                None
+            }
+        });
+        if let Some(text) = unusable {
             return self.report.refuse(
                 GATE,
                 Check::DaemonKeyUnusable,
@@ -54,7 +63,7 @@ impl Hearing<'_> {
                 text,
             );
         }
-        if lists_names.is_some_and(|anchors| !handshake::certificate_request_fits(anchors)) {
+        if lists_names.is_some_and(|anchors| !handshake::certificate_request_fits(anchors, dockerd_go)) {
             return self.report.refuse(
                 GATE,
                 Check::MessageTooLarge,
@@ -137,8 +146,18 @@ impl Hearing<'_> {
                 "the client has no certificate to offer",
             );
         };
-        if let Some(leaf) = chain.leaf.as_ref().filter(|leaf| !leaf.key_can_sign) {
-            let text = format!("docker cannot prove a key of {} in TLS 1.3, so it sends no certificate", leaf.key);
+        let dockerd_go = self.scenario.dockerd.dockerd_go();
+        let unusable = chain.leaf.as_ref().and_then(|leaf| {
+            if !leaf.key_can_sign {
+                Some(format!("docker cannot prove a key of {} in TLS 1.3, so it sends no certificate", leaf.key))
+            } else if leaf.key_is_ml_dsa && !handshake::knows_ml_dsa(dockerd_go) {
+                let text = "so docker sends no certificate";
+                Some(format!("{dockerd_go} of dockerd does not know a key of {}, {text}", leaf.key))
+            } else {
+                None
+            }
+        });
+        if let Some(text) = unusable {
             return self.report.refuse(
                 GATE,
                 Check::ClientKeyUnusable,
@@ -254,7 +273,7 @@ pub(crate) fn verify_path(
     };
     path::verify(leaf, &Intermediates::new(others), anchors, options)?;
     match &leaf.public_key {
-        PublicKey::Rsa { .. } | PublicKey::Ecdsa { .. } | PublicKey::Ed25519(_) => Ok(()),
+        PublicKey::Rsa { .. } | PublicKey::Ecdsa { .. } | PublicKey::Ed25519(_) | PublicKey::MlDsa { .. } => Ok(()),
         key @ (PublicKey::Dsa | PublicKey::Unknown) => Err(PathError::KeyKind(key.describe())),
     }
 }
@@ -270,8 +289,8 @@ pub(crate) fn check_of(error: &PathError) -> Check {
         PathError::Expired { .. } => Check::Expired,
         PathError::NotACa { .. } => Check::NotACa,
         PathError::PathTooLong { .. } => Check::PathTooLong,
-        PathError::HostMismatch(_) => Check::HostMismatch,
-        PathError::UnknownAuthority { .. } => Check::UnknownAuthority,
+        PathError::HostMismatch { .. } => Check::HostMismatch,
+        PathError::UnknownAuthority { .. } | PathError::Distrusted { .. } => Check::UnknownAuthority,
         PathError::IncompatibleUsage => Check::UsageIncompatible,
         PathError::PoliciesInvalid => Check::PolicyMissing,
         PathError::NameExcluded(_)

@@ -1,12 +1,13 @@
 //! Name constraints as Go checks them since 1.26: sorted, pruned and searched, once a chain stands.
 //!
-//! The order decides in corners (addresses in constraints are compared unmasked), so it is Go's own. Source: Go 1.26
+//! The order decides in corners (1.26 compares addresses in constraints unmasked), so it is Go's own. Source: Go 1.26
 //! src/crypto/x509/constraints.go (`checkChainConstraints`, `dnsCompare`, `dnsHasSuffix`, `nameConstraintsSet`).
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
-use dockseal_docker::version::Go;
+use dockseal_docker::version::{Go, GoRelease};
 
 use super::PathError;
 use super::constraints::{bare_uri_host, display};
@@ -117,8 +118,8 @@ fn query(set: Option<&DomainSet<'_>>, name: &[u8]) -> Option<bool> {
 /// The permitted or the excluded half.
 struct Sets<'a> {
     has_ip: bool,
-    ipv4: Vec<IpRange<'a>>,
-    ipv6: Vec<IpRange<'a>>,
+    ipv4: Vec<Range<'a>>,
+    ipv6: Vec<Range<'a>>,
     dns: Option<DomainSet<'a>>,
     uri: Option<DomainSet<'a>>,
     email: Option<EmailSet<'a>>,
@@ -126,8 +127,9 @@ struct Sets<'a> {
 
 impl<'a> Sets<'a> {
     fn new(subtrees: &Subtrees<'a>, permitted: bool, go: Go) -> Self {
-        let (ipv4, ipv6): (Vec<_>, Vec<_>) = subtrees.ip.iter().copied().partition(|range| range.address.len() == 4);
-        let compare = |a: &IpRange<'_>, b: &IpRange<'_>| (a.address, a.mask).cmp(&(b.address, b.mask));
+        let ranges = subtrees.ip.iter().map(|range| Range::new(range, go));
+        let (ipv4, ipv6): (Vec<_>, Vec<_>) = ranges.partition(|range| range.address.len() == 4);
+        let compare = |a: &Range<'_>, b: &Range<'_>| (&a.address, a.mask).cmp(&(&b.address, b.mask));
         Self {
             has_ip: !subtrees.ip.is_empty(),
             ipv4: sorted_and_pruned(ipv4, compare, |a, b| range_covers(a, b)),
@@ -140,21 +142,38 @@ impl<'a> Sets<'a> {
 
     fn ip(&self, address: &[u8]) -> Option<bool> {
         let ranges = if address.len() == 4 { &self.ipv4 } else { &self.ipv6 };
-        let found = search(ranges, |range| range.address.cmp(address), |range| range_contains(range, address));
+        let found = search(ranges, |range| (*range.address).cmp(address), |range| range_contains(range, address));
         self.has_ip.then_some(found)
     }
 }
 
+/// A range of addresses; since 1.27 with its address masked.
+struct Range<'a> {
+    address: Cow<'a, [u8]>,
+    mask: &'a [u8],
+}
+
+impl<'a> Range<'a> {
+    fn new(range: &IpRange<'a>, go: Go) -> Self {
+        let address = if go.is_at_least(GoRelease::V1_27) {
+            range.address.iter().zip(range.mask).map(|(address, mask)| address & mask).collect()
+        } else {
+            Cow::Borrowed(range.address)
+        };
+        Self { address, mask: range.mask }
+    }
+}
+
 /// Sorts, and drops what the kept one before already covers.
-fn sorted_and_pruned<T: Copy>(
+fn sorted_and_pruned<T>(
     mut set: Vec<T>,
     compare: impl Fn(&T, &T) -> Ordering,
-    covers: impl Fn(T, T) -> bool,
+    covers: impl Fn(&T, &T) -> bool,
 ) -> Vec<T> {
     set.sort_by(compare);
     let mut pruned: Vec<T> = Vec::with_capacity(set.len());
     for item in set {
-        if !pruned.last().is_some_and(|last| covers(*last, item)) {
+        if !pruned.last().is_some_and(|last| covers(last, &item)) {
             pruned.push(item);
         }
     }
@@ -162,18 +181,18 @@ fn sorted_and_pruned<T: Copy>(
 }
 
 /// Looks at the one element that sorts nearest below the target, or at the first.
-fn search<T: Copy>(set: &[T], compare: impl Fn(&T) -> Ordering, matches: impl Fn(T) -> bool) -> bool {
+fn search<T>(set: &[T], compare: impl Fn(&T) -> Ordering, matches: impl Fn(&T) -> bool) -> bool {
     match set.binary_search_by(compare) {
         Ok(_) => true,
-        Err(index) => set.get(index.saturating_sub(1)).is_some_and(|item| matches(*item)),
+        Err(index) => set.get(index.saturating_sub(1)).is_some_and(matches),
     }
 }
 
 /// `net.IPNet.Contains`: a mapped IPv4 address counts as IPv4, on both sides.
-fn range_contains(range: IpRange<'_>, address: &[u8]) -> bool {
-    let (network, mask) = match as_ipv4(range.address) {
+fn range_contains(range: &Range<'_>, address: &[u8]) -> bool {
+    let (network, mask) = match as_ipv4(&range.address) {
         Some(short) if range.address.len() == 16 => (short, range.mask.get(12..).unwrap_or_default()),
-        _ => (range.address, range.mask),
+        _ => (&*range.address, range.mask),
     };
     let address = as_ipv4(address).unwrap_or(address);
     address.len() == network.len()
@@ -189,9 +208,9 @@ fn as_ipv4(address: &[u8]) -> Option<&[u8]> {
     }
 }
 
-fn range_covers(a: IpRange<'_>, b: IpRange<'_>) -> bool {
+fn range_covers(a: &Range<'_>, b: &Range<'_>) -> bool {
     let last: Vec<u8> = b.address.iter().zip(b.mask).map(|(address, mask)| address | !mask).collect();
-    range_contains(a, b.address) && range_contains(a, &last)
+    range_contains(a, &b.address) && range_contains(a, &last)
 }
 
 struct DomainSet<'a> {
@@ -210,7 +229,7 @@ impl<'a> DomainSet<'a> {
         if constraints.iter().any(|constraint| constraint.is_empty()) {
             return Some(Self { all: true, set: Vec::new(), parents: HashSet::new() });
         }
-        let set = sorted_and_pruned(constraints.to_vec(), |a, b| compare_domains(a, b), has_suffix);
+        let set = sorted_and_pruned(constraints.to_vec(), |a, b| compare_domains(a, b), |a, b| has_suffix(a, b));
         let parents = if permitted { HashSet::new() } else { set.iter().filter_map(|name| parent(name)).collect() };
         Some(Self { all: false, set, parents })
     }

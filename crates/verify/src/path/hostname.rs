@@ -21,10 +21,19 @@ pub(crate) fn as_address(host: &str) -> Option<IpAddr> {
     bare.parse().ok()
 }
 
+/// The address of a host with a zone, which counts for nothing.
+fn as_scoped_address(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let (address, zone) = bare.split_once('%')?;
+    let address: Ipv6Addr = address.parse().ok()?;
+    (!zone.is_empty()).then_some(address.into())
+}
+
 /// Whether the certificate names `host`, given as [`as_dialled`] returns it.
 pub(crate) fn matches(certificate: &Certificate<'_>, host: &str, go: Go) -> bool {
     let names = &certificate.extensions;
-    if let Some(address) = as_address(host) {
+    let scoped = || as_scoped_address(host).filter(|_| go.is_at_least(GoRelease::V1_27));
+    if let Some(address) = as_address(host).or_else(scoped) {
         return names.ip_addresses.iter().any(|candidate| mapped(candidate) == Some(mapped_address(address)));
     }
     let host = host.to_ascii_lowercase();
@@ -42,8 +51,8 @@ pub(crate) fn matches(certificate: &Certificate<'_>, host: &str, go: Go) -> bool
 /// Where a host that does not match stands all the same.
 pub(crate) fn mismatch(certificate: &Certificate<'_>, host: &str) -> Mismatch {
     if let Some(address) = as_address(host) {
-        let is_it = |name: &&[u8]| str::from_utf8(name).ok().and_then(as_address) == Some(address);
-        if certificate.extensions.dns_names.iter().any(|name| is_it(&name.as_ref())) {
+        let is_it = |name: &[u8]| str::from_utf8(name).ok().and_then(as_address) == Some(address);
+        if certificate.extensions.dns_names.iter().any(|name| is_it(name)) {
             return Mismatch::AddressAsDnsName;
         }
     }

@@ -7,6 +7,7 @@
 
 mod constraints;
 mod constraints_sorted;
+mod distrusted;
 pub(crate) mod hostname;
 mod policy;
 
@@ -68,6 +69,10 @@ pub(crate) enum PathError {
     },
     IncompatibleUsage,
     PoliciesInvalid,
+    /// One of the few keys of public authorities that Go itself does not trust.
+    Distrusted {
+        certificate: String,
+    },
     NameExcluded(String),
     NameNotPermitted(String),
     UnconstrainableName(String),
@@ -139,6 +144,7 @@ impl fmt::Display for PathError {
             }
             Self::IncompatibleUsage => f.write_str("an extendedKeyUsage in the chain does not allow it"),
             Self::PoliciesInvalid => f.write_str("a CA requires a certificate policy that the chain does not have"),
+            Self::Distrusted { certificate } => write!(f, "Go does not trust the key of {certificate:?} any more"),
             Self::NameExcluded(name) => write!(f, "a CA's name constraints exclude {name:?}"),
             Self::NameNotPermitted(name) => {
                 write!(f, "a CA's name constraints do not permit {name:?}")
@@ -315,7 +321,13 @@ fn check_chain(chain: &[&Certificate<'_>], options: Options<'_>) -> Result<(), P
     if go.is_at_least(GoRelease::V1_24) && !policy::are_valid(chain) {
         return Err(PathError::PoliciesInvalid);
     }
-    if go.is_at_least(GoRelease::V1_26) { constraints_sorted::check(chain, go) } else { Ok(()) }
+    if go.is_at_least(GoRelease::V1_26) {
+        constraints_sorted::check(chain, go)?;
+    }
+    match chain.iter().find(|certificate| go.is_at_least(GoRelease::V1_27) && distrusted::holds(certificate.key_info)) {
+        Some(certificate) => Err(PathError::Distrusted { certificate: certificate.name() }),
+        None => Ok(()),
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -2,9 +2,10 @@
 //!
 //! Source: Go src/crypto/x509/x509.go (`signatureAlgorithmDetails`, `getSignatureAlgorithmFromAI`, `checkSignature`).
 
-use dockseal_docker::version::Go;
+use dockseal_docker::version::{Go, GoRelease};
 
 use crate::der::{self, Reader, SEQUENCE};
+use crate::mldsa::Parameters;
 
 /// A digest that Go still takes from a certificate's signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,6 +33,8 @@ pub(crate) enum SignatureAlgorithm {
     RsaPss(Digest),
     Ecdsa(Digest),
     Ed25519,
+    /// Since Go 1.27.
+    MlDsa(Parameters),
     /// MD5 or SHA-1, with the name to show.
     Insecure(&'static str),
     /// DSA, MD2, SHA-224 and everything else.
@@ -58,7 +61,7 @@ const SHA512: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 3];
 impl SignatureAlgorithm {
     /// Reads an AlgorithmIdentifier whose identifier was read already; `parameters` with their header.
     ///
-    /// The parameters matter to PSS and Ed25519 only: ECDSA with NULL and RSA without it are tolerated.
+    /// The parameters matter to PSS, Ed25519 and ML-DSA only: ECDSA with NULL and RSA without it are tolerated.
     pub(super) fn new(identifier: &[u8], parameters: &[u8], go: Go) -> Self {
         match identifier {
             MD5_WITH_RSA => Self::Insecure("MD5-RSA"),
@@ -72,6 +75,9 @@ impl SignatureAlgorithm {
             ECDSA_WITH_SHA384 => Self::Ecdsa(Digest::Sha384),
             ECDSA_WITH_SHA512 => Self::Ecdsa(Digest::Sha512),
             ED25519 if parameters.is_empty() => Self::Ed25519,
+            _ if parameters.is_empty() && go.is_at_least(GoRelease::V1_27) => {
+                Parameters::of(identifier).map_or(Self::Unsupported, Self::MlDsa)
+            }
             _ => Self::Unsupported,
         }
     }

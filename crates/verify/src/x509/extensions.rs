@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use dockseal_docker::version::{Go, GoRelease};
 
-use super::name_constraints::{self, NameConstraints};
+use super::name_constraints::{self, NameConstraints, is_mapped};
 use super::names::domain_is_valid;
 use super::uri;
 use super::{Malformed, Parsed};
@@ -188,6 +188,9 @@ impl<'a> Extensions<'a> {
                         return Err(Malformed("a URI in subjectAltName has a host that is no domain name"));
                     }
                     self.uri_hosts.push(host);
+                }
+                IP if is_mapped(name.contents) && go.is_at_least(GoRelease::V1_27) => {
+                    return Err(Malformed("an IP address in subjectAltName is an IPv4 address mapped to IPv6"));
                 }
                 IP if matches!(name.contents.len(), 4 | 16) => {
                     self.ip_addresses.push(name.contents);

@@ -2,9 +2,9 @@
 //!
 //! Source: Go src/crypto/x509/parser.go (`parseNameConstraintsExtension`, `isValidIPMask`).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use dockseal_docker::version::Go;
+use dockseal_docker::version::{Go, GoRelease};
 
 use super::names::{Mailbox, domain_is_valid};
 use super::{Malformed, Parsed};
@@ -69,7 +69,13 @@ fn subtrees<'a>(contents: &'a [u8], go: Go, unhandled: &mut bool) -> Parsed<Subt
         }
         match base.tag {
             DNS if domain_is_valid(name, true, go) => subtrees.dns.push(name),
-            IP => subtrees.ip.push(ip_range(name)?),
+            IP => {
+                let range = ip_range(name)?;
+                if is_mapped(range.address) && go.is_at_least(GoRelease::V1_27) {
+                    return Err(Malformed("an IP constraint is an IPv4 address mapped to IPv6"));
+                }
+                subtrees.ip.push(range);
+            }
             EMAIL if is_email_constraint(name, go) => subtrees.email.push(name),
             URI if !is_ip_text(name) && domain_is_valid(name, true, go) => subtrees.uri.push(name),
             DNS | EMAIL | URI => return Err(Malformed("a name constraint is no valid name")),
@@ -85,6 +91,11 @@ fn is_email_constraint(name: &[u8], go: Go) -> bool {
 
 fn is_ip_text(name: &[u8]) -> bool {
     std::str::from_utf8(name).is_ok_and(|name| name.parse::<IpAddr>().is_ok())
+}
+
+/// Whether sixteen bytes are `::ffff:0:0/96`.
+pub(super) fn is_mapped(address: &[u8]) -> bool {
+    <[u8; 16]>::try_from(address).is_ok_and(|address| Ipv6Addr::from(address).to_ipv4_mapped().is_some())
 }
 
 fn ip_range(value: &[u8]) -> Parsed<IpRange<'_>> {

@@ -1,12 +1,14 @@
 //! Distinguished names, domain names and mailboxes as Go's crypto/x509 checks them.
 //!
-//! Source: Go src/crypto/x509/parser.go (`parseName`, `parseASN1String`, `domainNameValid` since 1.26) and verify.go
+//! Source: Go src/crypto/x509/parser.go (`parseName`, `parseASN1String`, `domainNameValid` since 1.26, `readASN1Any` since 1.27) and verify.go
 //! (`domainToReverseLabels`, `parseRFC2821Mailbox`).
 
 use dockseal_docker::version::{Go, GoRelease};
 
-use super::{Malformed, Parsed};
-use crate::der::{Reader, SEQUENCE, SET};
+use super::{Malformed, Parsed, clock};
+use crate::der::{
+    BIT_STRING, BOOLEAN, Element, GENERALIZED_TIME, INTEGER, OBJECT_IDENTIFIER, Reader, SEQUENCE, SET, UTC_TIME,
+};
 
 const NUMERIC_STRING: u8 = 18;
 const PRINTABLE_STRING: u8 = 19;
@@ -28,15 +30,36 @@ pub(super) fn read_name(name: &[u8], go: Go) -> Parsed<Option<String>> {
             let mut attribute = set.enter(SEQUENCE).ok_or(BROKEN)?;
             let kind = attribute.object_identifier(go).ok_or(BROKEN)?;
             let value = attribute.any().ok_or(BROKEN)?;
-            if !is_string(value.tag, value.contents, go) {
+            if !is_value(&value, go) {
                 return Err(Malformed("a distinguished name has an attribute that is no valid string"));
             }
-            if kind.as_ref() == COMMON_NAME {
+            // Go takes strings alone for a common name (pkix.go `FillFromRDNSequence`).
+            if kind.as_ref() == COMMON_NAME && is_string(value.tag, value.contents, go) {
                 common_name = Some(display(value.tag, value.contents));
             }
         }
     }
     Ok(common_name)
+}
+
+/// Since 1.27 an attribute may be of any type, and those that Go knows must be well formed (`readASN1Any`).
+fn is_value(value: &Element<'_>, go: Go) -> bool {
+    if !go.is_at_least(GoRelease::V1_27) {
+        return is_string(value.tag, value.contents, go);
+    }
+    let mut reader = Reader::new(value.whole);
+    match value.tag {
+        T61_STRING | PRINTABLE_STRING | UTF8_STRING | BMP_STRING | IA5_STRING | NUMERIC_STRING => {
+            is_string(value.tag, value.contents, go)
+        }
+        INTEGER => reader.int64().is_some(),
+        BIT_STRING => reader.bit_string().is_some(),
+        OBJECT_IDENTIFIER => reader.object_identifier(go).is_some(),
+        UTC_TIME => clock::utc_time(value.contents, go).is_some(),
+        GENERALIZED_TIME => clock::generalized_time(value.contents, go).is_some(),
+        BOOLEAN => reader.boolean().is_some(),
+        _ => true,
+    }
 }
 
 fn is_string(tag: u8, value: &[u8], go: Go) -> bool {
@@ -126,6 +149,9 @@ impl<'a> Mailbox<'a> {
         };
         let domain = rest.strip_prefix(b"@")?;
         domain_labels(domain, go)?;
+        if go.is_at_least(GoRelease::V1_27) && domain.contains(&b'@') {
+            return None;
+        }
         Some(Self { local, domain })
     }
 }

@@ -4,10 +4,11 @@
 
 use std::borrow::Cow;
 
-use dockseal_docker::version::Go;
+use dockseal_docker::version::{Go, GoRelease};
 
 use super::{Malformed, Parsed};
 use crate::der::{self, Reader, SEQUENCE};
+use crate::mldsa::Parameters;
 
 /// A curve of crypto/elliptic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +84,11 @@ pub(crate) enum PublicKey<'a> {
         point: Cow<'a, [u8]>,
     },
     Ed25519(Cow<'a, [u8]>),
+    /// Since Go 1.27; before, of an unknown algorithm.
+    MlDsa {
+        parameters: Parameters,
+        key: Cow<'a, [u8]>,
+    },
     /// Parsed, and of no use in TLS.
     Dsa,
     /// An algorithm that Go does not know: the certificate parses, the key is nothing.
@@ -125,7 +131,14 @@ impl<'a> PublicKey<'a> {
             ED25519 if key.len() != 32 => Err(Malformed("an Ed25519 key is not 32 bytes long")),
             ED25519 => Ok(Self::Ed25519(key)),
             DSA => dsa(parameters, &key),
-            _ => Ok(Self::Unknown),
+            _ => match Parameters::of(identifier).filter(|_| go.is_at_least(GoRelease::V1_27)) {
+                None => Ok(Self::Unknown),
+                Some(_) if !parameters.is_empty() => Err(Malformed("an ML-DSA key has parameters")),
+                Some(set) if key.len() != set.public_key_length() => {
+                    Err(Malformed("an ML-DSA key is not as long as its kind is"))
+                }
+                Some(parameters) => Ok(Self::MlDsa { parameters, key }),
+            },
         }
     }
 
@@ -143,6 +156,7 @@ impl<'a> PublicKey<'a> {
             Self::Rsa { modulus, .. } => format!("RSA {}", bit_length(modulus)),
             Self::Ecdsa { curve, .. } => (*curve).name().to_owned(),
             Self::Ed25519(_) => "Ed25519".to_owned(),
+            Self::MlDsa { parameters, .. } => parameters.name().to_owned(),
             Self::Dsa => "DSA".to_owned(),
             Self::Unknown => "an unknown algorithm".to_owned(),
         }

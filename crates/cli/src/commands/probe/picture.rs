@@ -42,7 +42,7 @@ impl ClientSide {
         let now = invocation.now;
         let not_loaded = not_loaded(&material, docker, now);
         // The daemon that refuses does not tell its version.
-        let mut dockerds = Version::ALL.into_iter().rev();
+        let mut dockerds = Version::RELEASED.into_iter().rev();
         let not_accepted = dockerds.find_map(|dockerd| not_accepted(&material, docker, dockerd, now));
         let mending = as_hint(&unread::remedy(&material, invocation));
         Self { dir, material, identity, not_loaded, not_accepted, docker, mending, correction: None }

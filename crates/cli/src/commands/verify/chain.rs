@@ -39,7 +39,9 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     human.push_str(&show::findings(&answer.findings));
     let mut wire = show::answer_wire(&answer);
     wire["schema"] = json!(SCHEMA);
-    wire["verifier"] = json!({ "program": verifier, "version": version.to_string() });
+    wire["verifier"] = json!({
+        "program": verifier, "version": version.word(), "is_from_go_alone": version.is_from_go_alone(),
+    });
     wire["host"] = json!(host);
     wire["at"] = json!(crate::report::rfc3339(invocation.instant));
     output.result(&human, &wire);

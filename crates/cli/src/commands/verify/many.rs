@@ -71,16 +71,15 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         Format::Json => {
             let each: Vec<Value> =
                 places.iter().zip(&judged).map(|(place, judged)| wire(&place.directory, judged)).collect();
-            let result = json!({
+            let mut result = json!({
                 "schema": SCHEMA,
                 "at": rfc3339(invocation.instant),
-                "docker": args.docker.to_string(),
-                "dockerd": args.dockerd.to_string(),
                 "accepted": accepted,
                 "refused": refused,
                 "unknown": unknown,
                 "directories": each,
             });
+            show::releases_wire(&mut result, args.docker, args.dockerd);
             output.result("", &result);
         }
     }

@@ -269,8 +269,7 @@ fn wire(
     wire["schema"] = json!(SCHEMA);
     wire["at"] = json!(rfc3339(question.now));
     wire["host"] = json!(question.host);
-    wire["docker"] = json!(question.docker.to_string());
-    wire["dockerd"] = json!(question.dockerd.to_string());
+    show::releases_wire(&mut wire, question.docker, question.dockerd);
     wire["client_mode"] = json!(client.map(|_| question.client_mode.to_string()));
     wire["daemon_mode"] = json!(daemon.map(|_| question.daemon_mode.to_string()));
     wire["client_settings"] = json!(client.and_then(|side| side.said.as_ref()).map(show::said_wire));
@@ -279,8 +278,7 @@ fn wire(
         .iter()
         .map(|(docker, dockerd, other)| {
             let mut wire = show::summary_wire(other);
-            wire["docker"] = json!(docker.to_string());
-            wire["dockerd"] = json!(dockerd.to_string());
+            show::releases_wire(&mut wire, *docker, *dockerd);
             wire
         })
         .collect();

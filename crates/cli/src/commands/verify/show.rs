@@ -172,6 +172,14 @@ pub(super) fn answer_wire(answer: &Answer) -> Value {
     wire
 }
 
+/// Names the releases, and those whose answers are known from Go alone.
+pub(super) fn releases_wire(wire: &mut Value, docker: Version, dockerd: Version) {
+    wire["docker"] = json!(docker.word());
+    wire["dockerd"] = json!(dockerd.word());
+    wire["docker_is_from_go_alone"] = json!(docker.is_from_go_alone());
+    wire["dockerd_is_from_go_alone"] = json!(dockerd.is_from_go_alone());
+}
+
 pub(super) fn summary_wire(answer: &Answer) -> Value {
     let (outcome, gate) = match answer.outcome() {
         Outcome::Accepted => ("accepted", None),
