@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dockseal_tests::{Bundle, KEY_TYPES, MIXED_PAIRS, Pki, Ran, Sandbox, note_skip, pki, require};
+use dockseal_tests::{Bundle, KEY_TYPES, MIXED_PAIRS, Pki, Ran, Sandbox, note_skip, pki, require, tool};
 
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
@@ -52,6 +52,19 @@ fn python_strict() {
 fn control_python() {
     require!("python3");
     control(python);
+}
+
+/// cryptography (PyPI), which pkilint brings along: its verifier of clients takes none without an alternative name.
+fn cryptography(sandbox: &Sandbox, label: &str, pki: &Pki, stranger: &Bundle) -> Ran {
+    let python = tool("lint_pkix_cert").expect("pkilint").with_file_name("python");
+    let dirs = [&pki.daemon.0, &pki.client.0, &stranger.0];
+    sandbox.program(python).arg(script("verifiers.py")).arg(label).args(dirs).args(NAMES).run()
+}
+
+#[test]
+fn cryptography_verifiers() {
+    require!("lint_pkix_cert");
+    all(cryptography);
 }
 
 fn node(sandbox: &Sandbox, label: &str, pki: &Pki, stranger: &Bundle) -> Ran {
@@ -107,7 +120,7 @@ fn gnutls(sandbox: &Sandbox, label: &str, pki: &Pki, stranger: &Bundle) -> Ran {
         .program("unshare")
         .args(flags)
         .arg(script("handshake-gnutls.sh"))
-        .arg(dockseal_tests::tool("busybox").expect("busybox"))
+        .arg(tool("busybox").expect("busybox"))
         .arg(label)
         .args(dirs)
         .arg(logs)

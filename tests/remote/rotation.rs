@@ -181,6 +181,14 @@ fn a_roll_over_reaches_hosts_and_what_fails_leaves_them_as_they_were() {
     assert_eq!((anchors(one), anchors(other)), ("1".into(), "1".into()));
     fleet.all_work("finished");
 
+    // The authority's certificate once more: the anchor alone is another.
+    let anchor = |host: &Host| host.sh("sha256sum </etc/docker/tls/ca.pem").success().stdout;
+    let (before, leaves) = ([anchor(one), anchor(other)], [served(one), served(other)]);
+    let _ = fleet.dockseal(["renew-ca", "--early"]).run().success().says("root@box").says("root@crate");
+    assert!(before[0] == before[1] && anchor(one) == anchor(other) && anchor(one) != before[0]);
+    assert_eq!([served(one), served(other)], leaves);
+    fleet.all_work("the authority renewed");
+
     // A dockerd that does not start with what is new: the old comes back, and the books say so.
     let before = (served(one), state(one));
     let _ = one.sh(

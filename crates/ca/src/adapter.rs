@@ -1,9 +1,17 @@
 //! Our keys, names and dates as rcgen wants them.
 
-use dockseal_pki::{PublicKey, PublicKeyAlgorithm, SerialNumber, SignatureScheme, Signer, SubjectAltName, Validity};
-use rcgen::{CertificateParams, DnType, SanType, SignatureAlgorithm};
+use dockseal_pki::{
+    PublicKey, PublicKeyAlgorithm, SerialNumber, SignatureScheme, Signer, SubjectAltName, UserName, Validity,
+};
+use rcgen::{CertificateParams, CustomExtension, DnType, SanType, SignatureAlgorithm};
+use yasna::{Tag, models::ObjectIdentifier};
 
 use crate::{Endpoint, SignError};
+
+/// id-at-commonName.
+const COMMON_NAME: &[u64] = &[2, 5, 4, 3];
+/// id-ce-subjectAltName.
+const SUBJECT_ALT_NAME: &[u64] = &[2, 5, 29, 17];
 
 /// A public key to certify.
 pub(crate) struct SubjectKey<'a>(pub(crate) &'a PublicKey);
@@ -99,6 +107,27 @@ pub(crate) fn name_endpoint(params: &mut CertificateParams, endpoint: &Endpoint)
         Endpoint::Client { user } => subject.push(DnType::CommonName, user.as_str()),
     }
     Ok(())
+}
+
+/// A client's subject once more among its alternative names, as a directoryName (RFC 5280 section 4.2.1.6): some verifiers take
+/// no certificate without any. It says nothing new, and no name constraints meet it that do not meet the subject (section
+/// 4.2.1.10); Docker's Go looks at it never.
+pub(crate) fn user_as_alternative(user: &UserName) -> CustomExtension {
+    let names = yasna::construct_der(|writer| {
+        writer.write_sequence(|writer| {
+            writer.next().write_tagged(Tag::context(4), |writer| {
+                writer.write_sequence(|writer| {
+                    writer.next().write_set(|writer| {
+                        writer.next().write_sequence(|writer| {
+                            writer.next().write_oid(&ObjectIdentifier::from_slice(COMMON_NAME));
+                            writer.next().write_utf8_string(user.as_str());
+                        });
+                    });
+                });
+            });
+        });
+    });
+    CustomExtension::from_oid_content(SUBJECT_ALT_NAME, names)
 }
 
 fn general_name(name: &SubjectAltName) -> Result<SanType, rcgen::Error> {

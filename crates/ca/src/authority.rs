@@ -13,8 +13,8 @@ use rcgen::{
 };
 
 use crate::{
-    Issuance, PermittedName, Template,
-    adapter::{SubjectKey, Unsigned, name_endpoint, parameters},
+    Endpoint, Issuance, PermittedName, Template,
+    adapter::{SubjectKey, Unsigned, name_endpoint, parameters, user_as_alternative},
     constraint::name_constraints,
     sealed::{CERTIFICATE_ISSUER, LIST_ISSUER, sealed},
 };
@@ -289,6 +289,9 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         name_endpoint(&mut params, &endpoint)?;
+        if let Endpoint::Client { user } = &endpoint {
+            params.custom_extensions.push(user_as_alternative(user));
+        }
         match endpoint.role() {
             Role::Client => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
             _ => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth],

@@ -98,7 +98,7 @@ impl Row {
 
     /// What it may be called besides its main name.
     pub(crate) fn other_names(&self) -> impl Iterator<Item = String> {
-        self.certificate.names.iter().map(plain).filter(|name| *name != self.name)
+        self.certificate.further_names().map(plain).filter(|name| *name != self.name)
     }
 }
 

@@ -26,7 +26,7 @@ impl CertificateReport {
             role: role.to_string(),
             subject: certificate.subject.to_string(),
             serial: certificate.serial.to_string(),
-            names: certificate.names.iter().map(ToString::to_string).collect(),
+            names: certificate.further_names().map(ToString::to_string).collect(),
             key: certificate.public_key.algorithm().to_string(),
             not_before: rfc3339(certificate.validity.not_before),
             not_after: rfc3339(certificate.validity.not_after),

@@ -149,7 +149,7 @@ fn user_of(certificate: &Certificate) -> Option<String> {
 /// dial, and a client is its common name.
 pub fn changes_on_renewal(certificate: &Certificate, role: Role) -> Vec<String> {
     let mut changes = Vec::new();
-    let dropped = certificate.names.iter().filter(|name| role != Role::Daemon || !is_dialled(name));
+    let dropped = certificate.further_names().filter(|name| role != Role::Daemon || !is_dialled(name));
     let dropped: Vec<String> = dropped.map(ToString::to_string).collect();
     if !dropped.is_empty() {
         changes

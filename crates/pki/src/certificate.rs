@@ -106,6 +106,8 @@ pub enum GeneralName {
     Email(String),
     /// uniformResourceIdentifier.
     Uri(String),
+    /// directoryName.
+    Directory(DistinguishedName),
     /// Anything else, or something unreadable, described.
     Other(String),
 }
@@ -118,6 +120,7 @@ impl fmt::Display for GeneralName {
             Self::Ip(address) => write!(f, "IP:{address}"),
             Self::Email(address) => write!(f, "email:{}", printable(address)),
             Self::Uri(uri) => write!(f, "URI:{}", printable(uri)),
+            Self::Directory(name) => write!(f, "directory name {name}"),
             Self::Other(text) => f.write_str(&printable(text)),
         }
     }
@@ -234,6 +237,11 @@ impl Certificate {
         self.subject == self.issuer
     }
 
+    /// The subject alternative names that say more than the subject: ours of clients say that once more.
+    pub fn further_names(&self) -> impl Iterator<Item = &GeneralName> {
+        self.names.iter().filter(|name| !matches!(name, GeneralName::Directory(name) if *name == self.subject))
+    }
+
     /// Whether it says that it may sign certificates.
     pub fn is_ca(&self) -> bool {
         self.basic_constraints.is_some_and(|constraints| constraints.ca)
@@ -295,7 +303,7 @@ fn general_name(name: &extensions::GeneralName<'_>) -> GeneralName {
         },
         Parsed::RFC822Name(address) => GeneralName::Email((*address).to_owned()),
         Parsed::URI(uri) => GeneralName::Uri((*uri).to_owned()),
-        Parsed::DirectoryName(name) => GeneralName::Other(format!("directory name {name}")),
+        Parsed::DirectoryName(name) => GeneralName::Directory(DistinguishedName::from_der(name.as_raw())),
         Parsed::OtherName(oid, _) => GeneralName::Other(format!("other name {oid}")),
         Parsed::RegisteredID(oid) => GeneralName::Other(format!("registered id {oid}")),
         _ => GeneralName::Other("unreadable name".to_owned()),

@@ -304,8 +304,9 @@ impl Shown<'_> {
         if !self.files.is_empty() {
             rows.push(("files", self.files.join(", ")));
         }
-        if !certificate.names.is_empty() {
-            rows.push(("names", certificate.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
+        let names: Vec<String> = certificate.further_names().map(ToString::to_string).collect();
+        if !names.is_empty() {
+            rows.push(("names", names.join(", ")));
         }
         rows.push(("key", certificate.public_key.algorithm().to_string()));
         rows.push(("valid until", until(certificate.validity, invocation.now)));

@@ -73,7 +73,9 @@ pub(super) struct Stray {
     pub(super) fingerprint: Fingerprint,
     pub(super) public_key: Vec<u8>,
     pub(super) serial: SerialNumber,
-    /// Its key, where the directory is a bundle's but for other files: a place that is known, and refuses renewals.
+    /// Whether the directory is a bundle's but for other files: a place that is known, and refuses renewals.
+    pub(super) is_place: bool,
+    /// Its key there.
     pub(super) key: Option<PathBuf>,
     /// The authority's files: what it chains to.
     pub(super) above: Vec<PathBuf>,
@@ -146,7 +148,7 @@ impl Copies<'_> {
             "mkdir -p {} && dockseal repair {place}{from} && {inventory} record {place}",
             word(directory.parent()?)
         );
-        for known in self.each().filter(|copy| copy.key.is_some()).filter_map(|copy| copy.path.parent()) {
+        for known in self.each().filter(|copy| copy.is_place).filter_map(|copy| copy.path.parent()) {
             command.push_str(&format!(" && {inventory} forget {}", word(known)));
         }
         if copy.is_dind() && copy.role == Role::Daemon {

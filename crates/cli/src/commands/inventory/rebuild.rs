@@ -370,7 +370,18 @@ impl<'r> Draft<'r> {
             let public_key = certificate.public_key.spki().to_vec();
             let of = self.generations.iter().position(|(known, _)| *known == generation);
             let above = of.and_then(|position| self.above.get(position)).cloned().unwrap_or_default();
-            self.strays.push(Stray { path, role, name: name.clone(), fingerprint, public_key, serial, key, above });
+            let is_place = place.is_some();
+            self.strays.push(Stray {
+                is_place,
+                path,
+                role,
+                name: name.clone(),
+                fingerprint,
+                public_key,
+                serial,
+                key,
+                above,
+            });
         }
         let key_holder = match names {
             Some(names) => key_holder(&directory.join(names.key), &certificate),

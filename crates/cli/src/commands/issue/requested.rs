@@ -64,7 +64,7 @@ pub(super) fn client(
     let user = parse_user(user)?;
     if let Some(request) = request {
         for name in &request.names {
-            output.note(&format!("dropped from the request: {name}, since clients have no alternative names"));
+            output.note(&format!("dropped from the request: {name}, since nobody dials a client"));
         }
         say_dropped(request, Some(user.as_str()), output);
     }
