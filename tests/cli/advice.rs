@@ -43,7 +43,11 @@ fn our_own_issuer_needs_none() {
     for key in KEY_TYPES {
         let pki = pki(key, key);
         let answer = answer(verify(&sandbox, &pki.daemon.0, &pki.client.0), 0);
-        assert_eq!(answer["findings"], json!([]), "{key}");
+        let found = answer["findings"].as_array().unwrap().iter();
+        let checks: Vec<&str> = found.map(|finding| finding["check"].as_str().unwrap()).collect();
+        // tests/oracles/stacks.rs has the Java that does so.
+        let expected: &[&str] = if key == "ed25519" { &["bouncy-castle-withholds"] } else { &[] };
+        assert_eq!(checks, expected, "{key}");
     }
 }
 

@@ -190,3 +190,29 @@ fn hidden_processes() {
     }
     assert!(!audit(0).holds("are hidden"));
 }
+
+/// An address of TEST-NET-1 (RFC 5737), which no host has: dockerd does not start, and the audit says so beforehand.
+#[test]
+fn an_address_that_the_host_does_not_have() {
+    require!("dockerd");
+    require_root!();
+    let sandbox = Sandbox::new();
+    let real = |host: &str| {
+        let path = |name: &str| sandbox.path(name).to_str().unwrap().to_owned();
+        let options = ["--iptables=false", "--bridge=none", "--storage-driver=vfs", "-H", host, "--data-root"];
+        let dockerd = sandbox.program("dockerd").args(options).arg(path("root"));
+        dockerd.args(["--exec-root", &path("exec"), "--pidfile", &path("pid")]).run()
+    };
+    let missing = "tcp://192.0.2.77:2376";
+    let ran = real(missing).failure();
+    assert!(ran.stderr.contains("cannot assign requested address"), "{ran}");
+    let _dockerd = Passing::start(&sandbox, &["-H", missing, "-H", "tcp://127.0.0.9:2376", "-H", "tcp://[::]:2376"]);
+    let ran = sandbox.dockseal(["--format", "json", "audit"]).run();
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran}"));
+    let found = report["findings"].as_array().unwrap().iter();
+    let subjects: Vec<&str> = found
+        .filter(|found| found["id"] == "listener-address-missing")
+        .map(|found| found["subject"].as_str().unwrap())
+        .collect();
+    assert_eq!(subjects, [missing], "{ran}");
+}

@@ -764,7 +764,20 @@ fn a_form_that_docker_does_not_read_has_a_hint_that_works() {
     for name in ["cert.pem", "key.pem"] {
         fs::rename(daemon.join(name), daemon.join(format!("server-{name}"))).unwrap();
     }
+    let mut permissions = fs::metadata(daemon.join("server-key.pem")).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o644);
+    fs::set_permissions(daemon.join("server-key.pem"), permissions).unwrap();
     let ran = sandbox.dockseal(["verify", "daemon"]).run().exits(1).says("carriage returns (CR) alone");
+    assert!(ran.stdout.contains("key-readable-by-others (server-key.pem)"), "{ran}");
+    let _ = carry_out(&advised(&ran));
+    let _ = sandbox.dockseal(["verify", "NEW"]).run().success();
+
+    // Beside files of others, as Docker's manual has it.
+    let both = copy(&sandbox, "both", &own.client.0);
+    fs::write(both.join("ca.pem"), format!("\u{feff}{own_ca}")).unwrap();
+    fs::write(both.join("server-key.txt"), "other").unwrap();
+    let ran = sandbox.dockseal(["verify", "both"]).run().exits(1);
+    fs::rename(sandbox.path("NEW"), sandbox.path("OLD")).unwrap();
     let _ = carry_out(&advised(&ran));
     let _ = sandbox.dockseal(["verify", "NEW"]).run().success();
 

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dockseal_tests::{Bundle, KEY_TYPES, MIXED_PAIRS, Pki, Ran, Sandbox, note_skip, pki, require, tool};
+use dockseal_tests::{
+    Bundle, Dockerd, DockerdOptions, KEY_TYPES, MIXED_PAIRS, Pki, Ran, Sandbox, note_skip, pki, require, require_root,
+    tool,
+};
 
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
@@ -103,6 +106,31 @@ fn control_java() {
     require!("java");
     let control = [("control".to_owned(), Pki::by_openssl())];
     done(&java(&Sandbox::new(), &Pki::stranger_by_openssl().client, &control));
+}
+
+/// docker-java's way: what Bouncy Castle reads, Java sends, unless the key is of Ed25519. Then that is advised against.
+#[test]
+fn java_through_bouncy_castle() {
+    require!("java", "dockerd");
+    require_root!();
+    let jars = ["bcprov", "bcpkix", "bcutil"].map(|name| format!("/usr/share/java/{name}.jar"));
+    if !jars.iter().all(|jar| Path::new(jar).is_file()) {
+        note_skip("no Bouncy Castle (libbcpkix-java)");
+        return;
+    }
+    let sandbox = Sandbox::new();
+    for (pki, sends) in [(pki("p256", "p256"), true), (pki("p384", "ed25519"), false)] {
+        let daemon = Dockerd::start(&DockerdOptions { material: pki.daemon.clone(), ipv6: false });
+        let url = daemon.url("localhost").replace("tcp://", "https://") + "/_ping";
+        let client = &pki.client.0;
+        assert_eq!(daemon.docker("localhost", client, ["version"]).run().code, Some(0));
+        let java = sandbox.program("java").args(["-cp", &jars.join(":")]).arg(script("BouncyCastle.java"));
+        let ran = java.arg(&url).arg(client).run().success();
+        assert_eq!(ran.stdout.trim() == "200", sends, "{ran}");
+        assert_eq!(daemon.log().contains("client didn't provide a certificate"), !sends, "{}", daemon.log());
+        let ran = sandbox.dockseal(["verify"]).arg(client).run().success();
+        assert_eq!(ran.stdout.contains("advice bouncy-castle-withholds (cert.pem)"), !sends, "{ran}");
+    }
 }
 
 /// `unshare --net`, which needs root's rights or user namespaces.

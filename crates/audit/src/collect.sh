@@ -123,7 +123,17 @@ account() {
     if have getent; then line "$1" "$2" "$(limited getent "$1" "$2" </dev/null)"; fi
 }
 
+# What may be bound to: the routes that are local, the addresses of IPv6, and whether others may be as well.
+local_addresses() {
+    printf 'local'
+    field "$(sed -n -e '/|--/h' -e '/ LOCAL/{H;g;p;}' /proc/net/fib_trie)"
+    content /proc/net/if_inet6
+    field "$(cat /proc/sys/net/ipv4/ip_nonlocal_bind /proc/sys/net/ipv6/ip_nonlocal_bind)"
+    echo
+}
+
 whole_host() {
+    local_addresses
     line release "$(limited dockerd --version </dev/null)"
     # Where /proc shows nobody's processes but one's own (proc(5), hidepid), dockerd may run unseen.
     if ! cat /proc/1/comm >/dev/null; then line processes hidden; fi
@@ -148,7 +158,7 @@ whole_host() {
                 while IFS= read -r path; do
                     if [ -n "$path" ]; then
                         line unit "$unit" "$path"
-                        file "$path"
+                        file "$path" content
                     fi
                 done
         done

@@ -10,13 +10,14 @@ use std::{
 use dockseal_docker::{
     daemon_settings::{DaemonFault, DaemonRequest, DaemonSettings},
     endpoint::Endpoint,
+    exec_start::{UnitText, words},
     flags::{Program, TlsFlags},
     settings::{Environment, FileSetting},
     userns::DEFAULT_ACCOUNT,
     version::Version,
 };
 
-use crate::{read, read::FactsError, script::Question, sockets};
+use crate::{addresses::LocalAddresses, read, read::FactsError, script::Question, sockets};
 
 /// Where dockerd looks for its configuration when nobody says otherwise.
 const DAEMON_JSON: &str = "/etc/docker/daemon.json";
@@ -46,6 +47,8 @@ pub struct Facts {
     pub users: BTreeMap<String, Vec<u8>>,
     /// What dialled listeners answered.
     pub listeners: BTreeMap<SocketAddr, Listener>,
+    /// The addresses that the host has.
+    pub local: LocalAddresses,
 }
 
 /// What /proc shows.
@@ -125,6 +128,10 @@ impl Facts {
             let word = || line.text(0).unwrap_or_default();
             let path = || one_name(&word());
             match line.word {
+                "local" => {
+                    let text = |place| line.text(place).unwrap_or_default();
+                    facts.local = LocalAddresses::read(&text(0), &text(1), &text(2));
+                }
                 "uid" => facts.uid = line.number(0),
                 "release" => facts.release = line.text(0).filter(|text| !text.is_empty()),
                 "processes" => facts.processes = Processes::Hidden,
@@ -186,6 +193,9 @@ impl Facts {
     #[must_use]
     pub fn questions(&self) -> Vec<Question> {
         let mut asked = BTreeSet::new();
+        if self.daemons.is_empty() {
+            asked.insert(Question::File(self.idle().daemon_json_path()));
+        }
         for daemon in &self.daemons {
             asked.insert(Question::File(daemon.daemon_json_path()));
             asked.extend(daemon.tcp.iter().flatten().copied().map(Question::Dial));
@@ -235,6 +245,21 @@ impl Facts {
     /// `20.10.24+dfsg1` of `Docker version 20.10.24+dfsg1, build …`.
     pub(crate) fn release_number(&self) -> Option<&str> {
         self.release.as_deref()?.split_ascii_whitespace().nth(2).map(|word| word.trim_end_matches(','))
+    }
+
+    /// The dockerd that systemd would start, or else one without flags.
+    pub(crate) fn idle(&self) -> Daemon {
+        let text = |path: &String| String::from_utf8_lossy(self.content(path).unwrap_or_default()).into_owned();
+        let of_service = self.units.iter().filter(|(unit, _)| unit == "docker.service");
+        let unit = UnitText { files: of_service.map(|(_, path)| (path.clone(), text(path))).collect() };
+        let (lines, _) = unit.exec_start();
+        let words = lines.last().and_then(|line| words(line)).unwrap_or_default();
+        Daemon {
+            uid: Some(0),
+            words: words.into_iter().map(|word| word.value).collect(),
+            environment: Environment { home: Some("/root".into()), ..Environment::default() },
+            ..Daemon::default()
+        }
     }
 
     /// What the daemon's flags, environment and daemon.json, as they are now, mean together.

@@ -8,6 +8,10 @@ mod userns;
 
 use std::cmp::Reverse;
 
+use dockseal_docker::{
+    daemon_keys::meant_keys,
+    daemon_settings::{DaemonFault, DaemonSettings},
+};
 use time::OffsetDateTime;
 
 use crate::{
@@ -32,6 +36,11 @@ pub fn judge(facts: &Facts, now: OffsetDateTime) -> Vec<Finding> {
     }
     if facts.daemons.is_empty() {
         sockets::of_the_host(facts, &mut found);
+        let idle = facts.idle();
+        if let Some(settings) = settings(facts, &idle, "dockerd does not start with it", &mut found) {
+            listeners::unbindable(facts, &settings, &mut found);
+        }
+        listeners::authorization_bypass(facts, &idle, &mut found);
     }
     for daemon in &facts.daemons {
         one(facts, daemon, now, &mut found);
@@ -48,15 +57,11 @@ fn one(facts: &Facts, daemon: &Daemon, now: OffsetDateTime, found: &mut Vec<Find
         let unseen = Finding::new("unseen", Severity::Warning, format!("dockerd, process {}", daemon.pid), seen);
         found.push(unseen.fix("look as root"));
     }
-    let settings = match facts.settings(daemon) {
-        Ok(settings) => Some(settings),
-        Err(fault) => {
-            let broken =
-                Finding::new("settings-broken", Severity::Warning, daemon.daemon_json_path(), fault.to_string());
-            found.push(broken.fix("mend it: dockerd runs with what it read before and will not start again"));
-            None
-        }
-    };
+    let consequence = "dockerd runs with what it read before and will not start again";
+    let settings = settings(facts, daemon, consequence, found);
+    if let Some(settings) = settings.as_ref().filter(|_| daemon.uid == Some(0)) {
+        listeners::unbindable(facts, settings, found);
+    }
     let settings = settings.as_ref();
     sockets::judge(facts, daemon, settings, found);
     let strangers = listeners::judge(facts, daemon, settings, found);
@@ -66,5 +71,21 @@ fn one(facts: &Facts, daemon: &Daemon, now: OffsetDateTime, found: &mut Vec<Find
     }
     certificates::judge(facts, daemon, tls, now, found);
     listeners::authorization(facts, daemon, strangers, found);
+    listeners::authorization_bypass(facts, daemon, found);
     userns::judge(facts, daemon, found);
+}
+
+/// What a daemon's settings mean, or a finding that it does not start with them.
+fn settings(facts: &Facts, daemon: &Daemon, consequence: &str, found: &mut Vec<Finding>) -> Option<DaemonSettings> {
+    let fault = match facts.settings(daemon) {
+        Ok(settings) => return Some(settings),
+        Err(fault) => fault,
+    };
+    let fix = match &fault {
+        DaemonFault::UnknownKeys { keys } => format!("{}: {consequence}", meant_keys(keys, facts.version())),
+        _ => format!("mend it: {consequence}"),
+    };
+    let broken = Finding::new("settings-broken", Severity::Warning, daemon.daemon_json_path(), fault.to_string());
+    found.push(broken.fix(fix));
+    None
 }

@@ -15,6 +15,7 @@
 //! older releases have one less there.
 
 mod accounts;
+mod addresses;
 mod facts;
 mod finding;
 mod judge;
@@ -22,6 +23,7 @@ mod read;
 mod script;
 mod sockets;
 
+pub use addresses::LocalAddresses;
 pub use facts::{Daemon, Described, Facts, Listener, Presence, Processes};
 pub use finding::{Finding, Severity};
 pub use judge::judge;

@@ -309,3 +309,86 @@ fn hostile_output() {
         }
     }
 }
+
+/// A host whose dockerd is down, and these files of it.
+fn down(release: &str, files: &[(&str, &str)]) -> String {
+    let mut text = "dockseal-audit 1\n".to_owned() + &line("uid", &[Some(b"0")]);
+    text += &line("release", &[Some(format!("Docker version {release}, build 1").as_bytes())]);
+    let trie = b"|-- 10.0.0.5\n /32 host LOCAL\n|-- 127.0.0.0\n /8 host LOCAL\n";
+    text += &line("local", &[Some(trie), Some(b"fd000000000000000000000000000001 02 40 00 80 eth0\n"), Some(b"0\n0")]);
+    for (path, content) in files {
+        if path.ends_with(".service") {
+            text += &line("unit", &[Some(b"docker.service"), Some(path.as_bytes())]);
+        }
+        text += &line("file", &[Some(path.as_bytes()), Some(b"644 0 0 regular file"), Some(content.as_bytes())]);
+    }
+    text + "end\n"
+}
+
+fn finding<'f>(found: &'f [(&'static str, Severity, String)], id: &str) -> Option<&'f str> {
+    found.iter().find(|found| found.0 == id).map(|found| found.2.as_str())
+}
+
+/// What keeps dockerd from starting is told while it is down.
+#[test]
+fn a_daemon_that_does_not_start() {
+    const JSON: &str = "/etc/docker/daemon.json";
+    let unit = |line: &str| format!("[Service]\nExecStart=/usr/bin/dockerd {line}\n");
+    let judged = |json: &str, line: &str| {
+        let text = down("29.4.0", &[(JSON, json), ("/usr/lib/systemd/system/docker.service", &unit(line))]);
+        judge(&Facts::read(text.as_bytes()).unwrap(), datetime!(2026-11-24 12:00 UTC))
+    };
+    let found = judged(r#"{"tlscert ": "x", "Debug": true}"#, "-H fd://");
+    let broken = found.iter().find(|found| found.id == "settings-broken").unwrap();
+    assert_eq!(broken.seen, "the following directives don't match any configuration option: Debug, tlscert ");
+    let fix = broken.fix.as_deref().unwrap();
+    assert!(
+        fix.contains(r#"write "tlscert" in place of "tlscert ""#) && fix.ends_with("does not start with it"),
+        "{fix}"
+    );
+    // The unit's flags have a say.
+    let found = judged(r#"{"hosts": ["tcp://127.0.0.1:2376"]}"#, "-H fd:// $X");
+    assert!(
+        found.iter().any(|found| found.id == "settings-broken" && found.seen.contains("both as a flag")),
+        "{found:?}"
+    );
+    for (host, missing) in [
+        ("tcp://10.0.0.5:2376", false),
+        ("tcp://10.0.0.6:2376", true),
+        ("tcp://127.0.0.9:2376", false),
+        ("tcp://0.0.0.0:2376", false),
+        ("tcp://[fd00::1]:2376", false),
+        ("tcp://[fd00::2]:2376", true),
+        ("tcp://name:2376", false),
+        ("unix:///run/docker.sock", false),
+    ] {
+        for (json, line) in [(format!(r#"{{"hosts": ["{host}"]}}"#), ""), (String::new(), &*format!("-H {host}"))] {
+            let found = judged(&json, line);
+            let is_missing = found.iter().any(|found| found.id == "listener-address-missing" && found.subject == host);
+            assert_eq!(is_missing, missing, "{json} {line}: {found:?}");
+        }
+    }
+}
+
+/// CVE-2026-34040: fixed in 29.3.1 (moby GHSA-x744-4wpc-v9h2).
+#[test]
+fn authorization_that_can_be_passed_by() {
+    for (release, open) in [
+        ("20.10.24+dfsg1", true),
+        ("28.5.2", true),
+        ("29.3.0", true),
+        ("29.3.1", false),
+        ("29.10.0", false),
+        ("30.0.0-rc.1", false),
+        ("odd", false),
+    ] {
+        for (json, has_plugin) in [(r#"{"authorization-plugins": ["opa"]}"#, true), ("{}", false)] {
+            let found = findings(&down(release, &[("/etc/docker/daemon.json", json)]));
+            let seen = finding(&found, "authorization-bypass");
+            assert_eq!(seen.is_some(), open && has_plugin, "{release} {json}");
+            assert!(seen.is_none_or(|seen| seen.contains("opa (CVE-2026-34040)")), "{seen:?}");
+        }
+    }
+    let running = host(None, "--authorization-plugin=opa");
+    assert!(finding(&findings(&running), "authorization-bypass").is_some());
+}

@@ -9,6 +9,7 @@ use dockseal_docker::{
     version::Go,
 };
 use dockseal_pki::{Form, KeyError, PrivateKey, Signer, certificates_in, is_pkcs12, pem};
+use dockseal_store::{Existing, check_destination};
 use dockseal_verify::{Check, FileKind, Material};
 
 use crate::invocation::Invocation;
@@ -77,7 +78,10 @@ pub(crate) fn repairing(material: &Material, invocation: &Invocation) -> Option<
     }
     let directory = there.first()?.0.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let is_docker_name = |path: &Path| Names::DOCKER.each().iter().any(|name| path == directory.join(name));
-    if !there.iter().all(|(path, _)| is_docker_name(path)) {
+    // With the files of others in it a directory is not replaced.
+    let place = absolute(directory, invocation);
+    let is_replaced = || check_destination(&Names::DOCKER.each(), &place, Existing::Replace).is_ok();
+    if !there.iter().all(|(path, _)| is_docker_name(path)) || !is_replaced() {
         let from: Vec<String> = there.iter().map(|(path, _)| format!(" --from {}", word(path))).collect();
         let from = from.concat();
         return Some(format!(
@@ -86,7 +90,7 @@ pub(crate) fn repairing(material: &Material, invocation: &Invocation) -> Option<
     }
     // A directory is replaced as a whole, and not under the one who stands in it.
     let repair = if invocation.is_current_directory(directory) {
-        format!("cd / && dockseal repair {}", word(&absolute(directory, invocation)))
+        format!("cd / && dockseal repair {}", word(&place))
     } else {
         format!("dockseal repair {}", word(directory))
     };

@@ -30,6 +30,15 @@ pub fn meant_key(written: &str, version: Version) -> Option<&'static str> {
     same.or_else(|| the_one_that_begins_with(&written, known())).or_else(|| nearest(&written, known()))
 }
 
+/// What to write in place of keys that dockerd does not take: the rest of a sentence that begins with daemon.json.
+pub fn meant_keys(unknown: &[String], version: Version) -> String {
+    let each = |key: &String| match meant_key(key, version) {
+        Some(meant) => format!("write {meant:?} in place of {key:?} (did you mean {meant}?)"),
+        None => format!("remove {key:?}, which no key of dockerd's is like"),
+    };
+    unknown.iter().map(each).collect::<Vec<_>>().join("; ")
+}
+
 /// Letters and digits alone, in lower case.
 fn squeezed(key: &str) -> String {
     key.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()

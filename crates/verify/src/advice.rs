@@ -98,6 +98,10 @@ pub(crate) fn add(report: &mut Report, presented: &Presented<'_>, now: OffsetDat
     if leaf.serial_is_negative {
         report.add(None, Check::NegativeSerial, presented.place(None), "the serial number is negative");
     }
+    if presented.side == Side::Client && leaf.key == PublicKey::ED25519_NAME {
+        let text = "Java sends no Ed25519 certificate that it read through Bouncy Castle, as docker-java does";
+        report.add(None, Check::BouncyCastleWithholds, presented.place(None), text);
+    }
     let usages = leaf.usages;
     if usages.any || usages.server == usages.client {
         let text = "the certificate may be used by a daemon and by a client";

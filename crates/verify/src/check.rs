@@ -237,6 +237,10 @@ checks! {
         "The certificate is valid for more than 825 days: Apple's platforms refuse such a server, and Docker cannot revoke a client.",
         "Issue for a year or less, and renew.",
         "Apple support article 103769; moby has no revocation";
+    BouncyCastleWithholds, "bouncy-castle-withholds", Advice,
+        "Docker takes the client's Ed25519 certificate, and Java does not send one that it read through Bouncy Castle, as docker-java, Testcontainers and Jenkins do: Bouncy Castle calls the key Ed25519, and Java looks for EdDSA.",
+        "For such clients issue the certificate for a key on P-256 or of RSA.",
+        "Bouncy Castle BCEdDSAPublicKey (getAlgorithm); JDK sun.security.ssl.X509Authentication, SunX509KeyManagerImpl (getAliases); docker-java CertificateUtils";
     OtherStacksRefuse, "other-stacks-refuse", Advice,
         "Docker takes the chain and another TLS stack does not: client libraries in Python, Java, Rust or Node, or a proxy in front of the daemon, will refuse it.",
         "Issue the certificate that is named anew, as RFC 5280 has it: critical basicConstraints, keyUsage and key identifiers in CAs; digitalSignature and one extendedKeyUsage in leaves; P-256 or RSA of at least 2048 bits.",

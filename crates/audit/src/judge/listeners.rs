@@ -165,6 +165,43 @@ pub(super) fn authorization(facts: &Facts, daemon: &Daemon, reach: Reach, found:
     });
 }
 
+/// The first release without the hole: plugins saw no body where it was too large (moby GHSA-x744-4wpc-v9h2).
+const AUTHORIZATION_MENDED: [u32; 3] = [29, 3, 1];
+
+/// Whether authorization plugins can be passed by: CVE-2026-34040, on every kind of listener.
+pub(super) fn authorization_bypass(facts: &Facts, daemon: &Daemon, found: &mut Vec<Finding>) {
+    let plugins = facts.configured(daemon, "authorization-plugin", "authorization-plugins");
+    let Some(release) = facts.release_number().filter(|_| !plugins.is_empty()) else { return };
+    if numbers(release).is_none_or(|numbers| numbers >= AUTHORIZATION_MENDED) {
+        return;
+    }
+    let seen = format!(
+        "dockerd {release} lets requests with large bodies past {} (CVE-2026-34040), unless the distribution mended it",
+        plugins.join(", ")
+    );
+    let bypass = Finding::new("authorization-bypass", Severity::Warning, "dockerd", seen);
+    found.push(bypass.fix("install dockerd 29.3.1 or later: until then count every client of the API as root here"));
+}
+
+/// `29.3.1-rc.1` and `20.10.24+dfsg1` as numbers.
+fn numbers(release: &str) -> Option<[u32; 3]> {
+    let mut parts = release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().ok());
+    Some([parts.next()??, parts.next()??, parts.next().flatten().unwrap_or_default()])
+}
+
+/// Addresses to listen on that the host does not have (bind(2), EADDRNOTAVAIL).
+pub(super) fn unbindable(facts: &Facts, settings: &DaemonSettings, found: &mut Vec<Finding>) {
+    for listener in &settings.listeners {
+        let Endpoint::Tcp { host, .. } = listener else { continue };
+        let Ok(address) = host.parse() else { continue };
+        if facts.local.has(address) == Some(false) {
+            let seen = "this host does not have the address, so dockerd cannot listen there and does not start";
+            let missing = Finding::new("listener-address-missing", Severity::Warning, listener.to_string(), seen);
+            found.push(missing.fix("name an address that the host has, or 0.0.0.0 with mutual TLS"));
+        }
+    }
+}
+
 fn met(listener: Option<&Listener>) -> Met {
     let Some(Listener { plain, tls }) = listener else { return Met::Unknown };
     let text = |bytes: &Option<Vec<u8>>| String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned();

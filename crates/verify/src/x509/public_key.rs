@@ -150,12 +150,15 @@ impl<'a> PublicKey<'a> {
         }
     }
 
+    /// What [`Self::describe`] calls a key of Ed25519.
+    pub(crate) const ED25519_NAME: &'static str = "Ed25519";
+
     /// What to call the key in a message.
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Rsa { modulus, .. } => format!("RSA {}", bit_length(modulus)),
             Self::Ecdsa { curve, .. } => (*curve).name().to_owned(),
-            Self::Ed25519(_) => "Ed25519".to_owned(),
+            Self::Ed25519(_) => Self::ED25519_NAME.to_owned(),
             Self::MlDsa { parameters, .. } => parameters.name().to_owned(),
             Self::Dsa => "DSA".to_owned(),
             Self::Unknown => "an unknown algorithm".to_owned(),

@@ -246,7 +246,9 @@ fn line(directory: &Path, judged: &Judged) -> String {
     let mut text = format!("{word:8}  {}  {}\n", role_word(judged.role), show::path(directory));
     for finding in &judged.answer.findings {
         let id = finding.id;
-        let file = finding.file.map(|file| format!(" ({})", file.default_name())).unwrap_or_default();
+        let own = || finding.path.as_deref().and_then(Path::file_name).map(|name| show::path(Path::new(name)));
+        let file = finding.file.map(|file| own().unwrap_or_else(|| file.default_name().to_owned()));
+        let file = file.map(|file| format!(" ({file})")).unwrap_or_default();
         text.push_str(&format!(
             "          {} {id}{file}: {}\n",
             finding.severity.name(),

@@ -7,7 +7,7 @@ use std::{
 
 use dockseal_docker::{
     client_settings::{ClientFault, ClientSettings, ClientTls},
-    daemon_keys::meant_key,
+    daemon_keys::meant_keys,
     daemon_settings::{DaemonFault, DaemonRequest, DaemonSettings},
     endpoint::Endpoint,
     flags::{FlagError, Program, TlsFlags, take_assignments, words},
@@ -261,14 +261,7 @@ fn stops(fault: &DaemonFault) -> String {
 /// What to write in place of keys that dockerd does not take.
 fn remedy(fault: &DaemonFault, dockerd: Version) -> Option<String> {
     let DaemonFault::UnknownKeys { keys } = fault else { return None };
-    let each: Vec<String> = keys
-        .iter()
-        .map(|key| match meant_key(key, dockerd) {
-            Some(meant) => format!("write {meant:?} in place of {key:?} (did you mean {meant}?)"),
-            None => format!("remove {key:?}, which no key of dockerd's is like"),
-        })
-        .collect();
-    Some(format!("In daemon.json {}.", each.join("; ")))
+    Some(format!("In daemon.json {}.", meant_keys(keys, dockerd)))
 }
 
 fn said_of_daemon(settings: DaemonSettings) -> Said {
