@@ -397,6 +397,57 @@ fn the_cause_by_the_protocol() {
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
 }
 
+/// docker 29's part, which is not here, played by its source (cli-plugins/manager/hooks.go `pluginMatch`, `hookMatch`;
+/// cli-plugins/hooks/hook_types.go `Request`): which words it hands over after a command, if it asks at all.
+fn asked_by_docker(ours: &Value, command: &str, error: &str) -> Option<String> {
+    let tokens: Vec<&str> = command.split(' ').collect();
+    let matched = |key: &str| {
+        let hooks = ours[key].as_str().unwrap_or_default().split(',');
+        let mut hooks = hooks.filter(|hook| !hook.is_empty());
+        hooks.find(|hook| hook.split(' ').enumerate().all(|(at, token)| tokens.get(at) == Some(&token)))
+    };
+    let hook = matched("hooks").or_else(|| matched("error-hooks").filter(|_| !error.is_empty()))?;
+    // Empty fields are left out (`omitzero`).
+    let mut request = json!({ "RootCmd": hook });
+    if !error.is_empty() {
+        request["CommandError"] = error.into();
+    }
+    Some(request.to_string())
+}
+
+#[test]
+fn error_hooks_as_docker_reads_them() {
+    const REFUSED: &str = "error during connect: Get \"https://x\": remote error: tls: bad certificate";
+    let sandbox = Sandbox::new();
+    let client = client_due(&sandbox);
+    let _ = install(&sandbox, &["--hooks"]).success();
+    let ours = &config(&sandbox)["plugins"]["seal"];
+    for (command, after_success, after_failure) in [
+        ("ps", true, true),
+        ("container ls", true, true),
+        ("compose up", true, true),
+        ("wait", false, true),
+        ("search", false, true),
+        ("plugin ls", false, true),
+        ("context ls", false, false),
+        ("psx", false, false),
+    ] {
+        assert_eq!(asked_by_docker(ours, command, "").is_some(), after_success, "{command}");
+        let Some(request) = asked_by_docker(ours, command, REFUSED) else {
+            assert!(!after_failure, "{command}");
+            continue;
+        };
+        let text = said(&hook(&sandbox, &client, "tcp://127.0.0.1:1", &request));
+        assert!(after_failure && text.contains("docker did not get through"), "{command}: {text}");
+        // What the daemon itself answers, and a container's own exit, are no trouble on the way.
+        for error in ["Error response from daemon: No such container: x", "exit status 7"] {
+            let request = asked_by_docker(ours, command, error).unwrap();
+            let text = said(&hook(&sandbox, &client, "tcp://127.0.0.1:1", &request));
+            assert!(!text.contains("did not get through"), "{command}: {text}");
+        }
+    }
+}
+
 /// Whatever docker, or anybody, says to it.
 #[test]
 fn no_words_make_it_crash() {

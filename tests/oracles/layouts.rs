@@ -166,7 +166,12 @@ fn a_registry_and_dockerd_work_through_certs_d() {
         .limit(Duration::from_secs(300))
         .run();
     assert_eq!(ran.code, Some(0), "{ran}");
-    for step in ["with the certificate\n", "refused without", "with the renewed", "of the new authority"] {
+    let read = "10.99.0.1:5444: reads it";
+    let unread = ["127.0.0.1", "127.9.9.9", "localhost"].map(|host| format!("{host}:5444: never reads it"));
+    for step in ["with the certificate\n", "refused without", "with the renewed", "of the new authority", read]
+        .into_iter()
+        .chain(unread.iter().map(String::as_str))
+    {
         assert!(ran.stdout.contains(step), "{step}: {ran}");
     }
 }

@@ -120,5 +120,15 @@ docker pull "$registry/box:1" >"$tmp/pull.log" 2>&1 || { cat "$tmp/pull.log" "$t
 "$dockseal" rollover finish
 [ "$(grep -c BEGIN $certs/ca.crt) $(grep -c BEGIN "$tmp/registry host/registry/ca.crt")" = '1 1' ] || exit 1
 echo 'pulled with the certificate of the new authority'
+
+# ---- which directories dockerd reads at all: of a certificate without its key it complains where it does (isSecureIndex)
+for at in 10.99.0.1:5444 127.0.0.1:5444 127.9.9.9:5444 localhost:5444; do
+    "$dockseal" issue client "user${at%%:*}" --layout registry --registry "$at" --out /etc/docker >"$tmp/issued.log"
+    rm "/etc/docker/certs.d/$at/client.key"
+    docker pull "$at/box:1" >"$tmp/pull.log" 2>&1 || true
+    if grep -q 'missing key client.key' "$tmp/pull.log"; then said='reads it at the next pull'; else said='never reads it'; fi
+    grep -q "$said" "$tmp/issued.log" || { echo "$at: $said"; cat "$tmp/issued.log" "$tmp/pull.log"; exit 1; }
+    echo "$at: $said"
+done
 kill $registry_pid $dockerd_pid
 wait || true

@@ -138,6 +138,11 @@ impl Laid {
                 "Name the files as certificate, key and, to let in none but clients with a certificate, clientcas in http.tls \
                  of the registry's configuration. It reads them when it starts.",
             ),
+            Layout::Registry if self.registry.as_ref().is_some_and(RegistryHost::is_loopback) => Some(
+                "dockerd never reads it: a registry on loopback (localhost, 127.0.0.0/8, and names of them) is insecure for it, so \
+                 it verifies nothing there and shows no certificate. Give the registry another address, and name that with \
+                 --registry.",
+            ),
             Layout::Registry => Some("dockerd reads it at the next pull or push, without a restart."),
         }
     }

@@ -33,6 +33,7 @@ mod next;
 mod output;
 mod passphrase;
 mod progress;
+mod python;
 mod reissue;
 mod report;
 mod revocations;

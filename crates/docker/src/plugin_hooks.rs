@@ -15,6 +15,11 @@ pub const COMMANDS: &str = "ps,run,create,exec,start,stop,restart,kill,rm,logs,a
     images,pull,push,build,load,save,rmi,tag,info,version,events,container,image,network,volume,system,\
     service,stack,node,swarm,secret,config,compose,buildx";
 
+/// The commands after which there is something to say only when they failed: the others that dial the daemon. Those above are
+/// asked about after failures as well, and first (`pluginMatch`).
+pub const ERROR_COMMANDS: &str =
+    "wait,update,commit,diff,port,pause,unpause,history,import,search,plugin,builder,checkpoint";
+
 /// How long before its end a certificate is spoken of, where config.json says nothing.
 pub const NOTICE: &str = "30d";
 
@@ -135,7 +140,7 @@ pub fn switch_on(config: &mut Value, within: &str) -> Result<(), NotAnObject> {
     let was_on = is_switched_on(config);
     let root = object(config, "")?;
     let ours = entry(entry(root, PLUGINS, PLUGINS)?, NAME, "plugins.seal")?;
-    for (key, value) in [(HOOKS, COMMANDS), (ERROR_HOOKS, COMMANDS), (WITHIN, within)] {
+    for (key, value) in [(HOOKS, COMMANDS), (ERROR_HOOKS, ERROR_COMMANDS), (WITHIN, within)] {
         ours.insert(key.to_owned(), value.into());
     }
     if !was_on {

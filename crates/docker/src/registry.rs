@@ -4,7 +4,10 @@
 //! what may stand there: distribution/reference regexp.go, and normalize.go (splitDockerDomain), which takes a first part
 //! without a dot or a port for a user of Docker Hub, unless it is `localhost`.
 
-use std::{fmt, net::Ipv6Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
 
 /// A registry's host, and its port where image names have one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +68,20 @@ impl RegistryHost {
         Ok(Self(text.to_owned()))
     }
 
+    /// Whether dockerd takes it for insecure whatever its settings say: then it looks for nothing in `certs.d`, verifies nothing
+    /// and shows no certificate (moby registry/config.go `isSecureIndex`, registry/registry.go `newTLSConfig`). It does so for
+    /// every name that resolves to a loopback address; which those are, nobody can tell from here.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let host =
+            self.0.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(self.0.as_str(), |(host, _)| host);
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        match bare.parse::<IpAddr>() {
+            Ok(address) => address.is_loopback(),
+            Err(_) => bare.eq_ignore_ascii_case("localhost"),
+        }
+    }
+
     /// As it was given: the directory's name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -79,6 +96,26 @@ fn is_label(label: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of which dockerd 20.10.24 opened certs.d, and of which not.
+    #[test]
+    fn loopback_registries() {
+        for (text, expected) in [
+            ("localhost", true),
+            ("localhost:5000", true),
+            ("LOCALHOST:5000", true),
+            ("127.0.0.1:5000", true),
+            ("127.5.5.5", true),
+            ("[::1]:5000", true),
+            ("[::1]", true),
+            ("10.98.0.1:5000", false),
+            ("registry.example.com", false),
+            ("localhost.example.com:5000", false),
+            ("128.0.0.1:5000", false),
+        ] {
+            assert_eq!(RegistryHost::parse(text).unwrap().is_loopback(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn a_registry_is_called_as_in_the_names_of_images() {

@@ -285,3 +285,48 @@ fn a_directory_that_is_miswritten() {
         after(&sandbox, variables, &fix);
     }
 }
+
+/// docker-py takes a bundle in the environment for stronger than ca.pem. The note is there exactly where it is refused for that,
+/// and docker is not concerned.
+#[test]
+fn a_bundle_for_python_programs() {
+    const PROGRAM: &str = "import docker; print(docker.from_env().version()['Version'])";
+    require!("dockerd", "docker");
+    require_root!();
+    let python = dockseal_tests::tools_dir().join("docker-py/bin/python");
+    if !python.is_file() {
+        return dockseal_tests::note_skip("no docker-py (tests/setup installs it)");
+    }
+    let (pki, sandbox) = (pki("p256", "p256"), Sandbox::new());
+    let daemon = verifying();
+    let url = daemon.url("127.0.0.1");
+    let all = [
+        ("DOCKER_HOST", url.as_str()),
+        ("DOCKER_TLS_VERIFY", "1"),
+        ("DOCKER_CERT_PATH", utf8(&pki.client.0)),
+        ("REQUESTS_CA_BUNDLE", ""),
+        ("CURL_CA_BUNDLE", ""),
+    ];
+    let (ca, stranger) = (pki.client.ca(), dockseal_tests::Pki::stranger().client.ca());
+    let both = sandbox.write("both.pem", [fs::read(&stranger).unwrap(), fs::read(&ca).unwrap()].concat());
+    let (ca, other, both) = (utf8(&ca), utf8(&stranger), utf8(&both));
+    for (requests, curl) in
+        [("", ""), (other, ""), ("", other), ("/nowhere", ""), (ca, other), (other, ca), (both, ""), ("", both)]
+    {
+        let mut variables = all;
+        (variables[3].1, variables[4].1) = (requests, curl);
+        let library = with(sandbox.program(&python).args(["-c", PROGRAM]), &variables).run();
+        let probed = agrees(&sandbox, &variables).is(0, "", "");
+        let env = with(sandbox.dockseal(["env", utf8(&pki.client.0)]), &variables).run().success();
+        for said in [&probed.human, &env] {
+            let noted = said.stderr.contains("note: Python programs");
+            assert_eq!(noted, library.code != Some(0), "{requests:?} {curl:?}\n{said}\n{library}");
+        }
+        // The fix, word for word.
+        if let Some((_, fix)) = env.stderr.split_once("for them: ") {
+            let line = format!("{}\nexec \"$0\" -c \"$1\"", fix.lines().next().unwrap());
+            let program = sandbox.program("sh").args(["-c", &line]).arg(&python).arg(PROGRAM);
+            let _ = with(program, &variables).run().success();
+        }
+    }
+}

@@ -25,6 +25,7 @@ use crate::{
     failure::Failure,
     invocation::Invocation,
     output::{Format, Output},
+    python::bundle_note,
 };
 
 /// Print DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH for your shell to read
@@ -80,6 +81,11 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         (dir, _) => (client_directory(dir.as_deref(), invocation)?, None),
     };
     warn_of_gaps(&dir, output);
+    if let Ok(ca) = dockseal_store::read_as_docker(&dir.join(layout::CA_FILE))
+        && let Some(note) = bundle_note(&ca.bytes, invocation)
+    {
+        output.note(&note);
+    }
     let host = match args.host.as_ref().or(dialled.as_ref()) {
         Some(text) => Some(contexts::host(text, &format!("cannot use {text:?} as DOCKER_HOST"))?),
         None => daemon_url(&dir),

@@ -43,7 +43,7 @@ use self::{
     remedy::OwnAuthority,
 };
 use super::verify::parse_version;
-use crate::{failure::Failure, invocation::Invocation, output::Output};
+use crate::{failure::Failure, invocation::Invocation, output::Output, python::bundle_note};
 
 /// Dial a daemon as docker would, and say what it serves, asks for and accepts
 #[derive(ClapArgs)]
@@ -129,6 +129,9 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     output.result(&text::report(&picture, &diagnosis), &wire::report(&picture, &diagnosis));
     for warning in warnings::warnings(&picture) {
         output.warn(&warning);
+    }
+    if let Some(note) = client.as_ref().and_then(|client| bundle_note(client.material.ca.bytes()?, invocation)) {
+        output.note(&note);
     }
     let what = match diagnosis.outcome {
         Outcome::Works => return Ok(ExitCode::SUCCESS),

@@ -51,8 +51,8 @@ pub(crate) fn matches(certificate: &Certificate<'_>, host: &str, go: Go) -> bool
 /// Where a host that does not match stands all the same.
 pub(crate) fn mismatch(certificate: &Certificate<'_>, host: &str) -> Mismatch {
     if let Some(address) = as_address(host) {
-        let is_it = |name: &[u8]| str::from_utf8(name).ok().and_then(as_address) == Some(address);
-        if certificate.extensions.dns_names.iter().any(|name| is_it(name)) {
+        let is_it = |name: &&[u8]| str::from_utf8(name).ok().and_then(as_address) == Some(address);
+        if certificate.extensions.dns_names.iter().any(is_it) {
             return Mismatch::AddressAsDnsName;
         }
     }
