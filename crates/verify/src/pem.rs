@@ -32,7 +32,7 @@ pub(crate) struct Block<'a> {
     pub(crate) body: usize,
 }
 
-/// Of larger contents only the beginning is kept: nothing that is of use has a mebibyte.
+/// Of larger contents only the beginning is kept: nothing but a trusted certificate is of use with a mebibyte.
 pub(crate) const MOST_CONTENTS: usize = 1 << 20;
 
 impl Block<'_> {
@@ -61,12 +61,12 @@ pub(crate) fn blocks_from(text: &[u8], position: usize, go: Go) -> Blocks<'_> {
     Blocks { text, position, backwards: go.is_at_least(GoRelease::V1_26), next_end: None, blank: None }
 }
 
-/// The contents of the block without headers whose [`Block::body`] is here.
-pub(crate) fn contents_at(text: &[u8], body: usize) -> Option<Vec<u8>> {
+/// The first `most` bytes of the contents of the block without headers whose [`Block::body`] is here.
+pub(crate) fn contents_at(text: &[u8], body: usize, most: usize) -> Option<Vec<u8>> {
     let rest = text.get(body..)?;
     // An empty body: the END line follows at once, without a line end of its own to find.
     let end = if END.get(1..).is_some_and(|end| rest.starts_with(end)) { 0 } else { memmem::find(rest, END)? };
-    base64::decode(rest.get(..end)?, MOST_CONTENTS).map(|decoded| decoded.bytes)
+    base64::decode(rest.get(..end)?, most).map(|decoded| decoded.bytes)
 }
 
 /// The blocks of a file in their order; ends where Go would find no further one.
@@ -288,7 +288,11 @@ mod tests {
         found
             .map(|block| {
                 if !block.has_headers {
-                    assert_eq!(contents_at(text.as_bytes(), block.body).as_ref(), Some(&block.contents), "{text:?}");
+                    assert_eq!(
+                        contents_at(text.as_bytes(), block.body, MOST_CONTENTS).as_ref(),
+                        Some(&block.contents),
+                        "{text:?}"
+                    );
                 }
                 block.contents
             })

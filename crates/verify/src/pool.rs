@@ -4,6 +4,7 @@
 //! few bytes each, and are decoded when somebody asks for them.
 //! Source: Go src/crypto/x509/cert_pool.go (`AddCert`, `AppendCertsFromPEM`, `findPotentialParents`, `contains`).
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -20,6 +21,10 @@ const MOST_SKIPPED: usize = 16;
 
 /// More anchors than this are more than the judge takes on.
 const MOST_ANCHORS: usize = 400_000;
+
+/// A larger anchor, in bytes, is more than the judge takes on: one that is full of the shortest names takes twelve times
+/// its length while it is looked at.
+const MOST_ANCHOR: usize = 8 << 20;
 
 /// The certificates that Go would take from a ca.pem, and what it silently skips.
 #[derive(Debug)]
@@ -92,11 +97,18 @@ impl Anchors {
         if block.has_headers {
             return Err(Malformed("the block has PEM headers"));
         }
-        if block.is_cut() && der::announced_length(&block.contents) == Some(block.length) {
-            self.is_beyond_the_judge = true;
-            return Err(Malformed("the certificate is too large to be looked at here"));
-        }
-        let certificate = Certificate::parse(&block.contents, self.go)?;
+        let text = self.text.clone();
+        let contents = if block.is_cut() && der::announced_length(&block.contents) == Some(block.length) {
+            if block.length > MOST_ANCHOR {
+                self.is_beyond_the_judge = true;
+                return Err(Malformed("the certificate is too large to be looked at here"));
+            }
+            pem::contents_at(&text, block.body, MOST_ANCHOR).map(Cow::Owned)
+        } else {
+            None
+        };
+        let contents = contents.unwrap_or(Cow::Borrowed(&block.contents));
+        let certificate = Certificate::parse(&contents, self.go)?;
         let Ok(body) = u32::try_from(block.body) else {
             self.is_beyond_the_judge = true;
             return Err(Malformed("it is too far into the file to be looked at here"));
@@ -134,7 +146,7 @@ impl Anchors {
 
     /// The certificate whose contents begin here in the file.
     pub(crate) fn der(&self, body: u32) -> Vec<u8> {
-        usize::try_from(body).ok().and_then(|body| pem::contents_at(&self.text, body)).unwrap_or_default()
+        usize::try_from(body).ok().and_then(|body| pem::contents_at(&self.text, body, MOST_ANCHOR)).unwrap_or_default()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use dockseal_docker::version::Version;
-use dockseal_verify::{Material, Purpose, Scenario, judge, judge_chain};
+use dockseal_verify::{Check, Material, Outcome, Purpose, Scenario, judge, judge_chain};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
@@ -83,6 +83,28 @@ fn twenty_thousand_anchors() {
         judge_chain(leaf.as_bytes(), anchors.as_bytes(), Purpose::Server, Some("a.test"), NOW, Version::V29)
     });
     assert!(verdict.is_accepted());
+}
+
+/// Docker takes anchors of any size (tests/oracles/matrix: `anchor-of-two-mebibytes`); the judge those of up to 8 MiB.
+#[test]
+fn anchors_of_mebibytes() {
+    let key = Key::new();
+    let leaf = Recipe::server("Root").issue(&Key::new(), &key);
+    let ask = |what: &str, extension: Vec<u8>, version| {
+        let anchor = Recipe::root().with(extension).issue(&key, &key);
+        in_time(what, || judge_chain(leaf.as_bytes(), anchor.as_bytes(), Purpose::Server, Some("a.test"), NOW, version))
+    };
+    for version in Version::ALL {
+        for mebibytes in [1, 2, 7] {
+            let verdict = ask("one large anchor", extension(99, false, &vec![0; mebibytes << 20]), version);
+            assert!(verdict.is_accepted(), "{mebibytes} MiB, {version}");
+        }
+    }
+    let names = mint::alt_names(&[&[0x82, 0].repeat(3 << 20)]);
+    assert!(ask("an anchor of names", names, Version::V29).is_accepted());
+    let verdict = ask("too large an anchor", extension(99, false, &vec![0; 8 << 20]), Version::V29);
+    assert!(matches!(verdict.outcome(), Outcome::Undetermined(_)));
+    assert!(verdict.refusals().any(|finding| finding.check == Check::BeyondTheJudge));
 }
 
 #[test]

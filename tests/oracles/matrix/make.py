@@ -668,6 +668,8 @@ for what, public in ODD_KEYS.items():
 PADDED = [certificate(f"padding {at}", STRANGER, extra_key := new_key(), [ext(UNKNOWN, bytes(9000))]) for at in range(32)]
 for count in [5, 8, 27, 32]:
     either(f"chain-of-{count * 9}-kilobytes", lambda role: [leaf(role, ROOT), *PADDED[:count]])
+LARGE = ca("large root", extra=[ext(UNKNOWN, bytes(2 << 20))])
+either("anchor-of-two-mebibytes", lambda role: (leaf(role, LARGE), LARGE))
 NAMESAKES = [ca("matrix root") for _ in range(110)]
 either("anchors-of-one-name-right-one-last", lambda role: (leaf(role, ROOT), [*NAMESAKES[:20], ROOT]))
 either("anchors-of-one-name-over-the-budget", lambda role: (leaf(role, ROOT), [*NAMESAKES, ROOT]))

@@ -11,6 +11,13 @@ pub(crate) fn tlv(tag: u8, contents: &[&[u8]]) -> Vec<u8> {
     let mut der = vec![tag];
     match contents.len() {
         short @ 0..128 => der.push(u8::try_from(short).unwrap()),
+        long @ 0x1_0000.. => {
+            der.push(0x84);
+            der.extend(u32::try_from(long).unwrap().to_be_bytes());
+            let zeros = der[2..].iter().take_while(|byte| **byte == 0).count();
+            der.drain(2..2 + zeros);
+            der[1] -= u8::try_from(zeros).unwrap();
+        }
         long => {
             der.push(0x82);
             der.extend(u16::try_from(long).unwrap().to_be_bytes());
