@@ -1,6 +1,6 @@
 //! The authority: an issuer certificate and the key that signs for it.
 
-use std::fmt;
+use std::{fmt, sync::OnceLock};
 
 use dockseal_docker::Role;
 use dockseal_pki::{
@@ -16,6 +16,7 @@ use crate::{
     Endpoint, Issuance, PermittedName, Template,
     adapter::{SubjectKey, Unsigned, name_endpoint, parameters, user_as_alternative},
     constraint::name_constraints,
+    rehearsal::Understudy,
     sealed::{CERTIFICATE_ISSUER, LIST_ISSUER, sealed},
 };
 
@@ -41,14 +42,16 @@ pub struct AuthorityRequest {
 /// An issuer certificate with its key, ready to sign.
 pub struct Authority {
     /// Its own first, then those of other generations.
-    anchors: TrustAnchors,
+    pub(crate) anchors: TrustAnchors,
     /// What follows a leaf in its `cert.pem`: from the issuer up to, but without, the own anchor; or, while another
     /// generation is trusted too, from the issuer's cross-certificate up to, but without, that one's.
-    intermediates: Vec<Certificate>,
+    pub(crate) intermediates: Vec<Certificate>,
     /// From the issuer up to its own anchor, both included.
     chain: Vec<Certificate>,
     pub(crate) issuer: Certificate,
     encoder: rcgen::Issuer<'static, Unsigned<Box<dyn Signer>>>,
+    /// Its copy with keys that live for a moment, once it was needed.
+    pub(crate) understudy: OnceLock<Box<Understudy>>,
 }
 
 impl fmt::Debug for Authority {
@@ -225,7 +228,8 @@ impl Authority {
         let encoder = rcgen::Issuer::new(told, Unsigned(signer));
         let (anchor, intermediates) = chain.split_last().ok_or(AuthorityError::Empty)?;
         let anchors = TrustAnchors::new(vec![anchor.clone()]).ok_or(AuthorityError::Empty)?;
-        Ok(Self { anchors, intermediates: intermediates.to_vec(), chain, issuer, encoder })
+        let understudy = OnceLock::new();
+        Ok(Self { anchors, intermediates: intermediates.to_vec(), chain, issuer, encoder, understudy })
     }
 
     /// While one generation takes over from another: endpoints are to trust the anchors of `others` too, and `link`, the
@@ -253,6 +257,7 @@ impl Authority {
             }
         }
         self.anchors = TrustAnchors::new(anchors).ok_or(AuthorityError::Empty)?;
+        self.understudy = OnceLock::new();
         Ok(self)
     }
 
@@ -282,14 +287,19 @@ impl Authority {
     ///
     /// # Errors
     /// When the key does not sign or the result is not what was permitted.
+    #[expect(clippy::needless_pass_by_value, reason = "it is spent")]
     pub fn sign(&self, template: Template) -> Result<Certificate, SignError> {
+        self.signed(&template)
+    }
+
+    pub(crate) fn signed(&self, template: &Template) -> Result<Certificate, SignError> {
         let Template { endpoint, public_key, validity, serial, notes: _ } = template;
-        let mut params = parameters(&serial, validity);
+        let mut params = parameters(serial, *validity);
         params.is_ca = IsCa::ExplicitNoCa;
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        name_endpoint(&mut params, &endpoint)?;
-        if let Endpoint::Client { user } = &endpoint {
+        name_endpoint(&mut params, endpoint)?;
+        if let Endpoint::Client { user } = endpoint {
             params.custom_extensions.push(user_as_alternative(user));
         }
         match endpoint.role() {
@@ -299,11 +309,11 @@ impl Authority {
         if endpoint.role() == Role::Daemon && matches!(public_key.algorithm(), PublicKeyAlgorithm::Rsa { .. }) {
             params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
         }
-        let certificate = self.certify(&params, &public_key)?;
+        let certificate = self.certify(&params, public_key)?;
         let as_permitted = certificate.issuer == self.issuer.subject
             && certificate.public_key.spki() == public_key.spki()
-            && certificate.validity == validity
-            && certificate.serial == serial
+            && certificate.validity == *validity
+            && certificate.serial == *serial
             && certificate.subject != self.issuer.subject;
         if as_permitted { Ok(certificate) } else { Err(SignError::NotAsPermitted) }
     }
@@ -342,7 +352,7 @@ pub(crate) fn self_signed(params: &CertificateParams, signer: &dyn Signer) -> Re
     read(&sealed(encoded.der(), &[], signer)?)
 }
 
-fn read(der: &[u8]) -> Result<Certificate, SignError> {
+pub(crate) fn read(der: &[u8]) -> Result<Certificate, SignError> {
     Certificate::from_der(der).map_err(|_| SignError::Encoding)
 }
 

@@ -146,12 +146,16 @@ pub struct Permitted {
     pub(crate) endpoint: Endpoint,
     template: Template,
     key: Option<PrivateKey>,
+    /// What the judge advises of a rehearsal in which all was as it is going to be; `None` where the real one is to be judged as
+    /// well.
+    advice: Option<Vec<String>>,
 }
 
-/// Asks whether an endpoint may have a certificate. Nothing is changed by it.
+/// Asks whether an endpoint may have a certificate: the profile, and the judge over one that a throwaway key signed. So what
+/// Docker would refuse is never signed by the authority and takes no serial number. Nothing is changed by it.
 ///
 /// # Errors
-/// When the profile refuses, or the system has no randomness.
+/// When the profile refuses, Docker would refuse the result, or the system has no randomness.
 pub fn permit(
     authority: &Authority,
     endpoint: &Endpoint,
@@ -169,7 +173,12 @@ pub fn permit(
     let template = profile(role, options.allow_long_lifetime)
         .and_then(|profile| profile.permit(request, authority.issuer(), issuance))
         .map_err(|refusal| IssueError::Refused { role, refusal })?;
-    Ok(Permitted { endpoint: endpoint.clone(), template, key })
+    let rehearsal =
+        authority.rehearse(&template, key, &around.random).map_err(|source| IssueError::Sign { role, source })?;
+    let advice = judgement::of_bundle(&rehearsal.bundle, endpoint, around.now)
+        .map_err(|source| IssueError::NotAccepted { role, source })?;
+    let advice = Some(advice).filter(|_| rehearsal.is_faithful);
+    Ok(Permitted { endpoint: endpoint.clone(), template, key: rehearsal.bundle.key, advice })
 }
 
 impl Permitted {
@@ -199,7 +208,7 @@ impl Permitted {
         Ok(Issued { id, certificate: signed.certificate, bundle: signed.bundle, notes: signed.notes })
     }
 
-    /// Signs, and has the result judged.
+    /// Signs. What could not be rehearsed in every respect is judged once more.
     ///
     /// # Errors
     /// When the key cannot sign, or Docker would refuse the result.
@@ -208,8 +217,8 @@ impl Permitted {
         let mut notes: Vec<String> = self.template.notes.iter().map(ToString::to_string).collect();
         let certificate = authority.sign(self.template).map_err(|source| IssueError::Sign { role, source })?;
         let bundle = authority.bundle(certificate.clone(), self.key);
-        let advice = judgement::of_bundle(&bundle, &self.endpoint, around.now)
-            .map_err(|source| IssueError::NotAccepted { role, source })?;
+        let judged = || judgement::of_bundle(&bundle, &self.endpoint, around.now);
+        let advice = self.advice.map_or_else(judged, Ok).map_err(|source| IssueError::NotAccepted { role, source })?;
         notes.extend(advice);
         Ok(SignedBundle { certificate, bundle, notes })
     }

@@ -1,9 +1,17 @@
 //! What a run of renewals decides, on real directories and without a command line.
 #![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test")]
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use dockseal_ca::{Authority, AuthorityRequest, Endpoint, Refusal};
+use dockseal_ca::{Authority, AuthorityRequest, Endpoint, PermittedName, Refusal};
 use dockseal_docker::{Layout, Ownership, layout::Names, plan};
 use dockseal_inventory::{Entry, Run, Selection};
 use dockseal_lifecycle::{
@@ -17,7 +25,9 @@ use dockseal_lifecycle::{
     renewal::{KeyChoice, RenewOptions, renew},
     session::SessionError,
 };
-use dockseal_pki::{KeyAlgorithm, Signer, SubjectAltName, UserName};
+use dockseal_pki::{
+    KeyAlgorithm, PrivateKey, PublicKey, SignatureScheme, Signer, SigningError, SubjectAltName, UserName,
+};
 use dockseal_store::{Existing, Home, previous_path};
 use tempfile::TempDir;
 use time::{Duration as Span, OffsetDateTime, macros::datetime};
@@ -209,4 +219,57 @@ fn a_damaged_list_is_an_event_and_ends_nothing() {
     let mut heard = Heard(Vec::new());
     AuthoritySession::open(&house.open().home, &house.at(START), &mut heard).unwrap();
     assert!(matches!(&heard.0[..], [one] if one.starts_with("ListsDamaged")), "{:?}", heard.0);
+}
+
+/// A key that counts how often it signs.
+struct Counting(PrivateKey, Arc<AtomicUsize>);
+
+impl Signer for Counting {
+    fn public_key(&self) -> &PublicKey {
+        self.0.public_key()
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        self.0.scheme()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SigningError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.sign(message)
+    }
+}
+
+/// What Docker would refuse was never signed by the authority, and has no serial number.
+#[test]
+fn what_the_judge_refuses_is_not_signed() {
+    for kind in [KeyAlgorithm::P256, KeyAlgorithm::P384, KeyAlgorithm::Ed25519, KeyAlgorithm::Rsa2048] {
+        let house = House { directory: tempfile::tempdir().unwrap() };
+        let around = house.at(START);
+        let request = AuthorityRequest {
+            name: "Test".to_owned(),
+            lifetime: Authority::USUAL_LIFETIME,
+            permitted: vec![PermittedName::parse("example.com").unwrap()],
+        };
+        init::draft(&request, kind, None, Home::new(house.path("ca")), &around).unwrap().create(&around).unwrap();
+        let key = PrivateKey::from_pem(&fs::read(house.path("ca/ca-key.pem")).unwrap(), None).unwrap().0;
+        let (count, opened) = (Arc::new(AtomicUsize::new(0)), house.open());
+        let signer = Box::new(Counting(key, Arc::clone(&count)));
+        let authority = Authority::load(opened.authority.chain().to_vec(), signer).unwrap();
+        let opened = OpenAuthority { authority, home: opened.home };
+        let mut session = AuthoritySession::open_to_sign(&opened, &around, &mut Silence).unwrap();
+        let issue = |session: &mut AuthoritySession, name: &str| {
+            let endpoint = Endpoint::Daemon { names: vec![SubjectAltName::parse(name).unwrap().name] };
+            let key = SubjectKey::Here(Box::new(new_key(KeyAlgorithm::P256, &around.random).unwrap()));
+            permit(&opened.authority, &endpoint, key, IssueOptions::default(), &around)
+                .and_then(|permitted| permitted.issue(&opened.authority, session, None, &around))
+        };
+        let refused = issue(&mut session, "build.example.org").unwrap_err();
+        assert!(matches!(refused, IssueError::NotAccepted { .. }), "{kind:?}: {refused:?}");
+        assert_eq!(count.load(Ordering::Relaxed), 0, "{kind:?}");
+        assert_eq!(session.inventory.newest().unwrap(), None, "{kind:?}: a serial number was taken");
+        let issued = issue(&mut session, "build.example.com").unwrap();
+        assert_eq!(count.load(Ordering::Relaxed), 1, "{kind:?}");
+        assert!(issued.certificate.is_signed_by(opened.authority.issuer()), "{kind:?}");
+        assert_eq!(session.inventory.newest().unwrap(), Some(issued.id));
+    }
 }
