@@ -194,18 +194,18 @@ impl Staged {
             self.is_gone = true;
             return self.placed(&bench, false);
         };
-        bench.exchange(&self.stage.name)?;
+        bench.exchange(&self.stage.name, self.displaced)?;
         // Another run of ours may have been faster, and its bundle goes as any other does; anything else comes back.
         if !bench.is_displaced(&self.stage.name, identity) {
-            bench.exchange(&self.stage.name)?;
+            bench.exchange(&self.stage.name, self.displaced)?;
             return Err(changed());
         }
         let mut keeps_previous = false;
         if self.displaced == Displaced::Keep {
-            match bench.keep(&self.stage.name) {
+            match bench.keep(self.stage.slot) {
                 Ok(()) => keeps_previous = true,
                 // Nothing was asked for that loses the bundle before: it goes back, and all is as it was.
-                Err(error) if bench.exchange(&self.stage.name).is_ok() => return Err(error),
+                Err(error) if bench.exchange(&self.stage.name, self.displaced).is_ok() => return Err(error),
                 Err(error) => {
                     self.is_gone = true;
                     return self.placed(&bench, false).map(|placed| Placed { trouble: Some(error), ..placed });
@@ -284,7 +284,7 @@ pub fn roll_back(destination: &Path) -> Result<Placed, WriteError> {
     }
     let kept = bench.directory().child(&previous)?;
     tighten(&kept, &bench.parent.child(&bench.name)?)?;
-    bench.exchange(&previous)?;
+    bench.exchange(&previous, Displaced::Keep)?;
     if !bench.parent.is_there(&bench.name, kept.identity()?)? {
         return Err(WriteError::Changed { path: destination.to_owned() });
     }
