@@ -10,6 +10,7 @@ use rustix::{fs::RenameFlags, io::Errno};
 
 use crate::{
     Existing, WriteError,
+    directory::Identity,
     files::Sync,
     found::{Found, inspect},
     stage::{Bench, Stage, fill, tighten},
@@ -192,7 +193,7 @@ impl Staged {
         let Found::Bundle { identity, .. } = self.found else {
             put_where_nothing_is(&bench, &self.stage, &self.found)?;
             self.is_gone = true;
-            return self.placed(&bench, false);
+            return bench.placed(&self.destination, self.stage.identity, false);
         };
         bench.exchange(&self.stage.name, self.displaced)?;
         // Another run of ours may have been faster, and its bundle goes as any other does; anything else comes back.
@@ -208,20 +209,24 @@ impl Staged {
                 Err(error) if bench.exchange(&self.stage.name, self.displaced).is_ok() => return Err(error),
                 Err(error) => {
                     self.is_gone = true;
-                    return self.placed(&bench, false).map(|placed| Placed { trouble: Some(error), ..placed });
+                    return bench
+                        .placed(&self.destination, self.stage.identity, false)
+                        .map(|placed| Placed { trouble: Some(error), ..placed });
                 }
             }
         }
         // The old bundle goes before the lock does. Under the stage's name there is another directory now.
         let _ = bench.remove_displaced(&self.stage.name);
         self.is_gone = true;
-        self.placed(&bench, keeps_previous)
+        bench.placed(&self.destination, self.stage.identity, keeps_previous)
     }
+}
 
-    /// Looks whether it is where it is to be.
-    fn placed(&self, bench: &Bench, keeps_previous: bool) -> Result<Placed, WriteError> {
-        let destination = self.destination.clone();
-        match bench.parent.is_there(&bench.name, self.stage.identity) {
+impl Bench {
+    /// Looks whether a bundle is where a swap was to put it.
+    fn placed(&self, destination: &Path, wanted: Identity, keeps_previous: bool) -> Result<Placed, WriteError> {
+        let destination = destination.to_owned();
+        match self.parent.is_there(&self.name, wanted) {
             Ok(false) => Err(WriteError::Changed { path: destination }),
             Ok(true) => Ok(Placed { destination, keeps_previous, trouble: None }),
             // The swap was done; that it cannot be looked at now does not take it back.
@@ -283,12 +288,14 @@ pub fn roll_back(destination: &Path) -> Result<Placed, WriteError> {
         return Err(WriteError::errno("bring back", &bench.directory().path_of(&previous))(Errno::NOENT));
     }
     let kept = bench.directory().child(&previous)?;
+    let identity = kept.identity()?;
     tighten(&kept, &bench.parent.child(&bench.name)?)?;
     bench.exchange(&previous, Displaced::Keep)?;
-    if !bench.parent.is_there(&bench.name, kept.identity()?)? {
-        return Err(WriteError::Changed { path: destination.to_owned() });
+    let mut placed = bench.placed(destination, identity, true)?;
+    if let Err(error) = bench.sync() {
+        placed.trouble.get_or_insert(error);
     }
-    Ok(Placed { destination: destination.to_owned(), keeps_previous: true, trouble: bench.sync().err() })
+    Ok(placed)
 }
 
 /// Keeps what a run that was killed right after a swap was to keep with [`Displaced::Keep`], if `is_it` says so of the
