@@ -13,7 +13,7 @@ use crate::{
     directory::Identity,
     files::Sync,
     found::{Found, inspect},
-    stage::{Bench, Stage, fill, tighten},
+    stage::{Bench, Stage, adapt, fill},
 };
 
 /// What becomes of a bundle in whose place another is put.
@@ -276,7 +276,7 @@ pub fn previous_path(destination: &Path) -> Result<PathBuf, WriteError> {
 }
 
 /// Brings back what was kept by [`Displaced::Keep`], and keeps what it takes the place of: doing it twice changes nothing.
-/// What was made stricter since (an owner, a mode) stays so.
+/// Owners, groups and modes stay those that are there now; a key's mode gets no looser than it was.
 ///
 /// # Errors
 /// When nothing was kept, or the system refuses; then what was there still is.
@@ -289,7 +289,7 @@ pub fn roll_back(destination: &Path) -> Result<Placed, WriteError> {
     }
     let kept = bench.directory().child(&previous)?;
     let identity = kept.identity()?;
-    tighten(&kept, &bench.parent.child(&bench.name)?)?;
+    adapt(&kept, &bench.parent.child(&bench.name)?)?;
     bench.exchange(&previous, Displaced::Keep)?;
     let mut placed = bench.placed(destination, identity, true)?;
     if let Err(error) = bench.sync() {

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dockseal_docker::{Contents, FilePlan, Ownership, context, layout};
+use dockseal_docker::{
+    Contents, FilePlan, Ownership, context,
+    layout::{self, Names},
+};
 use rustix::{
     fs::{FileType, Mode, RenameFlags, Stat},
     io::Errno,
@@ -15,7 +18,7 @@ use rustix::{
 
 use crate::{
     Displaced, WriteError,
-    directory::{Directory, Identity, change_owner, hidden, identity, own_user},
+    directory::{Directory, Identity, change_owner, hidden, identity},
     files::{Sync, carry, split, write_file},
     found::{Found, are_all_ours},
 };
@@ -391,37 +394,70 @@ fn remove_ours(directory: &Directory, name: &OsStr) -> Result<(), WriteError> {
     directory.remove_all(name, DEPTH)
 }
 
-/// A kept bundle that comes back is never for more people than the one whose place it takes: modes lose what those there
-/// lack, and what belongs to who runs this there belongs to them again.
+/// A kept bundle that comes back is for those for whom the one is whose place it takes: owners, groups and modes become those
+/// that are there now, and the mode of a key loses what it lacked itself as well.
 ///
 /// Files that have a second name elsewhere are left alone: they are somebody else's as well.
-pub(crate) fn tighten(kept: &Directory, place: &Directory) -> Result<(), WriteError> {
-    for name in kept.names()? {
-        let (Some(found), Some(like)) = (kept.look(&name)?, place.look(&name)?) else { continue };
-        let is_plain = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && found.st_nlink == 1;
-        let Some((ownership, mode)) = tighter(&found, &like).filter(|_| is_plain) else { continue };
-        let path = kept.path_of(&name);
-        let file = kept.open_file(&name)?;
-        let opened = rustix::fs::fstat(&file).map_err(WriteError::errno("look at", &path))?;
-        if identity(&opened) != identity(&found) || opened.st_nlink != 1 {
-            return Err(WriteError::Changed { path });
-        }
-        change_owner(&file, ownership).map_err(WriteError::errno("change the owner of", &path))?;
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(WriteError::errno("set the mode of", &path))?;
-    }
-    match tighter(&kept.metadata()?, &place.metadata()?) {
-        Some((ownership, mode)) => kept.own(ownership, mode),
-        None => Ok(()),
-    }
+pub(crate) fn adapt(kept: &Directory, place: &Directory) -> Result<(), WriteError> {
+    adapt_to(kept, place, DEPTH)
 }
 
-/// The owner and the mode that `found` needs to be for no more people than `like` is; `None` where it is so already.
-fn tighter(found: &Stat, like: &Stat) -> Option<(Ownership, u32)> {
-    let mode = found.st_mode & like.st_mode & 0o7777;
-    let is_reclaimed = like.st_uid == own_user() && found.st_uid != like.st_uid;
-    let ownership = match is_reclaimed {
-        true => Ownership { user: Some(like.st_uid), group: Some(like.st_gid), key_mode: None },
-        false => Ownership::default(),
-    };
-    (is_reclaimed || mode != found.st_mode & 0o7777).then_some((ownership, mode))
+fn adapt_to(kept: &Directory, place: &Directory, depth: usize) -> Result<(), WriteError> {
+    let whole = place.metadata()?;
+    for name in kept.names()? {
+        let (Some(found), there) = (kept.look(&name)?, place.look(&name)?) else { continue };
+        let kind = FileType::from_raw_mode(found.st_mode);
+        let there = there.filter(|there| FileType::from_raw_mode(there.st_mode) == kind);
+        match (kind, &there) {
+            (FileType::Directory, Some(_)) if depth > 1 => {
+                adapt_to(&kept.child(&name)?, &place.child(&name)?, depth - 1)?;
+            }
+            (FileType::RegularFile, _) if found.st_nlink == 1 => {
+                let like = there.as_ref().unwrap_or(&whole);
+                let mode = match (&there, is_secret(&name)) {
+                    (Some(there), true) => found.st_mode & there.st_mode,
+                    (Some(there), false) => there.st_mode,
+                    (None, true) => found.st_mode & 0o700,
+                    (None, false) => found.st_mode,
+                };
+                adapt_file(kept, &name, &found, like, mode & 0o7777)?;
+            }
+            _ => {}
+        }
+    }
+    let found = kept.metadata()?;
+    let is_so = ownership_of(&found, &whole).is_none() && (found.st_mode ^ whole.st_mode) & 0o7777 == 0;
+    if is_so {
+        return Ok(());
+    }
+    kept.own(ownership_of(&found, &whole).unwrap_or_default(), whole.st_mode & 0o7777)
+}
+
+fn adapt_file(kept: &Directory, name: &OsStr, found: &Stat, like: &Stat, mode: u32) -> Result<(), WriteError> {
+    let ownership = ownership_of(found, like);
+    if ownership.is_none() && found.st_mode & 0o7777 == mode {
+        return Ok(());
+    }
+    let path = kept.path_of(name);
+    let file = kept.open_file(name)?;
+    let opened = rustix::fs::fstat(&file).map_err(WriteError::errno("look at", &path))?;
+    if identity(&opened) != identity(found) || opened.st_nlink != 1 {
+        return Err(WriteError::Changed { path });
+    }
+    // The mode first: whoever gets a key gets it with no more rights than are meant.
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(WriteError::errno("set the mode of", &path))?;
+    change_owner(&file, ownership.unwrap_or_default()).map_err(WriteError::errno("change the owner of", &path))
+}
+
+/// Whose `found` must become to be whose `like` is; `None` where it is theirs.
+fn ownership_of(found: &Stat, like: &Stat) -> Option<Ownership> {
+    let user = Some(like.st_uid).filter(|user| *user != found.st_uid);
+    let group = Some(like.st_gid).filter(|group| *group != found.st_gid);
+    (user.is_some() || group.is_some()).then_some(Ownership { user, group, key_mode: None })
+}
+
+/// Whether a file of this name has a private key in it.
+fn is_secret(name: &OsStr) -> bool {
+    let keys = Names::ALL.iter().chain([&Names::INSTRUCTED_DAEMON]).map(|names| names.key);
+    keys.chain([layout::RENEWAL_KEY_FILE]).any(|key| name == key)
 }
