@@ -102,6 +102,45 @@ fn rolling_back() {
     every_fault_of("rollback alice");
 }
 
+/// A look that fails after a rollback's swap does not take the swap back: what is there is what is recorded, and goes on.
+#[test]
+fn rolling_back_and_no_look_at_it() {
+    const LOOKS: [&str; 3] = ["fstat", "newfstatat", "statx"];
+    require!("openssl", "python3", "strace");
+    let sandbox = Sandbox::new();
+    let run = |line: &str| sandbox.dockseal(line.split(' ')).run();
+    let _ = run(OFFICE).success();
+    let _ = run("renew --all").success();
+    let probe = traced(&sandbox, &["-e", "trace=fstat,newfstatat,?statx,renameat2"], "rollback alice").run();
+    if probe.code != Some(0) {
+        note_skip(&format!("strace is not allowed here: {}", probe.stderr.trim()));
+        return;
+    }
+    let log = fs::read_to_string(sandbox.root().join("tmp/calls")).unwrap();
+    let swap = log.lines().find(|line| line.contains("RENAME_EXCHANGE")).unwrap();
+    let thread = swap.split(' ').next().unwrap();
+    let (before, after) = log.split_once(swap).unwrap();
+    let count = |text: &str, call: &str| {
+        text.lines().filter(|line| line.starts_with(thread) && line.contains(&format!(" {call}("))).count()
+    };
+    let mut injected = 0;
+    for call in LOOKS {
+        let done = count(before, call);
+        // What follows first is the store's; the inventory's come later.
+        for n in done + 1..=done + count(after, call).min(4) {
+            let how = format!("inject={call}:error=EIO:when={n}");
+            let ran = traced(&sandbox, &["-e", &format!("trace={call}"), "-e", &how], "rollback alice").run();
+            let when = format!("{call} number {n}\n{ran}");
+            injected += 1;
+            let _ = run("renew --due").success();
+            assert_so(&sandbox, "settled", &when);
+            let checked = run("inventory check");
+            assert_eq!(checked.code, Some(0), "{when}\n{checked}");
+        }
+    }
+    assert!(injected > 1, "{log}");
+}
+
 /// A command that does something else when it is run again: what was there before is put back for each fault.
 struct Once<'a> {
     before: &'a [&'a str],

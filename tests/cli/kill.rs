@@ -431,3 +431,92 @@ fn replacing_killed_at_every_system_call() {
     require!("openssl", "strace");
     at_every_call(&STORIES[2], 1);
 }
+
+const BORN: &str = "--at 2030-01-01T00:00:00Z";
+const LATER: &str = "--at 2030-01-02T00:00:00Z";
+
+/// A place with a bundle and the one before it kept; and another certificate to install, if that is the story.
+fn with_one_kept(command: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    let run = |line: &str| sandbox.dockseal(line.split(' ')).run().success();
+    for line in ["init --no-passphrase", "issue client k --out k", "renew k"] {
+        let _ = run(&format!("{BORN} {line}"));
+    }
+    if command.contains("install") {
+        let _ = run("request --renew k");
+        sandbox.write("new.pem", run(&format!("{LATER} renew k --csr k/request.csr --out -")).stdout);
+    }
+    sandbox
+}
+
+/// What docker reads of the bundle in the place, and of the one kept beside it.
+fn place_and_kept(sandbox: &Sandbox) -> [Vec<Option<Vec<u8>>>; 2] {
+    let files = |directory: &str| {
+        ["ca.pem", "cert.pem", "key.pem"].map(|name| fs::read(sandbox.path(directory).join(name)).ok()).to_vec()
+    };
+    [files("k"), files(".k.dockseal.previous")]
+}
+
+/// Kills at every move and every removal, also where the file system cannot exchange: after the next run the place has the
+/// bundle that it had and the one before is kept, or it has the new one and the one that it had is kept.
+fn neither_bundle_is_lost(command: &str, settles: Option<&str>, back: &str) {
+    if !strace_is_allowed() {
+        return;
+    }
+    let sandbox = with_one_kept(command);
+    let [last, before] = place_and_kept(&sandbox);
+    let saved = tempfile::tempdir().unwrap();
+    let copy = |from: &Path, to: &Path| {
+        let _ = sandbox.program("cp").args(["-a", "-T"]).args([from, to]).cwd(saved.path()).run().success();
+    };
+    copy(sandbox.root(), &saved.path().join("root"));
+    let log = saved.path().join("calls");
+    let traced = |how: &[&str]| {
+        for directory in fs::read_dir(sandbox.root()).unwrap() {
+            fs::remove_dir_all(directory.unwrap().path()).unwrap();
+        }
+        copy(&saved.path().join("root"), sandbox.root());
+        let program = sandbox.program("strace").args(["-f", "-qq", "-e", "trace=unlinkat,?renameat,?rename,renameat2"]);
+        let program = program.arg("-o").arg(&log).args(how).arg(dockseal_tests::dockseal_binary());
+        program.args(LATER.split(' ')).args(command.split(' ')).run()
+    };
+    let later = |line: &str| sandbox.dockseal(LATER.split(' ').chain(line.split(' '))).run().success();
+    for how in [&[][..], &["-e", "inject=renameat2:error=EINVAL"]] {
+        let _ = traced(how).success();
+        let calls = instants(&fs::read_to_string(&log).unwrap());
+        let calls: BTreeSet<Instant> = calls.into_iter().map(|(instant, _)| instant).collect();
+        for at in calls.iter().filter(|at| how.is_empty() || at.call != "renameat2") {
+            let inject = format!("inject={}:signal=KILL:when={}", at.call, at.nth);
+            let ran = traced(&[how, &["-e", &inject]].concat());
+            if let Some(line) = settles {
+                let _ = later(line);
+                let [place, kept] = place_and_kept(&sandbox);
+                let expected = if place == last { &before } else { &last };
+                assert!(
+                    kept == *expected,
+                    "{command}, {how:?}, at {at}: what is kept\n{ran}\n{}",
+                    tree(&sandbox.work())
+                );
+            }
+            let [mut place, _] = place_and_kept(&sandbox);
+            if settles.is_none() && !sandbox.path("k").exists() {
+                // Moved away, and put back by whatever comes next.
+                place.clone_from(&last);
+            }
+            let back = later(back);
+            let expected = if place == last { &before } else { &last };
+            let is_back = place_and_kept(&sandbox) == [expected.clone(), place];
+            assert!(is_back, "{command}, {how:?}, at {at}: what is back\n{ran}\n{back}\n{}", tree(&sandbox.work()));
+        }
+        println!("{command}, {how:?}: killed at {} instants", calls.len());
+    }
+}
+
+#[test]
+fn what_is_kept_outlives_a_kill() {
+    require!("openssl", "strace");
+    for command in ["renew k", "issue client k --out k --replace", "rollback k"] {
+        neither_bundle_is_lost(command, Some("renew --due"), "rollback k");
+    }
+    neither_bundle_is_lost("--authority none install k new.pem", None, "--authority none rollback ./k");
+}

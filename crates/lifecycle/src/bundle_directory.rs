@@ -16,7 +16,7 @@ use dockseal_store::{ReadError, Sight, keep_displaced};
 use time::OffsetDateTime;
 
 use crate::{
-    certificates::{CertificateFileError, leaf_in, read_certificates},
+    certificates::{CertificateFileError, read_certificates},
     identity::{Nobody, endpoint_role, is_dialled, name_as},
     judgement::{self, NotAccepted},
     permit::plain,
@@ -200,12 +200,18 @@ fn empty(path: PathBuf) -> CertificateFileError {
 /// A run that was killed between putting a bundle in place and keeping the one before it left that one beside the place, also
 /// where no inventory remembers it. Where it cannot be kept, the bundle in place is valid nevertheless.
 pub fn keep_what_a_kill_left(directory: &Path) {
-    let names = names_in(directory);
-    let here = leaf_in(directory, names);
-    let is_it = |beside: &Path| leaf_in(beside, names).is_some_and(|found| Some(found) != here);
-    if here.is_some() {
-        let _ = keep_displaced(directory, is_it);
-    }
+    // What was only being made beside it may lack files, and began to be valid later.
+    let is_it = |beside: &Path| {
+        let (Some((here, key)), Some((found, found_key))) = (whole(directory), whole(beside)) else { return false };
+        found != here && found_key == key && found.validity.not_before <= here.validity.not_before
+    };
+    let _ = keep_displaced(directory, is_it);
+}
+
+/// The leaf of a bundle that can be read, and whether its key is there.
+fn whole(directory: &Path) -> Option<(Certificate, bool)> {
+    let found = bundle(directory).ok()?;
+    Some((found.leaf()?.clone(), found.key.is_some()))
 }
 
 /// A private key in a directory.

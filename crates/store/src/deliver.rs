@@ -10,9 +10,10 @@ use rustix::{fs::RenameFlags, io::Errno};
 
 use crate::{
     Existing, WriteError,
+    directory::Identity,
     files::Sync,
     found::{Found, inspect},
-    stage::{Bench, Stage, fill, tighten},
+    stage::{Bench, Stage, adapt, fill},
 };
 
 /// What becomes of a bundle in whose place another is put.
@@ -192,36 +193,40 @@ impl Staged {
         let Found::Bundle { identity, .. } = self.found else {
             put_where_nothing_is(&bench, &self.stage, &self.found)?;
             self.is_gone = true;
-            return self.placed(&bench, false);
+            return bench.placed(&self.destination, self.stage.identity, false);
         };
-        bench.exchange(&self.stage.name)?;
+        bench.exchange(&self.stage.name, self.displaced)?;
         // Another run of ours may have been faster, and its bundle goes as any other does; anything else comes back.
         if !bench.is_displaced(&self.stage.name, identity) {
-            bench.exchange(&self.stage.name)?;
+            bench.exchange(&self.stage.name, self.displaced)?;
             return Err(changed());
         }
         let mut keeps_previous = false;
         if self.displaced == Displaced::Keep {
-            match bench.keep(&self.stage.name) {
+            match bench.keep(self.stage.slot) {
                 Ok(()) => keeps_previous = true,
                 // Nothing was asked for that loses the bundle before: it goes back, and all is as it was.
-                Err(error) if bench.exchange(&self.stage.name).is_ok() => return Err(error),
+                Err(error) if bench.exchange(&self.stage.name, self.displaced).is_ok() => return Err(error),
                 Err(error) => {
                     self.is_gone = true;
-                    return self.placed(&bench, false).map(|placed| Placed { trouble: Some(error), ..placed });
+                    return bench
+                        .placed(&self.destination, self.stage.identity, false)
+                        .map(|placed| Placed { trouble: Some(error), ..placed });
                 }
             }
         }
         // The old bundle goes before the lock does. Under the stage's name there is another directory now.
         let _ = bench.remove_displaced(&self.stage.name);
         self.is_gone = true;
-        self.placed(&bench, keeps_previous)
+        bench.placed(&self.destination, self.stage.identity, keeps_previous)
     }
+}
 
-    /// Looks whether it is where it is to be.
-    fn placed(&self, bench: &Bench, keeps_previous: bool) -> Result<Placed, WriteError> {
-        let destination = self.destination.clone();
-        match bench.parent.is_there(&bench.name, self.stage.identity) {
+impl Bench {
+    /// Looks whether a bundle is where a swap was to put it.
+    fn placed(&self, destination: &Path, wanted: Identity, keeps_previous: bool) -> Result<Placed, WriteError> {
+        let destination = destination.to_owned();
+        match self.parent.is_there(&self.name, wanted) {
             Ok(false) => Err(WriteError::Changed { path: destination }),
             Ok(true) => Ok(Placed { destination, keeps_previous, trouble: None }),
             // The swap was done; that it cannot be looked at now does not take it back.
@@ -271,7 +276,7 @@ pub fn previous_path(destination: &Path) -> Result<PathBuf, WriteError> {
 }
 
 /// Brings back what was kept by [`Displaced::Keep`], and keeps what it takes the place of: doing it twice changes nothing.
-/// What was made stricter since (an owner, a mode) stays so.
+/// Owners, groups and modes stay those that are there now; a key's mode gets no looser than it was.
 ///
 /// # Errors
 /// When nothing was kept, or the system refuses; then what was there still is.
@@ -283,12 +288,14 @@ pub fn roll_back(destination: &Path) -> Result<Placed, WriteError> {
         return Err(WriteError::errno("bring back", &bench.directory().path_of(&previous))(Errno::NOENT));
     }
     let kept = bench.directory().child(&previous)?;
-    tighten(&kept, &bench.parent.child(&bench.name)?)?;
-    bench.exchange(&previous)?;
-    if !bench.parent.is_there(&bench.name, kept.identity()?)? {
-        return Err(WriteError::Changed { path: destination.to_owned() });
+    let identity = kept.identity()?;
+    adapt(&kept, &bench.parent.child(&bench.name)?)?;
+    bench.exchange(&previous, Displaced::Keep)?;
+    let mut placed = bench.placed(destination, identity, true)?;
+    if let Err(error) = bench.sync() {
+        placed.trouble.get_or_insert(error);
     }
-    Ok(Placed { destination: destination.to_owned(), keeps_previous: true, trouble: bench.sync().err() })
+    Ok(placed)
 }
 
 /// Keeps what a run that was killed right after a swap was to keep with [`Displaced::Keep`], if `is_it` says so of the

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dockseal_docker::{Contents, FilePlan, Ownership, context, layout};
+use dockseal_docker::{
+    Contents, FilePlan, Ownership, context,
+    layout::{self, Names},
+};
 use rustix::{
     fs::{FileType, Mode, RenameFlags, Stat},
     io::Errno,
@@ -15,7 +18,7 @@ use rustix::{
 
 use crate::{
     Displaced, WriteError,
-    directory::{Directory, Identity, change_owner, hidden, identity, own_user},
+    directory::{Directory, Identity, change_owner, hidden, identity},
     files::{Sync, carry, split, write_file},
     found::{Found, are_all_ours},
 };
@@ -81,9 +84,19 @@ impl Bench {
         hidden(&self.stem, &end)
     }
 
-    /// Where the fallback without `RENAME_EXCHANGE` puts the old bundle; outside the prefix that is swept.
-    fn displaced(&self) -> OsString {
-        hidden(&self.stem, ".displaced")
+    /// Where the bundle that was kept before lies for as long as the one staged in this slot takes its place.
+    fn before(&self, slot: usize) -> OsString {
+        hidden(&self.stem, &format!("-before-{slot}"))
+    }
+
+    /// Where the fallback without `RENAME_EXCHANGE` puts the old bundle; outside the prefix that is swept. The name says
+    /// what is to become of it.
+    fn displaced(&self, displaced: Displaced) -> OsString {
+        let end = match displaced {
+            Displaced::Remove => ".displaced",
+            Displaced::Keep => ".swapped",
+        };
+        hidden(&self.stem, end)
     }
 
     pub(crate) fn previous(&self) -> OsString {
@@ -91,7 +104,7 @@ impl Bench {
     }
 
     /// Swaps what was made or kept under a hidden name with what is in the place.
-    pub(crate) fn exchange(&self, name: &OsStr) -> Result<(), WriteError> {
+    pub(crate) fn exchange(&self, name: &OsStr, kind: Displaced) -> Result<(), WriteError> {
         let failed = |doing| WriteError::errno(doing, &self.path());
         match self.directory().exchange(name, &self.parent, &self.name) {
             Ok(()) => return Ok(()),
@@ -100,7 +113,7 @@ impl Bench {
         }
         // NFS and some overlays cannot exchange. For an instant there is no bundle, never a mixed one; a run that is
         // killed right then is mended by the next one's sweep.
-        let displaced = self.displaced();
+        let displaced = self.displaced(kind);
         self.parent.rename(&self.name, self.directory(), &displaced).map_err(failed("move away"))?;
         if let Err(error) = self.directory().rename(name, &self.parent, &self.name) {
             let back = self.directory().rename(&displaced, &self.parent, &self.name);
@@ -111,30 +124,56 @@ impl Bench {
         Ok(())
     }
 
-    /// Keeps what lies under this hidden name as the previous bundle. The one before it stays until then, and lies under
-    /// that name afterwards, or nothing does.
-    pub(crate) fn keep(&self, name: &OsStr) -> Result<(), WriteError> {
-        let previous = self.previous();
-        let directory = self.directory();
-        let failed = |error| WriteError::errno("keep", &directory.path_of(&previous))(error);
-        match rustix::fs::renameat_with(directory.as_fd(), name, directory.as_fd(), &previous, RenameFlags::NOREPLACE) {
-            Ok(()) => return Ok(()),
+    /// Keeps what an exchange left in this slot as the previous bundle; the one before it goes.
+    ///
+    /// That one lies under a name of its own meanwhile, so that a kill at any instant is told by the names alone:
+    /// [`finish_keeping`](Self::finish_keeping) goes on from there.
+    pub(crate) fn keep(&self, slot: usize) -> Result<(), WriteError> {
+        let (name, before, previous) = (self.staging(slot, Displaced::Keep), self.before(slot), self.previous());
+        let failed = |error| WriteError::errno("keep", &self.directory().path_of(&previous))(error);
+        match self.move_to_free(&name, &previous) {
             Err(Errno::EXIST) => {}
+            done => return done.map_err(failed),
+        }
+        self.move_to_free(&previous, &before).map_err(failed)?;
+        if let Err(error) = self.move_to_free(&name, &previous) {
+            let _ = self.move_to_free(&before, &previous);
+            return Err(failed(error));
+        }
+        // What cannot be removed is in nobody's way; the next run tries again.
+        let _ = self.directory().remove_all(&before, DEPTH);
+        Ok(())
+    }
+
+    /// Renames in the directory of the bench, over nothing.
+    fn move_to_free(&self, name: &OsStr, new: &OsStr) -> Result<(), Errno> {
+        let directory = self.directory();
+        match rustix::fs::renameat_with(directory.as_fd(), name, directory.as_fd(), new, RenameFlags::NOREPLACE) {
             // No such flag there: a plain rename goes over nothing but an empty directory.
-            Err(Errno::INVAL | Errno::NOSYS) if directory.look(&previous)?.is_none() => {
-                return directory.rename(name, directory, &previous).map_err(failed);
-            }
-            Err(Errno::INVAL | Errno::NOSYS) => {}
-            Err(error) => return Err(failed(error)),
+            Err(Errno::INVAL | Errno::NOSYS) => match directory.look(new) {
+                Ok(None) => directory.rename(name, directory, new),
+                _ => Err(Errno::EXIST),
+            },
+            done => done,
         }
-        match directory.exchange(name, directory, &previous) {
-            Ok(()) => Ok(()),
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                directory.remove_all(&previous, DEPTH)?;
-                directory.rename(name, directory, &previous).map_err(failed)
+    }
+
+    /// Goes on where a run was killed in [`keep`](Self::keep). What is somebody else's there stays, and is in nobody's way.
+    fn finish_keeping(&self) -> Result<(), WriteError> {
+        for slot in 0..SLOTS {
+            let before = self.before(slot);
+            if self.directory().look(&before)?.is_none() {
+                continue;
             }
-            Err(error) => Err(failed(error)),
+            // The bundle that was to be kept, or else the one before it; where one is kept already, neither moves.
+            for name in [self.staging(slot, Displaced::Keep), before.clone()] {
+                let _ = self.move_to_free(&name, &self.previous());
+            }
+            if self.directory().look(&self.previous())?.is_some() {
+                let _ = remove_ours(self.directory(), &before);
+            }
         }
+        Ok(())
     }
 
     /// Whether what lies under a hidden name is this directory, or at least one that holds nothing but files of ours.
@@ -157,7 +196,7 @@ impl Bench {
 
     /// Removes the staging directories that nobody works on any more, and puts a displaced bundle back.
     pub(crate) fn sweep(&self) -> Result<(), WriteError> {
-        self.put_displaced_back()?;
+        self.mend()?;
         for displaced in [Displaced::Remove, Displaced::Keep] {
             for slot in 0..SLOTS {
                 let _ = is_free(self.directory(), &self.staging(slot, displaced));
@@ -168,6 +207,7 @@ impl Bench {
 
     /// Keeps the first bundle that a killed run displaced and was to keep, if it is the one that is looked for.
     pub(crate) fn keep_displaced(&self, is_it: impl Fn(&Path) -> bool) -> Result<(), WriteError> {
+        self.mend()?;
         for slot in 0..SLOTS {
             let name = self.staging(slot, Displaced::Keep);
             if self.directory().look(&name)?.is_none() || !is_it(&self.directory().path_of(&name)) {
@@ -175,24 +215,49 @@ impl Bench {
             }
             let locked = self.directory().child(&name).and_then(|child| child.try_lock());
             if let Ok(Some(_lock)) = locked {
-                return self.keep(&name);
+                return self.keep(slot);
             }
         }
         Ok(())
     }
 
+    /// Finishes the moves that a kill interrupted, as far as the names alone tell.
+    fn mend(&self) -> Result<(), WriteError> {
+        self.put_displaced_back()?;
+        self.finish_keeping()
+    }
+
+    /// What the fallback of [`exchange`](Self::exchange) moved away comes back, if nothing took its place; if something
+    /// did, it is kept or removed.
     fn put_displaced_back(&self) -> Result<(), WriteError> {
-        let displaced = self.displaced();
-        if self.directory().look(&displaced)?.is_none() {
-            return Ok(());
+        for kind in [Displaced::Remove, Displaced::Keep] {
+            let displaced = self.displaced(kind);
+            if self.directory().look(&displaced)?.is_none() {
+                continue;
+            }
+            if self.parent.look(&self.name)?.is_none() {
+                self.directory()
+                    .rename(&displaced, &self.parent, &self.name)
+                    .map_err(WriteError::errno("put back", &self.path()))?;
+                continue;
+            }
+            match kind {
+                Displaced::Remove => _ = remove_ours(self.directory(), &displaced),
+                Displaced::Keep => self.keep_swapped(&displaced)?,
+            }
         }
-        if self.parent.look(&self.name)?.is_some() {
-            let _ = remove_ours(self.directory(), &displaced);
-            return Ok(());
+        Ok(())
+    }
+
+    fn keep_swapped(&self, swapped: &OsStr) -> Result<(), WriteError> {
+        for slot in 0..SLOTS {
+            match self.move_to_free(swapped, &self.staging(slot, Displaced::Keep)) {
+                Ok(()) => return self.keep(slot),
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(WriteError::errno("keep", &self.directory().path_of(swapped))(error)),
+            }
         }
-        self.directory()
-            .rename(&displaced, &self.parent, &self.name)
-            .map_err(WriteError::errno("put back", &self.path()))
+        Ok(())
     }
 }
 
@@ -201,6 +266,7 @@ const PREVIOUS: &str = ".previous";
 /// A directory beside the destination, locked for as long as this process works on it.
 pub(crate) struct Stage {
     pub(crate) name: OsString,
+    pub(crate) slot: usize,
     pub(crate) identity: Identity,
     /// Which directory it is in.
     pub(crate) bench: Identity,
@@ -212,7 +278,7 @@ impl Stage {
     pub(crate) fn new(bench: &Bench, displaced: Displaced) -> Result<(Self, Directory), WriteError> {
         // Under the bench's lock, so that no other process sweeps the new directory before it is locked itself.
         let _bench_lock = bench.directory().lock()?;
-        bench.put_displaced_back()?;
+        bench.mend()?;
         // What killed runs left under the other kind of name is swept on the way: beyond the first slot of each there is
         // only what many runs at once have left.
         for kind in [Displaced::Remove, Displaced::Keep] {
@@ -220,7 +286,7 @@ impl Stage {
         }
         for slot in 0..SLOTS {
             let name = bench.staging(slot, displaced);
-            if !is_free(bench.directory(), &name)? {
+            if !is_free(bench.directory(), &name)? || bench.directory().look(&bench.before(slot))?.is_some() {
                 continue;
             }
             let directory = match bench.directory().make_child(&name, layout::DIRECTORY_MODE) {
@@ -234,7 +300,7 @@ impl Stage {
                 return Err(WriteError::Changed { path: bench.path() });
             }
             let (identity, bench) = (directory.identity()?, bench.directory().identity()?);
-            return Ok((Self { name, identity, bench, lock }, directory));
+            return Ok((Self { name, slot, identity, bench, lock }, directory));
         }
         Err(WriteError::io("stage a bundle for", &bench.path())(io::Error::from(io::ErrorKind::ResourceBusy)))
     }
@@ -328,37 +394,70 @@ fn remove_ours(directory: &Directory, name: &OsStr) -> Result<(), WriteError> {
     directory.remove_all(name, DEPTH)
 }
 
-/// A kept bundle that comes back is never for more people than the one whose place it takes: modes lose what those there
-/// lack, and what belongs to who runs this there belongs to them again.
+/// A kept bundle that comes back is for those for whom the one is whose place it takes: owners, groups and modes become those
+/// that are there now, and the mode of a key loses what it lacked itself as well.
 ///
 /// Files that have a second name elsewhere are left alone: they are somebody else's as well.
-pub(crate) fn tighten(kept: &Directory, place: &Directory) -> Result<(), WriteError> {
-    for name in kept.names()? {
-        let (Some(found), Some(like)) = (kept.look(&name)?, place.look(&name)?) else { continue };
-        let is_plain = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile && found.st_nlink == 1;
-        let Some((ownership, mode)) = tighter(&found, &like).filter(|_| is_plain) else { continue };
-        let path = kept.path_of(&name);
-        let file = kept.open_file(&name)?;
-        let opened = rustix::fs::fstat(&file).map_err(WriteError::errno("look at", &path))?;
-        if identity(&opened) != identity(&found) || opened.st_nlink != 1 {
-            return Err(WriteError::Changed { path });
-        }
-        change_owner(&file, ownership).map_err(WriteError::errno("change the owner of", &path))?;
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(WriteError::errno("set the mode of", &path))?;
-    }
-    match tighter(&kept.metadata()?, &place.metadata()?) {
-        Some((ownership, mode)) => kept.own(ownership, mode),
-        None => Ok(()),
-    }
+pub(crate) fn adapt(kept: &Directory, place: &Directory) -> Result<(), WriteError> {
+    adapt_to(kept, place, DEPTH)
 }
 
-/// The owner and the mode that `found` needs to be for no more people than `like` is; `None` where it is so already.
-fn tighter(found: &Stat, like: &Stat) -> Option<(Ownership, u32)> {
-    let mode = found.st_mode & like.st_mode & 0o7777;
-    let is_reclaimed = like.st_uid == own_user() && found.st_uid != like.st_uid;
-    let ownership = match is_reclaimed {
-        true => Ownership { user: Some(like.st_uid), group: Some(like.st_gid), key_mode: None },
-        false => Ownership::default(),
-    };
-    (is_reclaimed || mode != found.st_mode & 0o7777).then_some((ownership, mode))
+fn adapt_to(kept: &Directory, place: &Directory, depth: usize) -> Result<(), WriteError> {
+    let whole = place.metadata()?;
+    for name in kept.names()? {
+        let (Some(found), there) = (kept.look(&name)?, place.look(&name)?) else { continue };
+        let kind = FileType::from_raw_mode(found.st_mode);
+        let there = there.filter(|there| FileType::from_raw_mode(there.st_mode) == kind);
+        match (kind, &there) {
+            (FileType::Directory, Some(_)) if depth > 1 => {
+                adapt_to(&kept.child(&name)?, &place.child(&name)?, depth - 1)?;
+            }
+            (FileType::RegularFile, _) if found.st_nlink == 1 => {
+                let like = there.as_ref().unwrap_or(&whole);
+                let mode = match (&there, is_secret(&name)) {
+                    (Some(there), true) => found.st_mode & there.st_mode,
+                    (Some(there), false) => there.st_mode,
+                    (None, true) => found.st_mode & 0o700,
+                    (None, false) => found.st_mode,
+                };
+                adapt_file(kept, &name, &found, like, mode & 0o7777)?;
+            }
+            _ => {}
+        }
+    }
+    let found = kept.metadata()?;
+    let is_so = ownership_of(&found, &whole).is_none() && (found.st_mode ^ whole.st_mode) & 0o7777 == 0;
+    if is_so {
+        return Ok(());
+    }
+    kept.own(ownership_of(&found, &whole).unwrap_or_default(), whole.st_mode & 0o7777)
+}
+
+fn adapt_file(kept: &Directory, name: &OsStr, found: &Stat, like: &Stat, mode: u32) -> Result<(), WriteError> {
+    let ownership = ownership_of(found, like);
+    if ownership.is_none() && found.st_mode & 0o7777 == mode {
+        return Ok(());
+    }
+    let path = kept.path_of(name);
+    let file = kept.open_file(name)?;
+    let opened = rustix::fs::fstat(&file).map_err(WriteError::errno("look at", &path))?;
+    if identity(&opened) != identity(found) || opened.st_nlink != 1 {
+        return Err(WriteError::Changed { path });
+    }
+    // The mode first: whoever gets a key gets it with no more rights than are meant.
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(WriteError::errno("set the mode of", &path))?;
+    change_owner(&file, ownership.unwrap_or_default()).map_err(WriteError::errno("change the owner of", &path))
+}
+
+/// Whose `found` must become to be whose `like` is; `None` where it is theirs.
+fn ownership_of(found: &Stat, like: &Stat) -> Option<Ownership> {
+    let user = Some(like.st_uid).filter(|user| *user != found.st_uid);
+    let group = Some(like.st_gid).filter(|group| *group != found.st_gid);
+    (user.is_some() || group.is_some()).then_some(Ownership { user, group, key_mode: None })
+}
+
+/// Whether a file of this name has a private key in it.
+fn is_secret(name: &OsStr) -> bool {
+    let keys = Names::ALL.iter().chain([&Names::INSTRUCTED_DAEMON]).map(|names| names.key);
+    keys.chain([layout::RENEWAL_KEY_FILE]).any(|key| name == key)
 }

@@ -13,7 +13,7 @@ use std::{
     fs::{self, File},
     os::unix::{
         ffi::OsStrExt,
-        fs::{MetadataExt, PermissionsExt, symlink},
+        fs::{MetadataExt, PermissionsExt, chown, symlink},
     },
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -54,7 +54,7 @@ fn home_of_neighbour() -> (tempfile::TempDir, PathBuf) {
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let home = root.path().join("home");
     fs::create_dir(&home).unwrap();
-    std::os::unix::fs::chown(&home, Some(NEIGHBOUR), Some(NEIGHBOUR)).unwrap();
+    chown(&home, Some(NEIGHBOUR), Some(NEIGHBOUR)).unwrap();
     (root, home)
 }
 
@@ -252,6 +252,44 @@ fn a_rollback_does_not_loosen() {
     assert_eq!((of(&place), of(&place.join("key.pem"))), ((user, 0o700), (user, 0o400)));
 }
 
+/// Whoever has the place now has what comes back into it as well, and the former owner and group nothing: as chown(1) and
+/// chgrp(1) left the place, so it stays.
+#[test]
+fn a_rollback_gives_nothing_back_to_a_former_owner() {
+    if !is_root() {
+        return;
+    }
+    for (user, group, key_mode) in [(NEIGHBOUR - 1, NEIGHBOUR - 1, 0o640), (NEIGHBOUR, 0, 0o640), (0, NEIGHBOUR, 0o600)]
+    {
+        let root = tempfile::tempdir().unwrap();
+        let place = root.path().join("bundle");
+        let mut first = plan("old", Some(NEIGHBOUR));
+        first.ownership.group = Some(NEIGHBOUR);
+        first.files[2].mode = 0o640;
+        first.directory_mode = 0o750;
+        deliver(&first, &place, Existing::Keep).and_then(Placed::check).unwrap();
+        // Only what is kept has it: it goes to who has the directory.
+        fs::write(place.join("renewal-key.pem"), "waits").unwrap();
+        chown(place.join("renewal-key.pem"), Some(NEIGHBOUR), Some(NEIGHBOUR)).unwrap();
+        let staged = stage(&first, &place, Existing::Replace, Displaced::Keep).unwrap();
+        staged.put_in_place().and_then(Placed::check).unwrap();
+        fs::remove_file(place.join("renewal-key.pem")).unwrap();
+        for path in [place.clone(), place.join("ca.pem"), place.join("cert.pem"), place.join("key.pem")] {
+            chown(&path, Some(user), Some(group)).unwrap();
+        }
+        fs::set_permissions(place.join("key.pem"), fs::Permissions::from_mode(key_mode)).unwrap();
+        roll_back(&place).and_then(Placed::check).unwrap();
+        let of = |path: &Path| {
+            let found = fs::symlink_metadata(path).unwrap();
+            (found.uid(), found.gid(), found.mode() & 0o7777)
+        };
+        assert_eq!(of(&place), (user, group, 0o750));
+        assert_eq!(of(&place.join("key.pem")), (user, group, key_mode));
+        assert_eq!(of(&place.join("cert.pem")), (user, group, 0o444));
+        assert_eq!(of(&place.join("renewal-key.pem")), (user, group, 0o600));
+    }
+}
+
 /// Anybody who may read a directory can lock it; that ends the work, and does not hold it up for ever.
 #[test]
 fn a_directory_that_somebody_keeps_locked() {
@@ -329,7 +367,7 @@ fn a_parent_that_hands_down_rights() {
         return;
     }
     let (_root, home) = home_of_neighbour();
-    std::os::unix::fs::chown(&home, Some(0), Some(NEIGHBOUR)).unwrap();
+    chown(&home, Some(0), Some(NEIGHBOUR)).unwrap();
     fs::set_permissions(&home, fs::Permissions::from_mode(0o2755)).unwrap();
     // Version 2, then tag, rights and number of each: the owner, the neighbour, the group, the mask, others (acl_ea.h).
     let entries =
