@@ -358,7 +358,7 @@ fn tighter(found: &Stat, like: &Stat) -> Option<(Ownership, u32)> {
     let is_reclaimed = like.st_uid == own_user() && found.st_uid != like.st_uid;
     let ownership = match is_reclaimed {
         true => Ownership { user: Some(like.st_uid), group: Some(like.st_gid), key_mode: None },
-        false => Ownership::default(),
+        false => Ownership { user: Some(found.st_uid), group: Some(found.st_gid), key_mode: None },
     };
     (is_reclaimed || mode != found.st_mode & 0o7777).then_some((ownership, mode))
 }
