@@ -229,7 +229,7 @@ impl Directory {
         let child = match self.child(name) {
             Err(error) if error.is(Errno::ACCESS) => {
                 let unnamed = format!("/proc/self/fd/{}", held.as_raw_fd());
-                rustix::fs::chmodat(CWD, unnamed, Mode::from_raw_mode(mode), AtFlags::empty())
+                rustix::fs::chmodat(CWD, unnamed, Mode::from_raw_mode(mode & 0o700), AtFlags::empty())
                     .map_err(self.failed("set the mode of", name))?;
                 self.child(name)?
             }
@@ -238,6 +238,7 @@ impl Directory {
         if child.identity()? != identity(&found) {
             return Err(WriteError::Changed { path: self.path_of(name) });
         }
+        remove_acls(&child.handle).map_err(self.failed("remove the access control list of", name))?;
         child.set_mode(mode)?;
         Ok(child)
     }
@@ -249,7 +250,7 @@ impl Directory {
 
     /// Gives it to an owner, then sets its mode.
     pub(crate) fn own(&self, ownership: Ownership, mode: u32) -> Result<(), WriteError> {
-        change_owner(&self.handle, ownership).map_err(WriteError::errno("change the owner of", &self.path))?;
+        give(&self.handle, ownership).map_err(WriteError::errno("change the owner of", &self.path))?;
         self.set_mode(mode)
     }
 
@@ -271,9 +272,10 @@ impl Directory {
     /// Opens a new file in it, for writing by its owner alone.
     pub(crate) fn create(&self, name: &OsStr, mode: u32) -> Result<File, WriteError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::openat(&self.handle, name, flags, Mode::from_raw_mode(mode & 0o600))
-            .map(File::from)
-            .map_err(self.failed("write", name))
+        let file = rustix::fs::openat(&self.handle, name, flags, Mode::from_raw_mode(mode & 0o600))
+            .map_err(self.failed("write", name))?;
+        remove_acls(&file).map_err(self.failed("remove the access control list of", name))?;
+        Ok(File::from(file))
     }
 
     /// Opens a regular file in it that nobody has under another name, or makes it for this owner.
@@ -282,6 +284,7 @@ impl Directory {
         let open = |flags| rustix::fs::openat(&self.handle, name, flags, Mode::from_raw_mode(mode)).map(File::from);
         let file = match open(flags | OFlags::CREATE | OFlags::EXCL) {
             Ok(file) => {
+                remove_acls(&file).map_err(self.failed("remove the access control list of", name))?;
                 change_owner(&file, ownership).map_err(self.failed("change the owner of", name))?;
                 return Ok(file);
             }
@@ -306,7 +309,10 @@ impl Directory {
     pub(crate) fn create_nameless(&self, name: &OsStr, mode: u32) -> Result<Option<File>, WriteError> {
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
         match rustix::fs::openat(&self.handle, ".", flags, Mode::from_raw_mode(mode & 0o600)) {
-            Ok(handle) => Ok(Some(File::from(handle))),
+            Ok(handle) => {
+                remove_acls(&handle).map_err(self.failed("remove the access control list of", name))?;
+                Ok(Some(File::from(handle)))
+            }
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
             Err(error) => Err(self.failed("write", name)(error)),
         }
@@ -434,6 +440,36 @@ pub(crate) fn identity(found: &Stat) -> Identity {
 /// Who runs this.
 pub(crate) fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// Gives what was just made to an owner: to who runs this where none is named, whatever group its directory hands down
+/// (setgid, inode(7)).
+pub(crate) fn give(file: impl AsFd, ownership: Ownership) -> Result<(), Errno> {
+    let found = rustix::fs::fstat(&file)?;
+    let user = ownership.user.unwrap_or_else(own_user);
+    let group = ownership.group.unwrap_or_else(|| rustix::process::getegid().as_raw());
+    let (user, group) =
+        (Some(user).filter(|user| *user != found.st_uid), Some(group).filter(|group| *group != found.st_gid));
+    match change_owner(&file, Ownership { user, group, key_mode: None }) {
+        // Some file systems decide themselves (FAT, a server that squashes root); nobody asked them for another.
+        Err(Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP) if ownership.user.is_none() && ownership.group.is_none() => {
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+/// What is made in a directory with a default access control list gets one from it (acl(5), "object creation"); the group's
+/// bits of the mode are then the most that any of its users and groups may do. Nobody asked for them.
+fn remove_acls(made: impl AsFd) -> Result<(), Errno> {
+    for list in ["system.posix_acl_default", "system.posix_acl_access"] {
+        match rustix::fs::fremovexattr(&made, list) {
+            // There is none; or the file system, or the kernel, knows none; a file has no default one.
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS | Errno::ACCESS) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn change_owner(file: impl AsFd, ownership: Ownership) -> Result<(), Errno> {

@@ -14,7 +14,7 @@ use rustix::{fs::FileType, io::Errno};
 
 use crate::{
     WriteError,
-    directory::{Directory, change_owner, hidden},
+    directory::{Directory, give, hidden},
 };
 
 /// When the files of a bundle are on the disk, and not only on their way there.
@@ -173,7 +173,7 @@ pub(crate) fn finish_file(
     sync: Sync,
 ) -> Result<(), WriteError> {
     file.write_all(bytes).map_err(WriteError::io("write", path))?;
-    change_owner(&*file, ownership).map_err(WriteError::errno("change the owner of", path))?;
+    give(&*file, ownership).map_err(WriteError::errno("change the owner of", path))?;
     file.set_permissions(Permissions::from_mode(mode)).map_err(WriteError::io("set the mode of", path))?;
     if sync == Sync::Each { file.sync_all().map_err(WriteError::io("write", path)) } else { Ok(()) }
 }

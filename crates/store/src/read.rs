@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    fs::{File, FileType, Metadata, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, Read},
     os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use std::{
 
 use dockseal_docker::Ownership;
 use rustix::{
-    fs::{Mode, OFlags},
+    fs::{FileType, Mode, OFlags, Stat},
     io::Errno,
 };
 use zeroize::Zeroizing;
@@ -106,20 +106,22 @@ impl Sight {
         self.file(name.as_ref(), &path)?.read(LIMIT)
     }
 
-    /// Whose it is, and which mode the key in it has.
+    /// Whose it is, and which mode the key in it has. Where a group may read the key, that is the group: the directory's may
+    /// be another, which its parent handed down.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn ownership(&self, key: &str) -> Result<Ownership, ReadError> {
         let path = self.directory.path_of(key.as_ref());
         let found = self.directory.metadata().map_err(|error| refused(error, &path))?;
-        let key = self.directory.look(key.as_ref()).map_err(|error| refused(error, &path))?;
-        let is_file = |key: &rustix::fs::Stat| rustix::fs::FileType::from_raw_mode(key.st_mode).is_file();
+        let is_file = |key: &Stat| FileType::from_raw_mode(key.st_mode).is_file();
+        let key = self.directory.look(key.as_ref()).map_err(|error| refused(error, &path))?.filter(is_file);
+        let keys_group = key.as_ref().filter(|key| key.st_mode & 0o040 != 0).map(|key| key.st_gid);
         let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         Ok(Ownership {
             user: Some(found.st_uid).filter(|owner| *owner != user),
-            group: Some(found.st_gid).filter(|owner| *owner != group),
-            key_mode: key.filter(is_file).map(|key| key.st_mode & 0o660).filter(|mode| mode & 0o400 != 0),
+            group: Some(keys_group.unwrap_or(found.st_gid)).filter(|owner| *owner != group),
+            key_mode: key.map(|key| key.st_mode & 0o660).filter(|mode| mode & 0o400 != 0),
         })
     }
 
@@ -271,7 +273,7 @@ fn read_to(stream: impl Read, path: &Path, bytes: Vec<u8>, limit: u64) -> Result
     Ok(bytes)
 }
 
-fn kind(kind: FileType) -> &'static str {
+fn kind(kind: fs::FileType) -> &'static str {
     if kind.is_dir() {
         "directory"
     } else if kind.is_fifo() {

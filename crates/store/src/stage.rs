@@ -430,7 +430,7 @@ fn adapt_to(kept: &Directory, place: &Directory, depth: usize) -> Result<(), Wri
     if is_so {
         return Ok(());
     }
-    kept.own(ownership_of(&found, &whole).unwrap_or_default(), whole.st_mode & 0o7777)
+    kept.own(Ownership { user: Some(whole.st_uid), group: Some(whole.st_gid), key_mode: None }, whole.st_mode & 0o7777)
 }
 
 fn adapt_file(kept: &Directory, name: &OsStr, found: &Stat, like: &Stat, mode: u32) -> Result<(), WriteError> {

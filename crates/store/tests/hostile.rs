@@ -21,13 +21,15 @@ use std::{
 
 use dockseal_docker::{Contents, FilePlan, Ownership, PlannedFile};
 use dockseal_store::{
-    Displaced, Existing, Home, Placed, Replacement, WriteError, deliver, previous_path, remove_stale, replace, resolve,
-    roll_back, stage,
+    Displaced, Existing, Home, Placed, Replacement, Sight, WriteError, deliver, previous_path, remove_stale, replace,
+    resolve, roll_back, stage,
 };
 use rustix::fs::{CWD, FileType, Mode, RenameFlags};
 use zeroize::Zeroizing;
 
 const NEIGHBOUR: u32 = 65534;
+/// A group that nobody here is in.
+const GROUP: u32 = 31_337;
 /// How often the race is run. Without handles the neighbour wins within ten.
 const TRIES: usize = 500;
 
@@ -401,4 +403,53 @@ fn a_parent_that_hands_down_rights() {
     deliver(&plan("two", None), &place, Existing::Replace).and_then(Placed::check).unwrap();
     assert_eq!(text(&place), "two");
     assert_kept_from_neighbour("replaced");
+    // A key for a group is for that group alone: what the mode gives to it is given to nobody else of the list.
+    let mut shared = plan("three", None);
+    shared.ownership.group = Some(GROUP);
+    shared.directory_mode = 0o750;
+    shared.files[2].mode = 0o640;
+    deliver(&shared, &place, Existing::Replace).and_then(Placed::check).unwrap();
+    assert!(!neighbour_reads(&place.join("key.pem")) && !neighbour_reads(&place.join("ca.pem")));
+    let found = fs::metadata(place.join("key.pem")).unwrap();
+    assert_eq!((found.gid(), found.mode() & 0o7777), (GROUP, 0o640));
+    replace(&home.join("crl.pem"), 0o600, b"x").unwrap();
+    deliver(&plan("x", None), &home.join("made/bundle"), Existing::Keep).and_then(Placed::check).unwrap();
+    for made in ["crl.pem", "made", "made/bundle", "made/bundle/key.pem", "bundle"] {
+        assert!(!has_acl(&home.join(made)), "{made}");
+    }
+    assert!(has_acl(&home), "this test can tell");
+}
+
+/// Whether a list says more than the mode does.
+fn has_acl(path: &Path) -> bool {
+    let lists = ["system.posix_acl_access", "system.posix_acl_default"];
+    lists.iter().any(|list| rustix::fs::getxattr(path, *list, &mut [0; 256][..]).is_ok())
+}
+
+/// Without a group that was asked for, a bundle is of the group of who makes it; the group that its parent hands down
+/// (setgid, inode(7)) is never taken for one, however often the bundle is replaced as it is found.
+#[test]
+fn a_group_that_is_handed_down_is_not_kept() {
+    if !is_root() {
+        return;
+    }
+    let (_root, home) = home_of_neighbour();
+    std::os::unix::fs::chown(&home, Some(0), Some(GROUP)).unwrap();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o2775)).unwrap();
+    let place = home.join("bundle");
+    let mut plan = plan("x", None);
+    plan.directory_mode = 0o750;
+    plan.files[2].mode = 0o640;
+    let groups = || [&place, &place.join("key.pem")].map(|path| fs::metadata(path).unwrap().gid());
+    let own = rustix::process::getegid().as_raw();
+    for round in 0..4 {
+        deliver(&plan, &place, Existing::Replace).and_then(Placed::check).unwrap();
+        assert_eq!(groups(), [own; 2], "round {round}");
+        plan.ownership = Sight::of(&place).unwrap().ownership("key.pem").unwrap();
+    }
+    // One that was made before this was so: who may read the key is what is kept.
+    std::os::unix::fs::chown(&place, None, Some(GROUP)).unwrap();
+    plan.ownership = Sight::of(&place).unwrap().ownership("key.pem").unwrap();
+    deliver(&plan, &place, Existing::Replace).and_then(Placed::check).unwrap();
+    assert_eq!(groups(), [own; 2]);
 }
