@@ -149,9 +149,10 @@ impl Inventory {
     /// # Errors
     /// When the file cannot be read.
     pub fn tally(&self, now: OffsetDateTime) -> Result<Tally, InventoryError> {
+        let connection = self.connection()?;
         let count = |sql: &str| {
             let count = |row: &Row<'_>| row.get::<_, i64>(0).map(i64::unsigned_abs);
-            self.connection.prepare_cached(sql)?.query_row([now.unix_timestamp()], count)
+            connection.prepare_cached(sql)?.query_row([now.unix_timestamp()], count)
         };
         let tally = || -> rusqlite::Result<Tally> {
             let [valid, due, expired, revoked] = TALLY;
@@ -437,8 +438,8 @@ impl Inventory {
         params: impl rusqlite::Params,
         each: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, InventoryError> {
-        let all =
-            || self.connection.prepare_cached(sql)?.query_map(params, each)?.collect::<rusqlite::Result<Vec<T>>>();
+        let connection = self.connection()?;
+        let all = || connection.prepare_cached(sql)?.query_map(params, each)?.collect::<rusqlite::Result<Vec<T>>>();
         all().map_err(self.report())
     }
 }
@@ -463,7 +464,8 @@ mod tests {
         let inventory = Inventory::in_memory().unwrap();
         let now = datetime!(2026-11-24 12:00 UTC);
         let plan = |sql: &str| -> String {
-            let mut statement = inventory.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let connection = inventory.connection().unwrap();
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             let parameters = vec![0; statement.parameter_count()];
             let lines = statement.query_map(rusqlite::params_from_iter(parameters), |row| row.get::<_, String>(3));
             lines.unwrap().map(Result::unwrap).collect::<Vec<_>>().join("\n")

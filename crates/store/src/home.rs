@@ -11,6 +11,7 @@ use std::{
 
 use dockseal_docker::{Contents, FilePlan, Ownership, PlannedFile, layout};
 use dockseal_pki::Certificate;
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     deliver::deliver,
     directory::{Directory, own_user, resolve},
     read,
-    replacement::replace_for,
+    replacement::{Replacement, replace_for},
 };
 
 pub(crate) const CA_FILE: &str = "ca.pem";
@@ -285,37 +286,14 @@ impl Home {
     /// # Errors
     /// When the system refuses; then the old file is where it was.
     pub fn replace_inventory(&self, bytes: &[u8]) -> Result<Option<PathBuf>, HomeError> {
+        let home = Directory::open(&self.path).map_err(HomeError::Write)?;
+        let ownership = ownership_in(&home).map_err(HomeError::Write)?;
+        let kept = set_aside(&home).map_err(HomeError::Write)?;
         let path = self.inventory_path();
-        let io = |source| HomeError::Write(WriteError::Io { doing: "set aside", path: path.clone(), source });
-        let with = |path: &Path, end: &str| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(end);
-            PathBuf::from(name)
-        };
-        let mut kept = None;
-        if fs::symlink_metadata(&path).is_ok() {
-            let mut aside = (1_u32..).map(|number| with(&path, &format!(".damaged-{number}")));
-            let aside = aside
-                .find(|aside| fs::symlink_metadata(aside).is_err())
-                .ok_or_else(|| io(std::io::Error::from(std::io::ErrorKind::AlreadyExists)))?;
-            // A second name first, so that at every instant there is a file of the old name.
-            fs::hard_link(&path, &aside).map_err(io)?;
-            kept = Some(aside);
-        }
-        // A log of the old file would be taken for one of the new file (https://www.sqlite.org/howtocorrupt.html, 1.4).
-        let log = with(&path, "-wal");
-        let moved = match &kept {
-            Some(aside) => fs::rename(log, with(aside, "-wal")),
-            None => fs::remove_file(log),
-        };
-        for done in [moved, fs::remove_file(with(&path, "-shm"))] {
-            match done {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
-                Ok(()) | Err(_) => {}
-            }
-        }
-        replace_for(&path, INVENTORY_MODE, bytes, self.ownership()?).map_err(HomeError::Write)?;
-        Ok(kept)
+        Replacement::within(home, INVENTORY_FILE.as_ref(), &path, INVENTORY_MODE)
+            .and_then(|new| new.fill(bytes, ownership))
+            .map_err(HomeError::Write)?;
+        Ok(kept.map(|name| path.with_file_name(name)))
     }
 
     /// Reads what the latest revocation lists are; `None` when there are none.
@@ -375,12 +353,11 @@ impl Home {
 
     /// To whom the files of this authority belong: to who owns its directory, also where root works on it, since that user
     /// could not use it any more otherwise.
-    pub(crate) fn ownership(&self) -> Result<Ownership, HomeError> {
-        let found = Directory::open(&self.path).and_then(|home| home.metadata()).map_err(HomeError::Write)?;
-        if own_user() != 0 || found.st_uid == 0 {
-            return Ok(Ownership::default());
-        }
-        Ok(Ownership { user: Some(found.st_uid), group: Some(found.st_gid), key_mode: None })
+    ///
+    /// # Errors
+    /// When it is not there, is behind a link that others can change, or the system refuses.
+    pub fn ownership(&self) -> Result<Ownership, HomeError> {
+        Directory::open_to_pass(&self.path).and_then(|home| ownership_in(&home)).map_err(HomeError::Write)
     }
 
     /// The certificates that were kept before there were inventories, each with its path; `None` where there is no place
@@ -413,4 +390,47 @@ impl Home {
             Err(source) => Err(HomeError::Read(ReadError::Io { path, source })),
         }
     }
+}
+
+fn ownership_in(home: &Directory) -> Result<Ownership, WriteError> {
+    let found = home.metadata()?;
+    if own_user() != 0 || found.st_uid == 0 {
+        return Ok(Ownership::default());
+    }
+    Ok(Ownership { user: Some(found.st_uid), group: Some(found.st_gid), key_mode: None })
+}
+
+/// Gives the inventory another name, if there is one, besides its own; its log gets only the new one.
+fn set_aside(home: &Directory) -> Result<Option<String>, WriteError> {
+    let failed = |error| WriteError::errno("set aside", &home.path_of(INVENTORY_FILE.as_ref()))(error);
+    let kept = match home.look(INVENTORY_FILE.as_ref())? {
+        Some(_) => Some(second_name(home).map_err(failed)?),
+        None => None,
+    };
+    // A log of the old file would be taken for one of the new file (https://www.sqlite.org/howtocorrupt.html, 1.4).
+    let (log, index) = (format!("{INVENTORY_FILE}-wal"), format!("{INVENTORY_FILE}-shm"));
+    let moved = match &kept {
+        Some(aside) => home.rename(log.as_ref(), home, format!("{aside}-wal").as_ref()),
+        None => home.remove_file(log.as_ref()),
+    };
+    for done in [moved, home.remove_file(index.as_ref())] {
+        match done {
+            Err(Errno::NOENT) | Ok(()) => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(kept)
+}
+
+/// A second name for the inventory, so that at every instant there is a file of the first.
+fn second_name(home: &Directory) -> Result<String, Errno> {
+    for number in 1_u32.. {
+        let aside = format!("{INVENTORY_FILE}.damaged-{number}");
+        match home.link_into(INVENTORY_FILE.as_ref(), home, aside.as_ref()) {
+            Ok(()) => return Ok(aside),
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Errno::EXIST)
 }
