@@ -90,6 +90,9 @@ fn page_sql(selection: Selection) -> (String, i64) {
     (sql, bound)
 }
 
+/// What the trail says of a command before it runs.
+pub(crate) const COMMAND_BEGUN: &str = "command begun";
+
 /// How many certificates stand so at the moment that is the first parameter.
 const TALLY: [&str; 4] = [
     "SELECT count(*) FROM certificate WHERE state = 'issued' AND not_after >= ?1",
@@ -307,12 +310,16 @@ impl Inventory {
         self.destinations_where("pending IS NOT NULL ORDER BY id", [])
     }
 
-    /// The places whose command after a renewal has yet to succeed.
+    /// The places whose command after a renewal has yet to succeed, the least recently tried first: so that none waits for ever
+    /// behind one that fails, hangs or ends the run.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn commands_due(&self) -> Result<Vec<Destination>, InventoryError> {
-        self.destinations_where("command_due = 1 ORDER BY id", [])
+        let tried = format!(
+            "SELECT max(event.id) FROM event WHERE event.destination = destination.id AND what = '{COMMAND_BEGUN}'"
+        );
+        self.destinations_where(&format!("command_due = 1 ORDER BY ({tried}), id"), [])
     }
 
     fn destinations_where(

@@ -251,6 +251,14 @@ impl Recorder<'_> {
         self.write(|writer| writer.event("handed over", Some(id), None, Some(detail)))
     }
 
+    /// The command that follows a renewal is about to run.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn command_begins(&mut self, destination: DestinationId) -> Result<(), InventoryError> {
+        self.write(|writer| writer.event(query::COMMAND_BEGUN, None, Some(destination), None))
+    }
+
     /// The command that follows a renewal succeeded, or failed and is to be run again.
     ///
     /// # Errors
