@@ -189,3 +189,55 @@ fn an_inventory_that_claims_roots_bundle() {
         }
     }
 }
+
+/// On a neighbour's inventory root works with the neighbour's rights: what he leads it to, it cannot open either. The link is what
+/// a race against SQLite, which opens by paths, would come to.
+#[test]
+fn an_inventory_that_leads_to_roots() {
+    require!("setpriv");
+    require_root!();
+    let sandbox = beside_a_neighbour();
+    let _ = run(&sandbox, "init --no-passphrase").success();
+    let _ = run(&sandbox, "issue client secret --out secret").success();
+    let _ = run(&sandbox, "--authority n/ca init --no-passphrase").success();
+    let _ = run(&sandbox, "--authority n/ca issue client mine --out n/mine").success();
+    let _ = sandbox.program("chown").args(["-R", "65534:65534", "n"]).run().success();
+    let roots = home(&sandbox).join("inventory.db");
+    let before = fs::read(&roots).unwrap();
+
+    // Where it is his, it is used, and what SQLite makes beside it is his.
+    let ran = run(&sandbox, "--authority n/ca list").success();
+    assert!(ran.stdout.contains("mine"), "{ran}");
+    let _ = run(&sandbox, "--authority n/ca renew mine").success();
+    let _ = run(&sandbox, "--authority n/ca inventory rebuild --replace n/mine").success();
+    for entry in fs::read_dir(sandbox.path("n/ca")).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().uid(), NEIGHBOUR, "{}", entry.path().display());
+    }
+
+    fs::remove_file(sandbox.path("n/ca/inventory.db")).unwrap();
+    fs::hard_link(&roots, sandbox.path("n/ca/inventory.db")).unwrap();
+    for line in ["list", "renew --all", "revoke secret", "inventory check", "status"] {
+        let ran = run(&sandbox, &format!("--authority n/ca {line}")).exits(2);
+        assert!(!ran.stdout.contains("secret"), "{ran}");
+    }
+    assert!(fs::read(&roots).unwrap() == before, "root's inventory was written to");
+}
+
+/// A pipe in the place of what SQLite has beside an inventory is not waited for.
+#[test]
+fn pipes_beside_an_inventory() {
+    require!("setpriv", "mkfifo", "timeout");
+    require_root!();
+    for end in ["-journal", "-wal", "-shm"] {
+        let sandbox = beside_a_neighbour();
+        let _ = run(&sandbox, "--authority n/ca init --no-passphrase").success();
+        let _ = sandbox.program("chown").args(["-R", "65534:65534", "n"]).run().success();
+        let _ = neighbour(&sandbox, &format!("mkfifo ca/inventory.db{end}")).success();
+        for line in ["list", "issue client x --out x"] {
+            let limited = sandbox.program("timeout").arg("20").arg(dockseal_tests::dockseal_binary());
+            let ran = limited.args(["--authority", "n/ca"]).args(line.split(' ')).run().exits(2);
+            assert!(ran.stderr.contains(&format!("inventory.db{end} is not a file")), "{ran}");
+        }
+    }
+}

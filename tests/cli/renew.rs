@@ -180,6 +180,29 @@ fn a_command_that_failed_stays_due() {
     assert_eq!(due(), ["0", "0"]);
 }
 
+/// A command that fails, or that ends the run as one that hangs does in the end, is not the first again: the others have their
+/// turn. Meanwhile status says so.
+#[test]
+fn commands_take_turns() {
+    let sandbox = with_bundles(&["issue client a --out a", "issue client b --out b", "issue client c --out c"]);
+    let renew = |command: &str| program(&sandbox, LATER, "renew --due --exec").arg(command).run();
+    let _ = renew("exit 1").exits(1);
+    let status = |more: &str| run(&sandbox, LATER, &format!("status{more}"));
+    let said = status("").exits(1);
+    assert!(said.stdout.contains("is still due in ") && said.stdout.contains("and 2 other places"), "{said}");
+    assert!(!said.stdout.contains("Nothing is due"), "{said}");
+    let wire: serde_json::Value = serde_json::from_str(&status(" --format json").exits(1).stdout).unwrap();
+    assert_eq!((&wire["due"], &wire["commands_due"]), (&true.into(), &3.into()));
+    assert!(status(" --format prometheus").exits(1).stdout.contains("\ndockseal_commands_due 3\n"));
+    assert!(status(" --role daemon").success().stdout.contains("Nothing is due"));
+
+    let _ = renew("echo $DOCKSEAL_NAME >>ran; kill -KILL $PPID");
+    let _ = renew("echo $DOCKSEAL_NAME >>ran").success();
+    assert_eq!(fs::read_to_string(sandbox.path("ran")).unwrap(), "a\nb\nc\na\n");
+    let said = status("").success();
+    assert!(said.stdout.contains("Nothing is due"), "{said}");
+}
+
 #[test]
 fn nothing_due_is_silence() {
     let sandbox = Sandbox::new();

@@ -167,6 +167,9 @@ pub(crate) fn inventory_failure(what: &str, error: &InventoryError) -> Failure {
         InventoryError::Newer { .. } => failure.hint("use the newer dockseal; nothing was changed"),
         InventoryError::Busy { .. } => failure.hint("see who has it open, and run this again"),
         InventoryError::ReadOnly { .. } => failure.hint("run it as the authority's owner, where it can be written"),
+        InventoryError::Unreachable { .. } => {
+            failure.hint("run it as the authority's owner, and name the directory by a way that nobody else can change")
+        }
         InventoryError::Full { .. } => failure.hint("free some space and run it again; nothing was left half-written"),
         InventoryError::Sqlite { .. } => failure.hint("look at the file and its disk; dockseal inventory check reads all of it"),
     }

@@ -5,7 +5,7 @@ use dockseal_lifecycle::session;
 pub(crate) use dockseal_lifecycle::{
     AuthoritySession as Ledger,
     certificates::leaf_in,
-    session::{Undelivered, lock, newer_lists, open_to_read, settle},
+    session::{Undelivered, lock, newer_lists, open_inventory, open_to_read, settle},
 };
 use dockseal_pki::{Certificate, moment, printable};
 

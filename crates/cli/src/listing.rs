@@ -178,6 +178,25 @@ impl View {
         })
     }
 
+    /// Where on this machine the command that follows a renewal has yet to succeed, of those that were asked about.
+    pub(crate) fn commands_due(&self, question: &Question, what: &str) -> Result<Vec<Destination>, Failure> {
+        let failed = |error| inventory_failure(what, &error);
+        let fits = |entry: Entry| {
+            question.role.is_none_or(|role| role == entry.role)
+                && question.name.as_ref().is_none_or(|name| *name == entry.name)
+        };
+        let mut due = self.inventory.commands_due().map_err(failed)?;
+        due.retain(|destination| destination.place.machine == self.machine);
+        let mut asked_about = Vec::new();
+        for destination in due {
+            let Some(id) = destination.certificate else { continue };
+            if self.inventory.entry(id).map_err(failed)?.is_some_and(fits) {
+                asked_about.push(destination);
+            }
+        }
+        Ok(asked_about)
+    }
+
     /// How the certificates that count stand at `now`, the authority's own included.
     pub(crate) fn counts(&self, now: OffsetDateTime, what: &str) -> Result<Counts, Failure> {
         let tally = self.inventory.tally(now).map_err(|error| inventory_failure(what, &error))?;

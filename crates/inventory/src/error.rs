@@ -1,7 +1,7 @@
 //! Why the inventory cannot be used.
 
 use std::{
-    fmt,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
@@ -46,6 +46,13 @@ pub enum InventoryError {
         /// Which file.
         path: PathBuf,
     },
+    /// Its directory cannot be used, or not with the rights of the user to whom it belongs.
+    Unreachable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Anything else that SQLite reports.
     Sqlite {
         /// Which file.
@@ -68,6 +75,9 @@ impl fmt::Display for InventoryError {
             Self::Busy { path } => write!(f, "another process keeps writing to the inventory {}", path.display()),
             Self::ReadOnly { path } => write!(f, "the inventory {} cannot be written", path.display()),
             Self::Full { path } => write!(f, "the disk is full: the inventory {} could not be written", path.display()),
+            Self::Unreachable { path, source } => {
+                write!(f, "the inventory {} cannot be reached: {source}", path.display())
+            }
             Self::Sqlite { path, source } => write!(f, "the inventory {}: {source}", path.display()),
         }
     }
@@ -77,6 +87,7 @@ impl std::error::Error for InventoryError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Sqlite { source, .. } => Some(source),
+            Self::Unreachable { source, .. } => Some(source),
             _ => None,
         }
     }
@@ -85,6 +96,10 @@ impl std::error::Error for InventoryError {
 impl InventoryError {
     pub(crate) fn damaged(path: &Path, detail: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), detail: detail.into() }
+    }
+
+    pub(crate) fn unreachable(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Unreachable { path: path.to_owned(), source }
     }
 
     /// SQLite's report about this file, sorted by what can be done about it (<https://www.sqlite.org/rescode.html>).

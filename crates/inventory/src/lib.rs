@@ -20,6 +20,7 @@ mod entry;
 mod error;
 mod query;
 mod record;
+mod rights;
 mod rows;
 mod schema;
 mod writer;

@@ -102,6 +102,9 @@ fn page_sql(selection: Selection) -> (String, i64) {
     (sql, bound)
 }
 
+/// What the trail says of a command before it runs.
+pub(crate) const COMMAND_BEGUN: &str = "command begun";
+
 /// How many certificates stand so at the moment that is the first parameter.
 const TALLY: [&str; 4] = [
     "SELECT count(*) FROM certificate WHERE state = 'issued' AND not_after >= ?1",
@@ -161,9 +164,10 @@ impl Inventory {
     /// # Errors
     /// When the file cannot be read.
     pub fn tally(&self, now: OffsetDateTime) -> Result<Tally, InventoryError> {
+        let connection = self.connection()?;
         let count = |sql: &str| {
             let count = |row: &Row<'_>| row.get::<_, i64>(0).map(i64::unsigned_abs);
-            self.connection.prepare_cached(sql)?.query_row([now.unix_timestamp()], count)
+            connection.prepare_cached(sql)?.query_row([now.unix_timestamp()], count)
         };
         let tally = || -> rusqlite::Result<Tally> {
             let [valid, due, expired, revoked] = TALLY;
@@ -318,12 +322,16 @@ impl Inventory {
         self.destinations_where("pending IS NOT NULL ORDER BY id", [])
     }
 
-    /// The places whose command after a renewal has yet to succeed.
+    /// The places whose command after a renewal has yet to succeed, the least recently tried first: so that none waits for ever
+    /// behind one that fails, hangs or ends the run.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn commands_due(&self) -> Result<Vec<Destination>, InventoryError> {
-        self.destinations_where("command_due = 1 ORDER BY id", [])
+        let tried = format!(
+            "SELECT max(event.id) FROM event WHERE event.destination = destination.id AND what = '{COMMAND_BEGUN}'"
+        );
+        self.destinations_where(&format!("command_due = 1 ORDER BY ({tried}), id"), [])
     }
 
     fn destinations_where(
@@ -445,8 +453,8 @@ impl Inventory {
         params: impl rusqlite::Params,
         each: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, InventoryError> {
-        let all =
-            || self.connection.prepare_cached(sql)?.query_map(params, each)?.collect::<rusqlite::Result<Vec<T>>>();
+        let connection = self.connection()?;
+        let all = || connection.prepare_cached(sql)?.query_map(params, each)?.collect::<rusqlite::Result<Vec<T>>>();
         all().map_err(self.report())
     }
 }
@@ -471,7 +479,8 @@ mod tests {
         let inventory = Inventory::in_memory().unwrap();
         let now = datetime!(2026-11-24 12:00 UTC);
         let plan = |sql: &str| -> String {
-            let mut statement = inventory.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let connection = inventory.connection().unwrap();
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             let parameters = vec![0; statement.parameter_count()];
             let lines = statement.query_map(rusqlite::params_from_iter(parameters), |row| row.get::<_, String>(3));
             lines.unwrap().map(Result::unwrap).collect::<Vec<_>>().join("\n")

@@ -87,12 +87,15 @@ impl Recorder<'_> {
     fn write<T>(&mut self, write: impl FnOnce(&Writer<'_>) -> rusqlite::Result<T>) -> Result<T, InventoryError> {
         let report = self.inventory.report();
         let known = self.inventory.run;
-        let transaction =
-            self.inventory.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&report)?;
-        let run = known.map_or_else(|| begin(&transaction, self.run), Ok).map_err(&report)?;
-        let writer = Writer { transaction, run, at: self.run.at.unix_timestamp() };
-        let value = write(&writer).map_err(&report)?;
-        writer.transaction.commit().map_err(&report)?;
+        let (run, value) = {
+            let mut connection = self.inventory.connection_to_write()?;
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&report)?;
+            let run = known.map_or_else(|| begin(&transaction, self.run), Ok).map_err(&report)?;
+            let writer = Writer { transaction, run, at: self.run.at.unix_timestamp() };
+            let value = write(&writer).map_err(&report)?;
+            writer.transaction.commit().map_err(&report)?;
+            (run, value)
+        };
         self.inventory.run = Some(run);
         Ok(value)
     }
@@ -179,9 +182,9 @@ impl Recorder<'_> {
         // Without a wait for the disk: if this is lost with the power, the places still say what they hold, and the next
         // run looks at them, since they are still announced.
         let report = self.inventory.report();
-        self.inventory.connection.pragma_update(None, "synchronous", "NORMAL").map_err(&report)?;
+        self.inventory.connection()?.pragma_update(None, "synchronous", "NORMAL").map_err(&report)?;
         let written = self.write(|writer| delivered.iter().try_for_each(|one| writer.deliver(*one)));
-        self.inventory.connection.pragma_update(None, "synchronous", "FULL").map_err(&report)?;
+        self.inventory.connection()?.pragma_update(None, "synchronous", "FULL").map_err(&report)?;
         written
     }
 
@@ -261,6 +264,14 @@ impl Recorder<'_> {
     /// When the file cannot be written.
     pub fn handed_over(&mut self, id: CertificateId, detail: &str) -> Result<(), InventoryError> {
         self.write(|writer| writer.event("handed over", Some(id), None, Some(detail)))
+    }
+
+    /// The command that follows a renewal is about to run.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn command_begins(&mut self, destination: DestinationId) -> Result<(), InventoryError> {
+        self.write(|writer| writer.event(query::COMMAND_BEGUN, None, Some(destination), None))
     }
 
     /// The command that follows a renewal succeeded, or failed and is to be run again.
@@ -409,6 +420,6 @@ impl Inventory {
     /// # Errors
     /// When the file cannot be read.
     pub fn generation_of(&self, issuer: &Certificate) -> Result<Option<GenerationId>, InventoryError> {
-        query::generation_of(&self.connection, issuer).map_err(self.report())
+        query::generation_of(&*self.connection()?, issuer).map_err(self.report())
     }
 }

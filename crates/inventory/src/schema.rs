@@ -1,13 +1,18 @@
 //! The file: its format, its versions, and opening it.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use dockseal_docker::Ownership;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::InventoryError;
+use crate::{
+    InventoryError,
+    rights::{Database, Held, Keeper, Reached},
+};
 
 /// `DSin` in the header's application id (<https://www.sqlite.org/fileformat.html#application_id>).
 const APPLICATION_ID: u32 = 0x4453_696e;
@@ -16,6 +21,9 @@ const APPLICATION_ID: u32 = 0x4453_696e;
 /// step that was released is never changed.
 const MIGRATIONS: [&str; 3] =
     [include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
+
+/// What SQLite has beside a database (<https://www.sqlite.org/tempfiles.html>).
+const COMPANIONS: [&str; 3] = ["-journal", "-wal", "-shm"];
 
 /// How long a writer waits for another one before [`InventoryError::Busy`]. Writers of one authority take turns by the
 /// authority's lock, so this is for strangers.
@@ -33,7 +41,7 @@ pub enum Access {
 /// An open inventory.
 #[derive(Debug)]
 pub struct Inventory {
-    pub(crate) connection: Connection,
+    database: Database,
     pub(crate) path: PathBuf,
     /// The version of its format: not the newest where it is only looked at.
     pub(crate) version: u32,
@@ -54,7 +62,7 @@ impl Inventory {
         let path = PathBuf::from("(in memory)");
         let mut connection = Connection::open_in_memory().map_err(InventoryError::sqlite(&path))?;
         migrate(&mut connection, &path, 0)?;
-        Ok(Self { connection, path, version: known_version(), run: None })
+        Ok(Self { database: Database::new(connection, None), path, version: known_version(), run: None })
     }
 
     /// What the file of this inventory holds.
@@ -63,29 +71,26 @@ impl Inventory {
     /// When there is not enough memory.
     pub fn to_bytes(&mut self) -> Result<Vec<u8>, InventoryError> {
         let report = self.report();
-        Ok(self.connection.serialize("main").map_err(report)?.to_vec())
+        Ok(self.connection_to_write()?.serialize("main").map_err(report)?.to_vec())
     }
 
-    /// Opens the file.
+    /// Opens a file in a directory that only root and who runs this can change.
     ///
     /// # Errors
     /// When it is missing, damaged, no inventory, newer than this program, or the system refuses.
     pub fn open(path: &Path, access: Access) -> Result<Self, InventoryError> {
+        Self::open_of(path, access, Ownership::default())
+    }
+
+    /// The same where the directory belongs to somebody else: root works on it with that user's rights.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when those rights cannot be taken.
+    pub fn open_of(path: &Path, access: Access, ownership: Ownership) -> Result<Self, InventoryError> {
         let report = InventoryError::sqlite(path);
-        match path.symlink_metadata() {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(InventoryError::Missing { path: path.to_owned() });
-            }
-            // What SQLite takes for a new database; ours are never empty.
-            Ok(metadata) if metadata.is_file() && metadata.len() == 0 => {
-                return Err(InventoryError::damaged(path, "it is empty"));
-            }
-            Ok(metadata) if metadata.is_symlink() => {
-                return Err(InventoryError::damaged(path, "it is a symbolic link, and none is followed here"));
-            }
-            Ok(metadata) if !metadata.is_file() => return Err(InventoryError::damaged(path, "it is not a file")),
-            Ok(_) | Err(_) => {}
-        }
+        let keeper = Keeper::of(ownership);
+        let _held = Held::of(keeper).map_err(InventoryError::unreachable(path))?;
+        check_file(path)?;
         let mut connection = connect(path, access).map_err(&report)?;
         let mut version = check_header(&connection, path)?;
         connection.set_prepared_statement_cache_capacity(64);
@@ -96,7 +101,15 @@ impl Inventory {
             migrate(&mut connection, path, version)?;
             version = known_version();
         }
-        Ok(Self { connection, path: path.to_owned(), version, run: None })
+        Ok(Self { database: Database::new(connection, keeper), path: path.to_owned(), version, run: None })
+    }
+
+    pub(crate) fn connection(&self) -> Result<Reached<&Connection>, InventoryError> {
+        self.database.read().map_err(InventoryError::unreachable(&self.path))
+    }
+
+    pub(crate) fn connection_to_write(&mut self) -> Result<Reached<&mut Connection>, InventoryError> {
+        self.database.write().map_err(InventoryError::unreachable(&self.path))
     }
 
     /// Reads the whole file for damage (`PRAGMA integrity_check`): what is wrong, nothing where all is well.
@@ -104,7 +117,8 @@ impl Inventory {
     /// # Errors
     /// When it cannot be read at all.
     pub fn integrity(&self) -> Result<Vec<String>, InventoryError> {
-        let mut statement = self.connection.prepare("PRAGMA integrity_check(20)").map_err(self.report())?;
+        let connection = self.connection()?;
+        let mut statement = connection.prepare("PRAGMA integrity_check(20)").map_err(self.report())?;
         let lines = statement.query_map([], |row| row.get::<_, String>(0)).map_err(self.report())?;
         let lines: Vec<String> = lines.collect::<Result<_, _>>().map_err(self.report())?;
         Ok(lines.into_iter().filter(|line| line != "ok").collect())
@@ -114,6 +128,32 @@ impl Inventory {
         let path = self.path.clone();
         move |error| InventoryError::sqlite(&path)(error)
     }
+}
+
+/// What SQLite would take for something else than it is, or wait for without end.
+fn check_file(path: &Path) -> Result<(), InventoryError> {
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(InventoryError::Missing { path: path.to_owned() });
+        }
+        // What SQLite takes for a new database; ours are never empty.
+        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => {
+            return Err(InventoryError::damaged(path, "it is empty"));
+        }
+        Ok(metadata) if metadata.is_symlink() => {
+            return Err(InventoryError::damaged(path, "it is a symbolic link, and none is followed here"));
+        }
+        Ok(metadata) if !metadata.is_file() => return Err(InventoryError::damaged(path, "it is not a file")),
+        Ok(_) | Err(_) => {}
+    }
+    for end in COMPANIONS {
+        let companion = beside(path, end);
+        // A pipe's open(2) waits for its other end.
+        if companion.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(InventoryError::damaged(path, format!("{} is not a file", companion.display())));
+        }
+    }
+    Ok(())
 }
 
 fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
@@ -148,9 +188,13 @@ fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
 }
 
 fn has_log(path: &Path) -> bool {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    Path::new(&log).metadata().is_ok_and(|metadata| metadata.len() > 0)
+    beside(path, "-wal").metadata().is_ok_and(|metadata| metadata.len() > 0)
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
 }
 
 fn percent_encoded(path: &Path) -> String {

@@ -6,7 +6,7 @@
 mod error;
 mod settle;
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use dockseal_docker::{FilePlan, Layout, Ownership};
 use dockseal_inventory::{
@@ -90,7 +90,7 @@ impl AuthoritySession {
         events: &mut dyn Events,
     ) -> Result<Self, SessionError> {
         settle::import_old_records(home, issuer, &run, events)?;
-        let mut inventory = Inventory::open(&home.inventory_path(), Access::Write)?;
+        let mut inventory = open_inventory(home, Access::Write)?;
         refuse_a_clock_that_went_back(&inventory, around)?;
         let generation = inventory.as_run(&run).generation(issuer)?;
         let places = PlacesOf::authority(home)?;
@@ -357,7 +357,20 @@ pub fn refuse_a_clock_that_went_back(inventory: &Inventory, around: &Surrounding
 /// # Errors
 /// When it cannot be read.
 pub fn open_to_read(home: &Home) -> Result<Inventory, InventoryError> {
-    Inventory::open(&home.inventory_path(), Access::Read)
+    open_inventory(home, Access::Read)
+}
+
+/// Opens an authority's inventory, with the rights of the user to whom the authority belongs where that is not who runs this.
+///
+/// # Errors
+/// When it cannot be opened, or its directory is behind a link that others can change.
+pub fn open_inventory(home: &Home, access: Access) -> Result<Inventory, InventoryError> {
+    let path = home.inventory_path();
+    match home.ownership() {
+        Ok(ownership) => Inventory::open_of(&path, access, ownership),
+        Err(_) if !path.exists() => Err(InventoryError::Missing { path }),
+        Err(error) => Err(InventoryError::Unreachable { path, source: io::Error::other(error) }),
+    }
 }
 
 /// The right to work on the authority, waited for.

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    Existing, Home, HomeError, Placed, ReadError, WriteError,
+    Existing, Home, HomeError, Placed, ReadError,
     deliver::{deliver, remove_stale},
+    directory::Directory,
     home::{CA_FILE, ISSUER_FILE, KEY_FILE, second_name},
     read,
     remove::{remove, remove_tree},
@@ -177,11 +178,12 @@ impl Home {
     /// When the system refuses; then the old one is where it was.
     pub fn renew_generation(&self, number: u32, certificate: &Certificate) -> Result<PathBuf, HomeError> {
         let path = self.generation_path(number).join(CA_FILE);
-        let kept = second_name(&path, "previous")
-            .map_err(|source| HomeError::Write(WriteError::Io { doing: "keep", path: path.clone(), source }))?;
+        let kept = Directory::open(&self.generation_path(number))
+            .and_then(|directory| second_name(&directory, CA_FILE, "previous"))
+            .map_err(HomeError::Write)?;
         replace_for(&path, layout::PUBLIC_MODE, certificate.to_pem().as_bytes(), self.ownership()?)
             .map_err(HomeError::Write)?;
-        Ok(kept)
+        Ok(path.with_file_name(kept))
     }
 
     /// Removes what killed runs have left: generations that nothing names and that are newer than the one that signs.
@@ -226,7 +228,16 @@ impl Home {
         let counting = self.generations()?;
         let changing = counting.change.map_or([0, 0], |change| [change.from, change.toward]);
         let last = counting.trusted.iter().copied().chain(changing).max().unwrap_or(1).max(counting.signing);
-        Ok((1..=last).filter(|number| self.generation_path(*number).join(CA_FILE).exists()).collect())
+        // By the directory, and not by counting: a number there is anybody's who wrote generations.json.
+        let home = Directory::open(self.path()).map_err(HomeError::Write)?;
+        let names = home.names().map_err(HomeError::Write)?;
+        let later =
+            names.iter().filter_map(|name| name.to_str()).filter(|name| !name.contains('.')).filter_map(number_in);
+        let mut numbers: Vec<u32> = std::iter::once(1).chain(later.filter(|number| *number <= last)).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.retain(|number| self.generation_path(*number).join(CA_FILE).exists());
+        Ok(numbers)
     }
 
     /// Where a generation's files are.
@@ -328,6 +339,24 @@ mod tests {
             replace(&path, 0o644, text.as_bytes()).unwrap();
             assert!(matches!(home.generations(), Err(HomeError::Generations { .. })), "{text}");
         }
+    }
+
+    /// Whoever writes generations.json gives a number, and not the time that a run takes.
+    #[test]
+    fn generations_are_not_counted_to() {
+        let (_directory, home) = home();
+        for number in [1, 2, 3, 10, u32::MAX] {
+            let path = home.generation_path(number);
+            fs::create_dir_all(&path).unwrap();
+            fs::write(path.join(CA_FILE), "").unwrap();
+        }
+        fs::create_dir(home.generation_path(4)).unwrap();
+        home.set_generations(&Generations { signing: 2, trusted: vec![2, 10], change: None }).unwrap();
+        assert_eq!(home.known_generations().unwrap(), [1, 2, 3, 10]);
+        home.set_generations(&Generations { signing: 2, trusted: vec![2, u32::MAX], change: None }).unwrap();
+        let started = std::time::Instant::now();
+        assert_eq!(home.known_generations().unwrap(), [1, 2, 3, 10, u32::MAX]);
+        assert!(started.elapsed() < std::time::Duration::from_secs(10));
     }
 
     #[test]

@@ -6,20 +6,20 @@
 
 use std::{
     fmt, fs,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use dockseal_docker::{Contents, FilePlan, Ownership, PlannedFile, layout};
 use dockseal_pki::Certificate;
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use crate::{
     Existing, Generations, NewFile, OpenedFile, Placed, ReadError, WriteError,
     deliver::deliver,
-    directory::{Directory, own_user, resolve},
+    directory::{Directory, identity, own_user, resolve},
     read,
-    replacement::replace_for,
+    replacement::{Replacement, replace_for},
 };
 
 pub(crate) const CA_FILE: &str = "ca.pem";
@@ -145,28 +145,6 @@ impl std::error::Error for HomeError {
             _ => None,
         }
     }
-}
-
-fn with(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    PathBuf::from(name)
-}
-
-/// Gives a file that is about to be replaced a second name, `FILE.WORD-N`, so that it is kept, and that there is a file of its
-/// first name at every instant. A killed run may have done so before.
-pub(crate) fn second_name(path: &Path, word: &str) -> std::io::Result<PathBuf> {
-    let identity = |path: &Path| fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()));
-    let own = identity(path)?;
-    for number in 1_u32.. {
-        let second = with(path, &format!(".{word}-{number}"));
-        match identity(&second) {
-            Ok(other) if other == own => return Ok(second),
-            Ok(_) => {}
-            Err(_) => return fs::hard_link(path, &second).map(|()| second),
-        }
-    }
-    Err(std::io::ErrorKind::AlreadyExists.into())
 }
 
 impl Home {
@@ -308,26 +286,14 @@ impl Home {
     /// # Errors
     /// When the system refuses; then the old file is where it was.
     pub fn replace_inventory(&self, bytes: &[u8]) -> Result<Option<PathBuf>, HomeError> {
+        let home = Directory::open(&self.path).map_err(HomeError::Write)?;
+        let ownership = ownership_in(&home).map_err(HomeError::Write)?;
+        let kept = set_aside(&home).map_err(HomeError::Write)?;
         let path = self.inventory_path();
-        let io = |source| HomeError::Write(WriteError::Io { doing: "set aside", path: path.clone(), source });
-        let mut kept = None;
-        if fs::symlink_metadata(&path).is_ok() {
-            kept = Some(second_name(&path, "damaged").map_err(io)?);
-        }
-        // A log of the old file would be taken for one of the new file (https://www.sqlite.org/howtocorrupt.html, 1.4).
-        let log = with(&path, "-wal");
-        let moved = match &kept {
-            Some(aside) => fs::rename(log, with(aside, "-wal")),
-            None => fs::remove_file(log),
-        };
-        for done in [moved, fs::remove_file(with(&path, "-shm"))] {
-            match done {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
-                Ok(()) | Err(_) => {}
-            }
-        }
-        replace_for(&path, INVENTORY_MODE, bytes, self.ownership()?).map_err(HomeError::Write)?;
-        Ok(kept)
+        Replacement::within(home, INVENTORY_FILE.as_ref(), &path, INVENTORY_MODE)
+            .and_then(|new| new.fill(bytes, ownership))
+            .map_err(HomeError::Write)?;
+        Ok(kept.map(|name| path.with_file_name(name)))
     }
 
     /// Reads what the latest revocation lists are; `None` when there are none.
@@ -387,12 +353,11 @@ impl Home {
 
     /// To whom the files of this authority belong: to who owns its directory, also where root works on it, since that user
     /// could not use it any more otherwise.
-    pub(crate) fn ownership(&self) -> Result<Ownership, HomeError> {
-        let found = Directory::open(&self.path).and_then(|home| home.metadata()).map_err(HomeError::Write)?;
-        if own_user() != 0 || found.st_uid == 0 {
-            return Ok(Ownership::default());
-        }
-        Ok(Ownership { user: Some(found.st_uid), group: Some(found.st_gid), key_mode: None })
+    ///
+    /// # Errors
+    /// When it is not there, is behind a link that others can change, or the system refuses.
+    pub fn ownership(&self) -> Result<Ownership, HomeError> {
+        Directory::open_to_pass(&self.path).and_then(|home| ownership_in(&home)).map_err(HomeError::Write)
     }
 
     /// The user whose authority it is, where root works on another user's: then what its inventory says is that user's word.
@@ -433,4 +398,53 @@ impl Home {
             Err(source) => Err(HomeError::Read(ReadError::Io { path, source })),
         }
     }
+}
+
+fn ownership_in(home: &Directory) -> Result<Ownership, WriteError> {
+    let found = home.metadata()?;
+    if own_user() != 0 || found.st_uid == 0 {
+        return Ok(Ownership::default());
+    }
+    Ok(Ownership { user: Some(found.st_uid), group: Some(found.st_gid), key_mode: None })
+}
+
+/// Gives the inventory another name, if there is one, besides its own; its log gets only the new one.
+fn set_aside(home: &Directory) -> Result<Option<String>, WriteError> {
+    let failed = |error| WriteError::errno("set aside", &home.path_of(INVENTORY_FILE.as_ref()))(error);
+    let kept = match home.look(INVENTORY_FILE.as_ref())? {
+        Some(_) => Some(second_name(home, INVENTORY_FILE, "damaged")?),
+        None => None,
+    };
+    // A log of the old file would be taken for one of the new file (https://www.sqlite.org/howtocorrupt.html, 1.4).
+    let (log, index) = (format!("{INVENTORY_FILE}-wal"), format!("{INVENTORY_FILE}-shm"));
+    let moved = match &kept {
+        Some(aside) => home.rename(log.as_ref(), home, format!("{aside}-wal").as_ref()),
+        None => home.remove_file(log.as_ref()),
+    };
+    for done in [moved, home.remove_file(index.as_ref())] {
+        match done {
+            Err(Errno::NOENT) | Ok(()) => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(kept)
+}
+
+/// Gives a file that is about to be replaced a second name, `FILE.WORD-N`, so that it is kept, and that there is a file of its
+/// first name at every instant. A killed run may have done so before.
+pub(crate) fn second_name(home: &Directory, name: &str, word: &str) -> Result<String, WriteError> {
+    let path = home.path_of(name.as_ref());
+    let Some(own) = home.look(name.as_ref())? else { return Err(WriteError::errno("keep", &path)(Errno::NOENT)) };
+    for number in 1_u32.. {
+        let second = format!("{name}.{word}-{number}");
+        match home.look(second.as_ref())? {
+            Some(other) if identity(&other) == identity(&own) => return Ok(second),
+            Some(_) => {}
+            None => {
+                let linked = home.link_into(name.as_ref(), home, second.as_ref());
+                return linked.map(|()| second).map_err(WriteError::errno("keep", &path));
+            }
+        }
+    }
+    Err(WriteError::errno("keep", &path)(Errno::EXIST))
 }

@@ -42,6 +42,16 @@ impl Replacement {
     pub fn new(destination: &Path, mode: u32) -> Result<Self, WriteError> {
         let (parent, name) = split(destination)?;
         let directory = Directory::open(parent)?;
+        Self::within(directory, name, destination, mode)
+    }
+
+    /// The same in a directory that is held; `destination` is for messages.
+    pub(crate) fn within(
+        directory: Directory,
+        name: &OsStr,
+        destination: &Path,
+        mode: u32,
+    ) -> Result<Self, WriteError> {
         match directory.look(name)?.map(|found| FileType::from_raw_mode(found.st_mode)) {
             Some(FileType::Symlink) => return Err(WriteError::Symlink { path: destination.to_owned() }),
             Some(FileType::RegularFile) | None => {}
@@ -78,6 +88,13 @@ impl Replacement {
             return Ok(());
         }
         change_owner(file, ownership).map_err(WriteError::errno("change the owner of", &self.destination))
+    }
+
+    /// All of it at once.
+    pub(crate) fn fill(mut self, bytes: &[u8], ownership: Ownership) -> Result<(), WriteError> {
+        self.belong_to(ownership)?;
+        self.write_all(bytes).map_err(WriteError::io("write", &self.destination))?;
+        self.put_in_place()
     }
 
     /// All of it is written: it takes its place, durably.
@@ -171,8 +188,5 @@ pub fn replace(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), WriteError> {
 
 /// The same for an owner.
 pub(crate) fn replace_for(path: &Path, mode: u32, bytes: &[u8], ownership: Ownership) -> Result<(), WriteError> {
-    let mut file = Replacement::new(path, mode)?;
-    file.belong_to(ownership)?;
-    file.write_all(bytes).map_err(WriteError::io("write", path))?;
-    file.put_in_place()
+    Replacement::new(path, mode)?.fill(bytes, ownership)
 }

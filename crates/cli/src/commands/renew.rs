@@ -1,6 +1,6 @@
 //! `dockseal renew`: new certificates in the place of those that are due, or of those that are named.
 
-mod command;
+pub(crate) mod command;
 mod csr;
 mod handover;
 mod report;
@@ -65,7 +65,8 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
     /// Run this with sh for each directory that got a new bundle; DOCKSEAL_NAME, DOCKSEAL_ROLE, DOCKSEAL_DIRECTORY,
-    /// DOCKSEAL_SERIAL and DOCKSEAL_NOT_AFTER are set. Where it fails or is never reached, the next --due --exec runs it
+    /// DOCKSEAL_SERIAL and DOCKSEAL_NOT_AFTER are set. It is ended after 10 minutes. Where it fails or is never reached, the
+    /// next --due --exec runs it
     #[arg(long, value_name = "COMMAND", conflicts_with = "csr")]
     exec: Option<String>,
     /// Sign this request instead (PEM or DER, - for standard input): the key is elsewhere

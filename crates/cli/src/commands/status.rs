@@ -8,7 +8,10 @@ use dockseal_inventory::Selection;
 use dockseal_pki::{moment, printable};
 use serde_json::{Map, Value};
 
-use super::list::{RowArgs, field};
+use super::{
+    list::{RowArgs, field},
+    renew::command,
+};
 use crate::{
     failure::Failure,
     invocation::Invocation,
@@ -22,7 +25,7 @@ const WHAT: &str = "cannot tell whether anything is due";
 
 #[derive(clap::Args)]
 #[command(after_help = "A certificate is due when two thirds of its life are gone; --within changes that.\n\
-    Exit codes: 0 nothing is due, 1 something is due or expired, 2 could not tell (no authority, a damaged inventory, a clock\n\
+    Exit codes: 0 nothing is due, 1 something is due or expired, or a command of renew --exec is, 2 could not tell (no authority, a damaged inventory, a clock\n\
     that went back). Nothing is written, and neither the authority's key nor its lock is needed.\n\
     Behind docker, docker seal status tells of the certificates that the docker command uses; with --authority, --role, --name\n\
     or --out of those that the authority here issued.\n\
@@ -49,23 +52,24 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let format = output.format();
     let mut due = view.rows(&question, WHAT)?;
     let mut page = due.next_page()?;
-    let answer = ExitCode::from(u8::from(page.is_some()));
+    let commands = view.commands_due(&question, WHAT)?;
+    let something_is_due = page.is_some() || !commands.is_empty();
     let everything = Question { selection: Selection::Issued, ..question };
     let mut sink = Sink::open(args.rows.out.as_deref(), invocation, output, WHAT)?;
     match format {
         Format::Prometheus => write_metrics(&view, &everything, invocation.now, &mut sink, WHAT)?,
         Format::Json => {
             let mut list = List::begin(invocation.now, &mut sink)?;
-            let something_is_due = page.is_some();
+            let next = if page.is_none() { view.rows(&everything, WHAT)?.first()? } else { None };
             while let Some(rows) = page {
                 list.page(&rows, &mut sink)?;
                 page = due.next_page()?;
             }
-            let next = next(&view, &everything, something_is_due)?;
             let last = view.inventory.last_written().map_err(|error| inventory_failure(WHAT, &error))?;
             let fields = [
                 field("due", something_is_due),
                 field("next", next.map_or(Value::Null, |row| row_wire(&row, invocation.now))),
+                field("commands_due", commands.len()),
                 field("counts", serde_json::to_value(view.counts(invocation.now, WHAT)?).unwrap_or_default()),
                 field("last_run", last.map_or(Value::Null, |last| rfc3339(last).into())),
             ];
@@ -73,25 +77,20 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         }
         Format::Human => {
             let mut table = Table::new(invocation.now);
-            if page.is_none() {
-                sink.write(&nothing(next(&view, &everything, false)?.as_ref(), invocation))?;
+            if !something_is_due {
+                sink.write(&nothing(view.rows(&everything, WHAT)?.first()?.as_ref(), invocation))?;
             }
             while let Some(rows) = page {
                 sink.write(&table.page(&rows))?;
                 page = due.next_page()?;
             }
+            if let Some(places) = command::in_words(&commands) {
+                sink.write(&format!("The command that follows a renewal is still due in {places}.\n"))?;
+            }
         }
     }
     sink.finish()?;
-    Ok(answer)
-}
-
-/// The first that ends, where nothing is due yet.
-fn next(view: &View, everything: &Question, something_is_due: bool) -> Result<Option<Row>, Failure> {
-    if something_is_due {
-        return Ok(None);
-    }
-    view.rows(everything, WHAT)?.first()
+    Ok(ExitCode::from(u8::from(something_is_due)))
 }
 
 fn nothing(next: Option<&Row>, invocation: &Invocation) -> String {

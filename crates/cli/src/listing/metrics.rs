@@ -60,8 +60,11 @@ pub(crate) fn write(
          dockseal_certificates{{state=\"revoked\"}} {}\n\
          # HELP dockseal_certificates_due Certificates of whose life two thirds are gone, expired ones included.\n\
          # TYPE dockseal_certificates_due gauge\n\
-         dockseal_certificates_due {}\n",
-        counts.valid, counts.expired, counts.revoked, counts.due
+         dockseal_certificates_due {}\n\
+         # HELP dockseal_commands_due Places where the command that follows a renewal has yet to succeed.\n\
+         # TYPE dockseal_commands_due gauge\n\
+         dockseal_commands_due {}\n",
+        counts.valid, counts.expired, counts.revoked, counts.due, view.commands_due(question, what)?.len()
     ))?;
     if let Some(last) = view.inventory.last_written().map_err(|error| inventory_failure(what, &error))? {
         sink.write(&single("dockseal_last_run_timestamp_seconds", "When the authority was last worked on.", last))?;

@@ -23,7 +23,7 @@ use crate::{
     held,
     identity::{Nobody, identify},
     invocation::Invocation,
-    ledger::{inventory_failure, leaf_in, lock},
+    ledger::{inventory_failure, leaf_in, lock, open_inventory},
     output::Output,
     report::{SCHEMA, rfc3339},
 };
@@ -131,7 +131,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     draft.flush().map_err(failed)?;
     draft.remember_kept(invocation, output)?;
     if healthy {
-        let before = Inventory::open(&home.inventory_path(), Access::Read).map_err(failed)?;
+        let before = open_inventory(&home, Access::Read).map_err(failed)?;
         draft.former.take_inventory(&before, &home.inventory_path()).map_err(failed)?;
     }
     let (revoked, unknown) = draft.revoke().map_err(failed)?;
@@ -144,7 +144,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
     if healthy {
         // Closing it takes what is in its log into the file itself.
-        Inventory::open(&home.inventory_path(), Access::Write).map(drop).map_err(failed)?;
+        open_inventory(&home, Access::Write).map(drop).map_err(failed)?;
     }
     let kept = home.replace_inventory(&bytes).map_err(|error| home_failure(WHAT, &error))?;
 
@@ -208,7 +208,7 @@ fn files_above(home: &Home) -> Result<Vec<Vec<PathBuf>>, Failure> {
 
 /// Whether the inventory that is there can be read to its end; one that is lost or damaged is to be made again.
 fn is_healthy(home: &Home) -> Result<bool, Failure> {
-    match Inventory::open(&home.inventory_path(), Access::Read) {
+    match open_inventory(home, Access::Read) {
         Ok(inventory) => {
             Ok(inventory.integrity().is_ok_and(|damage| damage.is_empty()) && inventory.generations().is_ok())
         }
