@@ -434,7 +434,7 @@ fn a_group_that_is_handed_down_is_not_kept() {
         return;
     }
     let (_root, home) = home_of_neighbour();
-    std::os::unix::fs::chown(&home, Some(0), Some(GROUP)).unwrap();
+    chown(&home, Some(0), Some(GROUP)).unwrap();
     fs::set_permissions(&home, fs::Permissions::from_mode(0o2775)).unwrap();
     let place = home.join("bundle");
     let mut plan = plan("x", None);
@@ -448,7 +448,7 @@ fn a_group_that_is_handed_down_is_not_kept() {
         plan.ownership = Sight::of(&place).unwrap().ownership("key.pem").unwrap();
     }
     // One that was made before this was so: who may read the key is what is kept.
-    std::os::unix::fs::chown(&place, None, Some(GROUP)).unwrap();
+    chown(&place, None, Some(GROUP)).unwrap();
     plan.ownership = Sight::of(&place).unwrap().ownership("key.pem").unwrap();
     deliver(&plan, &place, Existing::Replace).and_then(Placed::check).unwrap();
     assert_eq!(groups(), [own; 2]);
