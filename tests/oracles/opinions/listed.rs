@@ -123,6 +123,8 @@ pub(super) const CLASSES: &[Class] = &[
             "nc-odd-mask",
             "nc-empty",
             "nc-garbage",
+            "nc-of-mailbox-dot",
+            "nc-of-mailbox-trailing-dot",
         ],
         reason: "the same in a CA: Go skips it, so that the issuer is unknown",
     },
@@ -147,6 +149,27 @@ pub(super) const CLASSES: &[Class] = &[
         stacks: &[Rustls, OpenSsl, OpenSslStrict, Python],
         scenarios: &["time-", "validity-from-1950"],
         reason: "UTCTime without seconds or with an offset; years before 1970 with webpki",
+    },
+    Class {
+        id: "constraint-that-java-does-not-read",
+        refuses: not_advised(&["RFC822Name may not end with @"]),
+        stacks: &[Java],
+        scenarios: &["nc-of-mailbox-at-the-end"],
+        reason: "a constraint of mailboxes that ends with @: Go takes it, and no certificate for Docker has a mailbox",
+    },
+    Class {
+        id: "anchor-of-megabytes",
+        refuses: not_advised(&["no root trust anchors were provided"]),
+        stacks: &[Rustls],
+        scenarios: &["anchor-of-two-mebibytes"],
+        reason: "webpki reads no certificate of this size",
+    },
+    Class {
+        id: "ml-dsa-in-a-leaf",
+        refuses: Refuses::Docker(&[Check::KeyKindUnsupported]),
+        stacks: &[Java],
+        scenarios: &["mldsa", "ml-dsa"],
+        reason: "a docker before Go 1.27 does not load such a key; a trust manager looks at no leaf's key",
     },
     // ---- what the leaf may be used for ------------------------------------------------------------------------------
     Class {
@@ -485,6 +508,20 @@ pub(super) const CLASSES: &[Class] = &[
         stacks: &[OpenSsl, OpenSslStrict],
         scenarios: &["nc-wildcard-san-excluded-child"],
         reason: "Go 1.26 alone sees that the wildcard may mean the excluded name",
+    },
+    Class {
+        id: "addresses-beyond-the-mask",
+        refuses: Refuses::Docker(&[Check::NameConstrained]),
+        stacks: &[Rustls, OpenSsl, OpenSslStrict, Python],
+        scenarios: &["nc-unmasked-", "nc-mapped-wide"],
+        reason: "Go 1.26 searches ranges by their addresses as written, bits beyond the mask and IPv4 in IPv6 included",
+    },
+    Class {
+        id: "mailbox-with-two-ats",
+        refuses: Refuses::Docker(&[Check::NameConstrained]),
+        stacks: &[OpenSsl, OpenSslStrict, Python],
+        scenarios: &["nc-mailbox-two-ats"],
+        reason: "Go reads no such mailbox; OpenSSL takes what follows the last @",
     },
     // ---- sizes -----------------------------------------------------------------------------------------------------
     Class {
