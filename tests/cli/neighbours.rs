@@ -70,6 +70,37 @@ fn a_key_behind_a_link_gives_nobody_another() {
     }
 }
 
+/// Where many may write, a bundle that another user lays beside root's is not what root had before.
+#[test]
+fn a_neighbours_bundle_is_not_what_was_kept() {
+    require!("setpriv", "openssl");
+    require_root!();
+    let sandbox = beside_a_neighbour();
+    let _ = run(&sandbox, "init --no-passphrase").success();
+    fs::create_dir(sandbox.path("shared")).unwrap();
+    fs::set_permissions(sandbox.path("shared"), fs::Permissions::from_mode(0o1777)).unwrap();
+    let _ = run(&sandbox, "issue daemon good.test --out shared/tls").success();
+    let _ = run(&sandbox, "issue daemon evil.test --out n/evil --owner 65534 --group 65534").success();
+    let _ = neighbour(&sandbox, "cp -r evil ../shared/.tls.dockseal.previous").success();
+    let before = fs::read(sandbox.path("shared/tls/cert.pem")).unwrap();
+    for line in ["rollback good.test", "rollback ./shared/tls", "--authority none rollback ./shared/tls"] {
+        let ran = run(&sandbox, line);
+        refused_with_hint(&ran, &[1]);
+        assert!(ran.stderr.contains("belongs to user 65534"), "{ran}");
+        assert!(ran.stderr.contains("--force"), "{ran}");
+        assert_eq!(fs::read(sandbox.path("shared/tls/cert.pem")).unwrap(), before, "{line}: {ran}");
+    }
+    // Root's own, and yet another daemon's.
+    std::os::unix::fs::chown(sandbox.path("shared/.tls.dockseal.previous"), Some(0), Some(0)).unwrap();
+    let ran = run(&sandbox, "rollback good.test");
+    refused_with_hint(&ran, &[1]);
+    assert!(ran.stderr.contains("is for daemon evil.test"), "{ran}");
+    assert_eq!(run(&sandbox, "inventory check").code, Some(0));
+    let _ = run(&sandbox, "rollback good.test --force").success();
+    let there = sandbox.openssl(["x509", "-in", "shared/tls/cert.pem", "-noout", "-subject"]);
+    assert!(there.contains("evil.test"), "{there}");
+}
+
 /// Nor is it recorded: a rebuild takes no place whose key is a link into somebody else's directory for one that has it.
 #[test]
 fn a_rebuild_below_a_neighbour() {

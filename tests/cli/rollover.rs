@@ -356,6 +356,31 @@ fn a_rollback_does_not_bring_a_replaced_authority_back() {
     assert_eq!(anchors(), before);
 }
 
+/// Where the authority is not, nobody knows of its roll-over; the anchors themselves tell.
+#[test]
+fn a_rollback_elsewhere_does_not_either() {
+    let sandbox = Sandbox::new();
+    let run = |line: &str| sandbox.dockseal(line.split(' ')).run();
+    for line in ["init --no-passphrase", "issue daemon h.test --out tls", "rollover begin", "rollover advance"] {
+        let _ = run(line).success();
+    }
+    let anchors = || fs::read_to_string(sandbox.path("tls/ca.pem")).unwrap().matches("BEGIN CERTIFICATE").count();
+    let _ = run("rollover finish").success();
+    assert_eq!(anchors(), 1);
+    let _ = run("--authority stranger init --no-passphrase").success();
+    for authority in ["none", "stranger"] {
+        let ran = run(&format!("--authority {authority} rollback ./tls"));
+        refused_with_hint(&ran, &[1]);
+        assert!(ran.stderr.contains("which it does not trust now") && ran.stderr.contains("--force"), "{ran}");
+        assert_eq!(anchors(), 1, "{ran}");
+    }
+    let _ = run("--authority none rollback ./tls --force").success();
+    assert_eq!(anchors(), 2);
+    // What trusts less comes back as it is.
+    let _ = run("--authority none rollback ./tls").success();
+    assert_eq!(anchors(), 1);
+}
+
 /// Nor where nobody recorded the directory.
 #[test]
 fn a_rollback_of_an_unrecorded_directory_does_not_either() {

@@ -10,7 +10,7 @@ use rustix::{fs::RenameFlags, io::Errno};
 
 use crate::{
     Existing, WriteError,
-    directory::Identity,
+    directory::{Identity, is_trusted},
     files::Sync,
     found::{Found, inspect},
     stage::{Bench, Stage, adapt, fill},
@@ -273,6 +273,18 @@ fn put_where_nothing_is(bench: &Bench, stage: &Stage, found: &Found) -> Result<(
 /// When the path has no last name.
 pub fn previous_path(destination: &Path) -> Result<PathBuf, WriteError> {
     Bench::previous_path(destination)
+}
+
+/// The user who has what is kept beside a place, if that is neither who has the place, nor who runs this, nor root: in a
+/// directory that many write to anybody can put something there.
+///
+/// # Errors
+/// When the system refuses.
+pub fn kept_by_another(destination: &Path) -> Result<Option<u32>, WriteError> {
+    let bench = Bench::open(destination)?;
+    let (kept, place) = (bench.directory().look(&bench.previous())?, bench.parent.look(&bench.name)?);
+    let user = kept.map(|kept| kept.st_uid).filter(|user| !is_trusted(*user));
+    Ok(user.filter(|user| place.is_none_or(|place| place.st_uid != *user)))
 }
 
 /// Brings back what was kept by [`Displaced::Keep`], and keeps what it takes the place of: doing it twice changes nothing.

@@ -589,6 +589,6 @@ fn who_can_change(directory: &Stat, link: &Stat) -> Option<u32> {
 }
 
 /// Root, who runs this, and who owns `/`: in a user namespace that is root as seen from inside.
-fn is_trusted(user: u32) -> bool {
+pub(crate) fn is_trusted(user: u32) -> bool {
     user == 0 || user == own_user() || rustix::fs::stat("/").is_ok_and(|root| root.st_uid == user)
 }

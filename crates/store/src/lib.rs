@@ -28,8 +28,8 @@ mod walk;
 pub use amend::{AmendError, amend};
 pub use contexts::{ContextLock, ContextStore};
 pub use deliver::{
-    Batch, Displaced, Placed, Staged, deliver, keep_displaced, previous_path, remove_stale, roll_back, stage,
-    stage_for_batch,
+    Batch, Displaced, Placed, Staged, deliver, keep_displaced, kept_by_another, previous_path, remove_stale, roll_back,
+    stage, stage_for_batch,
 };
 pub use directory::resolve;
 pub use error::{ReadError, WriteError};

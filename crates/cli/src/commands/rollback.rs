@@ -5,9 +5,9 @@ use std::{
     process::ExitCode,
 };
 
-use dockseal_inventory::{Delivered, Destination, Entry, Matches, State};
-use dockseal_pki::Certificate;
-use dockseal_store::{Placed, previous_path, roll_back};
+use dockseal_inventory::{CertificateId, Delivered, Destination, Entry, Matches, State};
+use dockseal_pki::{Certificate, certificates_in_pem, printable};
+use dockseal_store::{Placed, kept_by_another, previous_path, read, roll_back};
 use serde_json::{Value, json};
 
 use crate::{
@@ -30,12 +30,17 @@ const WHAT: &str = "cannot roll back";
     the certificate is in; what it replaces is kept in turn, so that doing it twice changes nothing.\n\n\
     Examples:\n  \
     dockseal rollback alice\n  \
-    dockseal rollback /etc/docker/tls      one directory, also where the authority is not"
+    dockseal rollback /etc/docker/tls      one directory, also where the authority is not\n  \
+    dockseal rollback ./tls --force        also what another user put there, or what trusts more authorities"
 )]
 pub(crate) struct Args {
     /// Whose bundle: a user, a daemon's name, ROLE/NAME, a serial number, or a directory
     #[arg(value_name = "NAME|DIR")]
     what: String,
+    /// Bring back also what another user keeps there, what is for somebody else, or what trusts an authority that is not
+    /// trusted now
+    #[arg(long)]
+    force: bool,
 }
 
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
@@ -48,9 +53,11 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
             let ledger = Ledger::open(home, invocation.around(), output)?;
             let files = read_authority(home)?;
             trust = Trust::new(&chains(home, &files)?, &known_chains(home, WHAT)?);
+
             Some(ledger)
         }
     };
+    trust.force = args.force;
     let (mut rows, mut wires) = (Vec::new(), Vec::new());
     if is_directory(&args.what, ledger.as_ref())? {
         let path = invocation.place(directory)?.path;
@@ -61,7 +68,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         let done = match (known, &mut ledger) {
             (Some(destination), Some(ledger)) => at(ledger, &destination, &trust, invocation)?,
             (_, ledger) => {
-                let (done, placed) = alone(&path, &trust, ledger.as_ref(), invocation)?;
+                let refuse = |held: &held::Held| trust.refuse_more(&path, held);
+                let (done, placed) = alone(&path, &trust, ledger.as_ref(), invocation, refuse)?;
                 placed.check().map_err(|error| write_failure(WHAT, &error))?;
                 done
             }
@@ -105,19 +113,80 @@ fn failure(error: dockseal_inventory::InventoryError) -> Failure {
 struct Trust {
     /// The issuers whose certificates are accepted.
     issuers: Vec<Certificate>,
+    /// The anchors that are trusted.
+    anchors: Vec<Certificate>,
     /// The anchors that a roll-over took away.
     replaced: Vec<Certificate>,
+    /// What only an authority's inventory could vouch for is brought back without it.
+    force: bool,
 }
 
 impl Trust {
     /// From the chains that are trusted, and all that ever were; each ends with its anchor.
     fn new(trusted: &[Vec<Certificate>], known: &[Vec<Certificate>]) -> Self {
-        let anchors: Vec<&Certificate> = trusted.iter().filter_map(|chain| chain.last()).collect();
+        let anchors: Vec<Certificate> = trusted.iter().filter_map(|chain| chain.last()).cloned().collect();
         let replaced = known.iter().filter_map(|chain| chain.last()).filter(|anchor| !anchors.contains(anchor));
         Self {
             replaced: replaced.cloned().collect(),
             issuers: trusted.iter().filter_map(|chain| chain.first()).cloned().collect(),
+            anchors,
+            force: false,
         }
+    }
+
+    /// What nobody recorded: another user may have put it there, who knows its key.
+    fn refuse_of_another(&self, path: &Path) -> Result<(), Failure> {
+        match kept_by_another(path).map_err(|error| write_failure(WHAT, &error))? {
+            Some(user) if !self.force => Err(Failure::no(WHAT)
+                .cause(format!(
+                    "what is kept beside {} belongs to user {user}, who has nothing else to do with it",
+                    path.display()
+                ))
+                .hint("see who put it there; --force brings it back nevertheless")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where no inventory tells what was rolled over: an authority that is trusted no more does not come back unsaid.
+    fn refuse_more(&self, path: &Path, held: &held::Held) -> Result<(), Failure> {
+        // Where what is there cannot be read, it is what the rollback mends.
+        let Some(present) = anchors_in(path).filter(|_| !self.force) else { return Ok(()) };
+        let is_trusted = |anchor: &&Certificate| present.contains(anchor) || self.anchors.contains(anchor);
+        let Some(more) = held.bundle.anchors.certificates().iter().find(|anchor| !is_trusted(anchor)) else {
+            return Ok(());
+        };
+        Err(Failure::no(WHAT)
+            .cause(format!("what {} had before trusts {}, which it does not trust now", path.display(), more.subject))
+            .hint(
+                "a roll-over may have taken it away: ask who runs the authority; --force brings it back nevertheless",
+            ))
+    }
+
+    /// A bundle that is known, and another's than the one in the place.
+    fn refuse_for_another(
+        &self,
+        path: &Path,
+        held: &held::Held,
+        ledger: &Ledger,
+        there: Option<CertificateId>,
+    ) -> Result<(), Failure> {
+        let entry_of = |leaf: &Certificate| ledger.inventory.entry_of(leaf.fingerprint()).map_err(failure);
+        let kept = held.bundle.leaf().map(entry_of).transpose()?.flatten();
+        let there = there.map(|id| ledger.inventory.entry(id).map_err(failure)).transpose()?.flatten();
+        let (Some(kept), Some(there)) = (kept, there) else { return Ok(()) };
+        if self.force || (kept.role, &kept.name) == (there.role, &there.name) {
+            return Ok(());
+        }
+        Err(Failure::no(WHAT)
+            .cause(format!(
+                "what is kept beside {} is for {} {}, and the place for {} {}",
+                path.display(),
+                kept.role,
+                printable(&kept.name),
+                there.role,
+                printable(&there.name)
+            ))
+            .hint("see who put it there; --force brings it back nevertheless"))
     }
 
     /// Whoever got it back would let the replaced authority's users in again.
@@ -132,6 +201,12 @@ impl Trust {
             ))
             .hint(hint))
     }
+}
+
+/// What a place trusts now, if that can be read.
+fn anchors_in(directory: &Path) -> Option<Vec<Certificate>> {
+    let bytes = read(&directory.join(held::names_in(directory).anchors)).ok()?.bytes;
+    certificates_in_pem(&bytes).ok()
 }
 
 struct Done {
@@ -194,7 +269,9 @@ fn at(ledger: &mut Ledger, destination: &Destination, trust: &Trust, invocation:
     if let Some(id) = destination.certificate {
         ledger.recorder().about_to_return(destination.id, id).map_err(failure)?;
     }
-    let returned = alone(&destination.place.path, trust, Some(ledger), invocation);
+    let path = &destination.place.path;
+    let refuse = |held: &held::Held| trust.refuse_for_another(path, held, ledger, destination.certificate);
+    let returned = alone(path, trust, Some(ledger), invocation, refuse);
     if returned.is_err() && destination.certificate.is_some() {
         ledger.recorder().missed(&[destination.id]).map_err(failure)?;
     }
@@ -232,6 +309,10 @@ fn recorded(
             .hint("see who changed it; dockseal renew makes a new one"));
     }
     trust.refuse_replaced(&path, &held, "dockseal renew makes a new one")?;
+    // The certificate is the recorded one; what it lies beside is not recorded.
+    if trust.refuse_more(&path, &held).is_err() {
+        trust.refuse_of_another(&path)?;
+    }
     ledger.recorder().about_to_return(destination.id, id).map_err(failure)?;
     let placed = match roll_back(&path) {
         Ok(placed) => placed,
@@ -259,14 +340,17 @@ fn alone(
     trust: &Trust,
     ledger: Option<&Ledger>,
     invocation: &Invocation,
+    refuse: impl Fn(&held::Held) -> Result<(), Failure>,
 ) -> Result<(Done, Placed), Failure> {
     keep_what_a_kill_left(path);
     let held = judged(path, invocation)?;
+    trust.refuse_of_another(path)?;
     let known = ledger.zip(held.bundle.leaf()).map(|(ledger, leaf)| ledger.inventory.entry_of(leaf.fingerprint()));
     if let Some(entry) = known.transpose().map_err(failure)?.flatten() {
         refuse_revoked(path, &entry)?;
     }
     trust.refuse_replaced(path, &held, "keep what is in it, or issue another one for it")?;
+    refuse(&held)?;
     let placed = roll_back(path).map_err(|error| write_failure(WHAT, &error))?;
     Ok((Done { path: path.to_owned(), held }, placed))
 }
