@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use dockseal_tests::{Bundle, Ran, Sandbox, Tree, require_root, tree};
+use dockseal_tests::{Bundle, Ran, Sandbox, Tree, require, require_root, tree};
 use dockseal_verify::{Material, Scenario, judge};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -727,4 +727,36 @@ fn status_counts_many_in_little_memory() {
     assert!(more < few + 8_192, "{few} KiB for 2,000 certificates, {more} KiB for 12,000");
     let all = json(&run(&sandbox, "rollover status --format json"));
     assert_eq!((all["endpoints"].as_array().unwrap().len(), all["unknown"].as_u64()), (12_003, Some(12_000)));
+}
+
+/// What was kept elsewhere of an authority that was rolled over is refused, and where it is recorded all the same it is due.
+#[test]
+fn what_nobody_trusts_any_more_is_due() {
+    require!("openssl");
+    let sandbox = Sandbox::new();
+    let run = |line: &str| sandbox.dockseal(line.split(' ')).run();
+    let _ = run("init --no-passphrase").success();
+    let _ = run("issue client alice --out alice").success();
+    let _ = sandbox.program("cp").args(["-a", "alice", "copy"]).run().success();
+    let _ = run("inventory record copy").success();
+    let _ = run("inventory forget copy").success();
+    for step in ["begin", "advance", "finish"] {
+        let _ = run(&format!("rollover {step}")).success();
+    }
+    let openssl = sandbox.program("openssl").args(["verify", "-CAfile", "alice/ca.pem", "copy/cert.pem"]).run();
+    assert_ne!(openssl.code, Some(0), "{openssl}");
+
+    let ran = run("inventory record copy").exits(1);
+    assert!(ran.stderr.contains("nobody trusts it") && ran.stderr.contains("hint:"), "{ran}");
+    assert!(run("status").success().stdout.contains("Nothing is due"));
+    // A rebuild finds what is there.
+    let _ = run("inventory rebuild --replace .").success();
+    let ran = run("status").exits(1);
+    assert!(ran.stdout.contains("untrusted") && ran.stdout.contains("copy"), "{ran}");
+    let listed = run("list --format json").success();
+    assert_eq!(listed.stdout.matches("\"standing\":\"untrusted\"").count(), 1, "{listed}");
+    let _ = run("renew --due").success().says("renewed client alice");
+    assert!(run("status").success().stdout.contains("Nothing is due"));
+    let openssl = sandbox.program("openssl").args(["verify", "-CAfile", "alice/ca.pem", "copy/cert.pem"]).run();
+    let _ = openssl.success();
 }

@@ -53,6 +53,33 @@ fn the_most_urgent_comes_first() {
     assert!(half.stdout.contains("█████░░░░░"), "{half}");
 }
 
+/// A run whose clock was ahead makes what nobody accepts yet, docker and openssl neither.
+#[test]
+fn what_is_not_valid_yet_is_due() {
+    require!("openssl");
+    let sandbox = Sandbox::new();
+    let _ = at(&sandbox, NOW, "init --no-passphrase").success();
+    let _ = at(&sandbox, "2033-01-01T00:00:00Z", "issue client alice --out alice").success();
+    let moment = time::macros::datetime!(2030-06-15 12:00 UTC).unix_timestamp().to_string();
+    let ca = home(&sandbox).join("ca.pem");
+    let openssl = sandbox.program("openssl").args(["verify", "-attime", &moment, "-CAfile"]).arg(ca);
+    let ran = openssl.arg("alice/cert.pem").run();
+    assert!(ran.stderr.contains("certificate is not yet valid"), "{ran}");
+
+    let ran = at(&sandbox, NOW, "status").exits(1);
+    assert!(ran.stdout.contains("not yet valid") && ran.stdout.contains("alice"), "{ran}");
+    assert!(at(&sandbox, NOW, "list").success().stdout.contains("not yet valid"));
+    let wire = json(&at(&sandbox, NOW, "status --format json").exits(1));
+    assert_eq!(wire["certificates"][0]["standing"], "not-yet-valid");
+    assert_eq!((&wire["counts"]["not_yet_valid"], &wire["counts"]["due"]), (&1.into(), &1.into()));
+    let metrics = at(&sandbox, NOW, "status --format prometheus").exits(1);
+    for line in ["dockseal_certificates{state=\"not_yet_valid\"} 1\n", "dockseal_certificates_due 1\n"] {
+        assert!(metrics.stdout.contains(line), "{metrics}");
+    }
+    let _ = at(&sandbox, NOW, "renew --due").success().says("renewed client alice");
+    assert!(at(&sandbox, NOW, "status").success().stdout.contains("Nothing is due"));
+}
+
 /// Two thirds of 30 days (and of the five minutes before them) are gone on the 5th of July, to the second.
 #[test]
 fn exit_codes_turn_at_the_second_at_which_something_is_due() {

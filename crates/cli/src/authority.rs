@@ -103,6 +103,11 @@ pub(crate) fn known_issuers(home: &Home, what: &str) -> Result<Vec<Certificate>,
     authority::known_issuers(home).map_err(|error| authority_files_failure(what, error))
 }
 
+/// Those that endpoints trust at present.
+pub(crate) fn trusted_issuers(home: &Home, what: &str) -> Result<Vec<Certificate>, Failure> {
+    authority::trusted_issuers(home).map_err(|error| authority_files_failure(what, error))
+}
+
 /// The same with those above each, up to its anchor.
 pub(crate) fn known_chains(home: &Home, what: &str) -> Result<Vec<Vec<Certificate>>, Failure> {
     authority::known_chains(home).map_err(|error| authority_files_failure(what, error))

@@ -46,6 +46,8 @@ pub(crate) struct Row {
     pub(crate) generation: Option<i64>,
     pub(crate) certificate: Certificate,
     pub(crate) due_at: OffsetDateTime,
+    /// Whether anybody trusts its issuer.
+    pub(crate) is_trusted: bool,
     pub(crate) key_holder: Option<KeyHolder>,
     pub(crate) places: Vec<Spot>,
 }
@@ -66,6 +68,9 @@ pub(crate) struct Spot {
 pub(crate) enum Standing {
     Valid,
     Due,
+    NotYetValid,
+    /// Its issuer was rolled over.
+    Untrusted,
     Expired,
 }
 
@@ -73,6 +78,7 @@ impl Standing {
     pub(crate) fn of(validity: Validity, due_at: OffsetDateTime, now: OffsetDateTime) -> Self {
         match () {
             () if validity.not_after < now => Self::Expired,
+            () if validity.not_before > now => Self::NotYetValid,
             () if due_at <= now => Self::Due,
             () => Self::Valid,
         }
@@ -82,8 +88,15 @@ impl Standing {
         match self {
             Self::Valid => "valid",
             Self::Due => "due",
+            Self::NotYetValid => "not-yet-valid",
+            Self::Untrusted => "untrusted",
             Self::Expired => "expired",
         }
+    }
+
+    /// The same for people.
+    pub(crate) fn text(self) -> &'static str {
+        if self == Self::NotYetValid { "not yet valid" } else { self.word() }
     }
 }
 
@@ -93,7 +106,11 @@ impl Row {
     }
 
     pub(crate) fn standing(&self, now: OffsetDateTime) -> Standing {
-        Standing::of(self.validity(), self.due_at, now)
+        match Standing::of(self.validity(), self.due_at, now) {
+            Standing::Expired => Standing::Expired,
+            _ if !self.is_trusted => Standing::Untrusted,
+            standing => standing,
+        }
     }
 
     /// What it may be called besides its main name.
@@ -167,6 +184,7 @@ impl View {
             generation: *generation,
             certificate: certificate.clone(),
             due_at: certificate.validity.due_at(),
+            is_trusted: true,
             key_holder: None,
             places: vec![Spot {
                 kind: "authority",
@@ -200,13 +218,23 @@ impl View {
     /// How the certificates that count stand at `now`, the authority's own included.
     pub(crate) fn counts(&self, now: OffsetDateTime, what: &str) -> Result<Counts, Failure> {
         let tally = self.inventory.tally(now).map_err(|error| inventory_failure(what, &error))?;
-        let mut counts = Counts { valid: tally.valid, due: tally.due, expired: tally.expired, revoked: tally.revoked };
+        let mut counts = Counts {
+            valid: tally.valid,
+            due: tally.due,
+            not_yet_valid: tally.not_yet_valid,
+            untrusted: tally.untrusted,
+            expired: tally.expired,
+            revoked: tally.revoked,
+        };
         for row in self.authority_rows().filter(|row| row.state == State::Issued) {
-            match row.standing(now) {
-                Standing::Valid => counts.valid += 1,
-                Standing::Due => (counts.valid, counts.due) = (counts.valid + 1, counts.due + 1),
-                Standing::Expired => (counts.expired, counts.due) = (counts.expired + 1, counts.due + 1),
+            let standing = row.standing(now);
+            match standing {
+                Standing::Valid | Standing::Due => counts.valid += 1,
+                Standing::NotYetValid => counts.not_yet_valid += 1,
+                Standing::Untrusted => counts.untrusted += 1,
+                Standing::Expired => counts.expired += 1,
             }
+            counts.due += u64::from(standing != Standing::Valid);
         }
         Ok(counts)
     }
@@ -226,6 +254,7 @@ impl View {
             name: entry.name,
             state: entry.state,
             generation: Some(entry.generation.number()),
+            is_trusted: !self.inventory.is_retired(entry.generation),
             due_at: entry.due_at,
             key_holder: Some(entry.key_holder),
             places: places.into_iter().map(spot).collect(),
@@ -338,7 +367,7 @@ fn urgency(selection: Selection, row: &Row) -> OffsetDateTime {
 fn selects(selection: Selection, row: &Row) -> bool {
     let counts = row.state == State::Issued;
     match selection {
-        Selection::Due(now) => counts && row.due_at <= now,
+        Selection::Due(now) => counts && row.standing(now) != Standing::Valid,
         Selection::EndingBy(end) => counts && row.validity().not_after <= end,
         Selection::Issued => counts,
         Selection::Everything => row.state != State::Reserved,

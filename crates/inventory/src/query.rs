@@ -20,7 +20,8 @@ use crate::{
 /// Which certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// Those that count and of whose life two thirds are gone at this moment.
+    /// Those that count and of whose life two thirds are gone at this moment, that are not valid yet, or that nobody trusts any
+    /// more.
     Due(OffsetDateTime),
     /// Those that count and end no later than this.
     EndingBy(OffsetDateTime),
@@ -58,10 +59,14 @@ pub enum Matches {
 /// How many certificates count, and how they stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Those that count and have not ended.
+    /// Those that count, are trusted, have begun and have not ended.
     pub valid: u64,
-    /// Those of whose life two thirds are gone, ended or not.
+    /// Those of [`Selection::Due`], ended or not.
     pub due: u64,
+    /// Those that count and are not valid yet.
+    pub not_yet_valid: u64,
+    /// Those that count, have not ended, and whose issuer nobody trusts any more.
+    pub untrusted: u64,
     /// Those that count and have ended.
     pub expired: u64,
     /// The revoked that have not ended.
@@ -87,14 +92,21 @@ fn generation(row: &Row<'_>) -> rusqlite::Result<Generation> {
     Ok(Generation { id: GenerationId(row.get(0)?), certificate })
 }
 
+/// The condition of a selection, and the bound that is its parameter of this number. `at_once` is what is due whenever two thirds
+/// of its life are gone.
+fn condition(selection: Selection, number: u8, at_once: &str) -> (String, i64) {
+    match selection {
+        Selection::Due(now) => (format!("state = 'issued' AND (due_at <= ?{number}{at_once})"), now.unix_timestamp()),
+        Selection::EndingBy(end) => (format!("state = 'issued' AND not_after <= ?{number}"), end.unix_timestamp()),
+        Selection::Issued => (format!("state = 'issued' AND ?{number} = ?{number}"), 0),
+        Selection::Everything => (format!("der IS NOT NULL AND state <> 'reserved' AND ?{number} = ?{number}"), 0),
+    }
+}
+
 /// The query of a page, and the bound that is its third parameter.
-fn page_sql(selection: Selection) -> (String, i64) {
-    let (column, condition, bound) = match selection {
-        Selection::Due(now) => ("due_at", "state = 'issued' AND due_at <= ?3", now.unix_timestamp()),
-        Selection::EndingBy(end) => ("not_after", "state = 'issued' AND not_after <= ?3", end.unix_timestamp()),
-        Selection::Issued => ("not_after", "state = 'issued' AND ?3 = ?3", 0),
-        Selection::Everything => ("not_after", "der IS NOT NULL AND state <> 'reserved' AND ?3 = ?3", 0),
-    };
+fn page_sql(selection: Selection, at_once: &str) -> (String, i64) {
+    let column = if matches!(selection, Selection::Due(_)) { "due_at" } else { "not_after" };
+    let (condition, bound) = condition(selection, 3, at_once);
     let sql = format!(
         "SELECT {ENTRY}, {column} FROM certificate
          WHERE {condition} AND ({column}, id) > (?1, ?2) ORDER BY {column}, id LIMIT ?4"
@@ -106,9 +118,8 @@ fn page_sql(selection: Selection) -> (String, i64) {
 pub(crate) const COMMAND_BEGUN: &str = "command begun";
 
 /// How many certificates stand so at the moment that is the first parameter.
-const TALLY: [&str; 4] = [
+const TALLY: [&str; 3] = [
     "SELECT count(*) FROM certificate WHERE state = 'issued' AND not_after >= ?1",
-    "SELECT count(*) FROM certificate WHERE state = 'issued' AND due_at <= ?1",
     "SELECT count(*) FROM certificate WHERE state = 'issued' AND not_after < ?1",
     "SELECT count(*) FROM certificate WHERE state = 'revoked' AND not_after >= ?1",
 ];
@@ -125,7 +136,7 @@ impl Inventory {
         after: Cursor,
         limit: u32,
     ) -> Result<(Vec<Entry>, Option<Cursor>), InventoryError> {
-        let (sql, bound) = page_sql(selection);
+        let (sql, bound) = page_sql(selection, &self.at_once(selection)?);
         self.query(&sql, params![after.end, after.id, bound, limit], |row| Ok((entry(row)?, row.get::<_, i64>(11)?)))
             .map(|rows| {
                 let full = rows.len() == usize::try_from(limit).unwrap_or(usize::MAX);
@@ -139,15 +150,27 @@ impl Inventory {
     /// # Errors
     /// When the file cannot be read.
     pub fn count(&self, selection: Selection) -> Result<u64, InventoryError> {
-        let (condition, bound) = match selection {
-            Selection::Due(now) => ("state = 'issued' AND due_at <= ?1", now.unix_timestamp()),
-            Selection::EndingBy(end) => ("state = 'issued' AND not_after <= ?1", end.unix_timestamp()),
-            Selection::Issued => ("state = 'issued' AND ?1 = ?1", 0),
-            Selection::Everything => ("state <> 'reserved' AND ?1 = ?1", 0),
-        };
+        let (condition, bound) = condition(selection, 1, &self.at_once(selection)?);
         let count = |row: &Row<'_>| row.get::<_, i64>(0).map(i64::unsigned_abs);
         self.query(&format!("SELECT count(*) FROM certificate WHERE {condition}"), [bound], count)
             .map(|rows| rows.into_iter().next().unwrap_or(0))
+    }
+
+    /// What is due at once, as one more condition of [`Selection::Due`]. Mostly there is nothing such, and two indexes say so; the
+    /// condition itself has none, and reads all that count.
+    fn at_once(&self, selection: Selection) -> Result<String, InventoryError> {
+        let Selection::Due(now) = selection else { return Ok(String::new()) };
+        let [early, untrusted] = self.at_once_conditions(now);
+        let exists =
+            |condition: &str| format!("EXISTS (SELECT 1 FROM certificate WHERE state = 'issued' AND {condition})");
+        let sql = format!("SELECT {} OR {}", exists(&early), exists(&untrusted));
+        let is_there = self.query(&sql, [], |row| row.get::<_, bool>(0))?.contains(&true);
+        Ok(if is_there { format!(" OR {early} OR {untrusted}") } else { String::new() })
+    }
+
+    fn at_once_conditions(&self, now: OffsetDateTime) -> [String; 2] {
+        let retired: Vec<String> = self.retired.iter().map(|id| id.0.to_string()).collect();
+        [format!("not_before > {}", now.unix_timestamp()), format!("generation IN ({})", retired.join(", "))]
     }
 
     /// The number of the newest certificate.
@@ -164,14 +187,25 @@ impl Inventory {
     /// # Errors
     /// When the file cannot be read.
     pub fn tally(&self, now: OffsetDateTime) -> Result<Tally, InventoryError> {
+        let [early, untrusted] = self.at_once_conditions(now);
+        let due = self.count(Selection::Due(now))?;
         let connection = self.connection()?;
         let count = |sql: &str| {
             let count = |row: &Row<'_>| row.get::<_, i64>(0).map(i64::unsigned_abs);
             connection.prepare_cached(sql)?.query_row([now.unix_timestamp()], count)
         };
         let tally = || -> rusqlite::Result<Tally> {
-            let [valid, due, expired, revoked] = TALLY;
-            Ok(Tally { valid: count(valid)?, due: count(due)?, expired: count(expired)?, revoked: count(revoked)? })
+            let [lasting, expired, revoked] = TALLY;
+            let untrusted_now = count(&format!("{lasting} AND {untrusted}"))?;
+            let not_yet_valid = count(&format!("{lasting} AND {early} AND NOT {untrusted}"))?;
+            Ok(Tally {
+                valid: count(lasting)?.saturating_sub(untrusted_now).saturating_sub(not_yet_valid),
+                due,
+                not_yet_valid,
+                untrusted: untrusted_now,
+                expired: count(expired)?,
+                revoked: count(revoked)?,
+            })
         };
         tally().map_err(self.report())
     }
@@ -486,7 +520,7 @@ mod tests {
             lines.unwrap().map(Result::unwrap).collect::<Vec<_>>().join("\n")
         };
         let pages = [Selection::Due(now), Selection::EndingBy(now), Selection::Issued, Selection::Everything];
-        let queries = pages.map(|selection| page_sql(selection).0).into_iter().chain(TALLY.map(str::to_owned));
+        let queries = pages.map(|selection| page_sql(selection, "").0).into_iter().chain(TALLY.map(str::to_owned));
         for sql in queries {
             let plan = plan(&sql);
             assert!(plan.contains("USING INDEX") || plan.contains("USING COVERING INDEX"), "{sql}\n{plan}");

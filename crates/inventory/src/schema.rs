@@ -10,7 +10,7 @@ use dockseal_docker::Ownership;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::{
-    InventoryError,
+    GenerationId, InventoryError,
     rights::{Database, Held, Keeper, Reached},
 };
 
@@ -19,8 +19,12 @@ const APPLICATION_ID: u32 = 0x4453_696e;
 
 /// Every step from an empty file to the present format, in order; the file's `user_version` counts the steps taken. A
 /// step that was released is never changed.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("schema-1.sql"), include_str!("schema-2.sql"), include_str!("schema-3.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("schema-1.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+    include_str!("schema-4.sql"),
+];
 
 /// What SQLite has beside a database (<https://www.sqlite.org/tempfiles.html>).
 const COMPANIONS: [&str; 3] = ["-journal", "-wal", "-shm"];
@@ -47,6 +51,8 @@ pub struct Inventory {
     pub(crate) version: u32,
     /// The run on whose behalf something was written already.
     pub(crate) run: Option<i64>,
+    /// The issuers that nobody trusts any more.
+    pub(crate) retired: Vec<GenerationId>,
 }
 
 impl Inventory {
@@ -62,7 +68,13 @@ impl Inventory {
         let path = PathBuf::from("(in memory)");
         let mut connection = Connection::open_in_memory().map_err(InventoryError::sqlite(&path))?;
         migrate(&mut connection, &path, 0)?;
-        Ok(Self { database: Database::new(connection, None), path, version: known_version(), run: None })
+        Ok(Self {
+            database: Database::new(connection, None),
+            path,
+            version: known_version(),
+            run: None,
+            retired: Vec::new(),
+        })
     }
 
     /// What the file of this inventory holds.
@@ -101,7 +113,13 @@ impl Inventory {
             migrate(&mut connection, path, version)?;
             version = known_version();
         }
-        Ok(Self { database: Database::new(connection, keeper), path: path.to_owned(), version, run: None })
+        Ok(Self {
+            database: Database::new(connection, keeper),
+            path: path.to_owned(),
+            version,
+            run: None,
+            retired: Vec::new(),
+        })
     }
 
     pub(crate) fn connection(&self) -> Result<Reached<&Connection>, InventoryError> {
@@ -110,6 +128,16 @@ impl Inventory {
 
     pub(crate) fn connection_to_write(&mut self) -> Result<Reached<&mut Connection>, InventoryError> {
         self.database.write().map_err(InventoryError::unreachable(&self.path))
+    }
+
+    /// Says which issuers nobody trusts any more: what they signed is due at once.
+    pub fn retire(&mut self, issuers: Vec<GenerationId>) {
+        self.retired = issuers;
+    }
+
+    /// Whether nobody trusts this issuer any more.
+    pub fn is_retired(&self, issuer: GenerationId) -> bool {
+        self.retired.contains(&issuer)
     }
 
     /// Reads the whole file for damage (`PRAGMA integrity_check`): what is wrong, nothing where all is well.

@@ -287,6 +287,31 @@ fn the_trail_is_never_changed() {
     assert_eq!(fixture.inventory.last_written().unwrap(), Some(NOW));
 }
 
+/// What nobody accepts yet, or any more, is no less due than what ends.
+#[test]
+fn what_is_not_valid_yet_or_not_trusted_any_more_is_due() {
+    let mut fixture = Fixture::new();
+    let id = fixture.issue(&[0x40, 2], "alice", &["/one"], None);
+    let begins = fixture.inventory.entry(id).unwrap().unwrap().certificate.validity.not_before;
+    let early = begins - Duration::SECOND;
+    let due = |inventory: &Inventory, at| {
+        let (page, _) = inventory.page(Selection::Due(at), Cursor::START, 9).unwrap();
+        assert_eq!(inventory.count(Selection::Due(at)).unwrap(), page.len() as u64);
+        let tally = inventory.tally(at).unwrap();
+        (page.len(), tally.due, tally.valid, tally.not_yet_valid, tally.untrusted)
+    };
+    assert_eq!(due(&fixture.inventory, begins), (0, 0, 1, 0, 0));
+    assert_eq!(due(&fixture.inventory, early), (1, 1, 0, 1, 0));
+    fixture.inventory.retire(vec![fixture.generation]);
+    assert_eq!(due(&fixture.inventory, begins), (1, 1, 0, 0, 1));
+    assert_eq!(due(&fixture.inventory, early), (1, 1, 0, 0, 1));
+    fixture.inventory.retire(Vec::new());
+    // What counts no longer is not.
+    let revocation = Revocation { at: NOW, reason: RevocationReason::Superseded };
+    fixture.inventory.as_run(&run()).revoke(&[id], revocation).unwrap();
+    assert_eq!(due(&fixture.inventory, early), (0, 0, 0, 0, 0));
+}
+
 #[test]
 fn pages_have_each_row_once_the_most_urgent_first() {
     let mut fixture = Fixture::new();

@@ -157,16 +157,26 @@ pub fn known_issuers(home: &Home) -> Result<Vec<Certificate>, AuthorityFilesErro
     known_chains(home)?.into_iter().map(|chain| first(chain, || home.path().join("ca.pem"))).collect()
 }
 
+/// Those of the generations that endpoints trust at present.
+///
+/// # Errors
+/// As [`signing_issuer`].
+pub fn trusted_issuers(home: &Home) -> Result<Vec<Certificate>, AuthorityFilesError> {
+    let chains = home.generations()?.trusted.into_iter().map(|number| chain_of(home, number));
+    chains.map(|chain| first(chain?, || home.path().join("ca.pem"))).collect()
+}
+
 /// The same with those above each, up to its anchor.
 ///
 /// # Errors
 /// As [`signing_issuer`].
 pub fn known_chains(home: &Home) -> Result<Vec<Vec<Certificate>>, AuthorityFilesError> {
-    let chain = |number| {
-        let chain = home.read_chain_of(number)?;
-        Ok(read_certificates(&chain, &home.generation_path(number).join("ca.pem"))?)
-    };
-    home.known_generations()?.into_iter().map(chain).collect()
+    home.known_generations()?.into_iter().map(|number| chain_of(home, number)).collect()
+}
+
+fn chain_of(home: &Home, number: u32) -> Result<Vec<Certificate>, AuthorityFilesError> {
+    let chain = home.read_chain_of(number)?;
+    Ok(read_certificates(&chain, &home.generation_path(number).join("ca.pem"))?)
 }
 
 fn first(chain: Vec<Certificate>, path: impl FnOnce() -> PathBuf) -> Result<Certificate, AuthorityFilesError> {

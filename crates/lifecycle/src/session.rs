@@ -21,7 +21,7 @@ pub use self::{
     settle::{newer_lists, settle},
 };
 use crate::{
-    authority::{OpenAuthority, signing_issuer},
+    authority::{OpenAuthority, signing_issuer, trusted_issuers},
     events::Events,
     permit::{Issued, Permitted, name_of},
     places::PlacesOf,
@@ -366,11 +366,19 @@ pub fn open_to_read(home: &Home) -> Result<Inventory, InventoryError> {
 /// When it cannot be opened, or its directory is behind a link that others can change.
 pub fn open_inventory(home: &Home, access: Access) -> Result<Inventory, InventoryError> {
     let path = home.inventory_path();
-    match home.ownership() {
-        Ok(ownership) => Inventory::open_of(&path, access, ownership),
-        Err(_) if !path.exists() => Err(InventoryError::Missing { path }),
-        Err(error) => Err(InventoryError::Unreachable { path, source: io::Error::other(error) }),
+    let mut inventory = match home.ownership() {
+        Ok(ownership) => Inventory::open_of(&path, access, ownership)?,
+        Err(_) if !path.exists() => return Err(InventoryError::Missing { path }),
+        Err(error) => return Err(InventoryError::Unreachable { path, source: io::Error::other(error) }),
+    };
+    // Where the authority's files cannot be read, nobody can tell; and what is damaged says so where it is asked for.
+    if let (Ok(trusted), Ok(generations)) = (trusted_issuers(home), inventory.generations()) {
+        // By the key: a certificate of the issuer may have been made again.
+        let is_retired = |key: &[u8]| trusted.iter().all(|issuer| issuer.public_key.spki() != key);
+        let retired = generations.into_iter().filter(|known| is_retired(known.certificate.public_key.spki()));
+        inventory.retire(retired.map(|known| known.id).collect());
     }
+    Ok(inventory)
 }
 
 /// The right to work on the authority, waited for.

@@ -28,7 +28,8 @@ pub(crate) const WHAT: &str = "cannot renew";
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "A certificate is due when two thirds of its life are gone. It gets a new key, the same names, and as long a life as\n\
+    after_help = "A certificate is due when two thirds of its life are gone, and at once when it is not valid yet or its authority was\n\
+    rolled over. It gets a new key, the same names, and as long a life as\n\
     before, in every directory where it is; the bundle that was there is kept for dockseal rollback. dockerd reads its\n\
     files only when it starts: restart it after its certificate was renewed.\n\n\
     Examples:\n  \

@@ -24,7 +24,9 @@ use crate::{
 const WHAT: &str = "cannot tell whether anything is due";
 
 #[derive(clap::Args)]
-#[command(after_help = "A certificate is due when two thirds of its life are gone; --within changes that.\n\
+#[command(
+    after_help = "A certificate is due when two thirds of its life are gone; --within changes that. One that is not valid yet, or whose\n\
+    authority was rolled over, is due at once.\n\
     Exit codes: 0 nothing is due, 1 something is due or expired, or a command of renew --exec is, 2 could not tell (no authority, a damaged inventory, a clock\n\
     that went back). Nothing is written, and neither the authority's key nor its lock is needed.\n\
     Behind docker, docker seal status tells of the certificates that the docker command uses; with --authority, --role, --name\n\
@@ -34,7 +36,8 @@ const WHAT: &str = "cannot tell whether anything is due";
     dockseal status\n  \
     dockseal status --within 14d --role daemon\n  \
     dockseal status > /dev/null || echo 'certificates are due' | mail -s docker admin\n  \
-    dockseal status --format prometheus --out /var/lib/node_exporter/dockseal.prom")]
+    dockseal status --format prometheus --out /var/lib/node_exporter/dockseal.prom"
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     rows: RowArgs,

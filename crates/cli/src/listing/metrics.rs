@@ -53,18 +53,20 @@ pub(crate) fn write(
     }
     let counts = view.counts(now, what)?;
     sink.write(&format!(
-        "# HELP dockseal_certificates Certificates by how they stand: valid and expired ones count, revoked ones have not ended.\n\
+        "# HELP dockseal_certificates Certificates by how they stand: all but revoked ones count, and those have not ended.\n\
          # TYPE dockseal_certificates gauge\n\
          dockseal_certificates{{state=\"valid\"}} {}\n\
          dockseal_certificates{{state=\"expired\"}} {}\n\
+         dockseal_certificates{{state=\"not_yet_valid\"}} {}\n\
+         dockseal_certificates{{state=\"untrusted\"}} {}\n\
          dockseal_certificates{{state=\"revoked\"}} {}\n\
-         # HELP dockseal_certificates_due Certificates of whose life two thirds are gone, expired ones included.\n\
+         # HELP dockseal_certificates_due Certificates of whose life two thirds are gone, expired ones included, that are not valid yet or not trusted any more.\n\
          # TYPE dockseal_certificates_due gauge\n\
          dockseal_certificates_due {}\n\
          # HELP dockseal_commands_due Places where the command that follows a renewal has yet to succeed.\n\
          # TYPE dockseal_commands_due gauge\n\
          dockseal_commands_due {}\n",
-        counts.valid, counts.expired, counts.revoked, counts.due, view.commands_due(question, what)?.len()
+        counts.valid, counts.expired, counts.not_yet_valid, counts.untrusted, counts.revoked, counts.due, view.commands_due(question, what)?.len()
     ))?;
     if let Some(last) = view.inventory.last_written().map_err(|error| inventory_failure(what, &error))? {
         sink.write(&single("dockseal_last_run_timestamp_seconds", "When the authority was last worked on.", last))?;

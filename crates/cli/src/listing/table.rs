@@ -87,7 +87,7 @@ fn also(row: &Row) -> String {
 
 fn state(row: &Row, now: OffsetDateTime) -> String {
     match (&row.state, row.standing(now)) {
-        (State::Issued, standing) => standing.word().to_owned(),
+        (State::Issued, standing) => standing.text().to_owned(),
         (State::Revoked(revocation), _) => format!("revoked ({})", revocation.reason),
         (other, _) => other.word().to_owned(),
     }
@@ -97,7 +97,7 @@ fn expires(row: &Row, now: OffsetDateTime) -> String {
     let left = row.validity().not_after - now;
     match row.standing(now) {
         Standing::Expired => format!("{} ago", distance(left.abs())),
-        Standing::Valid | Standing::Due => distance(left),
+        Standing::Valid | Standing::Due | Standing::NotYetValid | Standing::Untrusted => distance(left),
     }
 }
 

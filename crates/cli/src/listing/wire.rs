@@ -15,8 +15,10 @@ use crate::{
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct Counts {
     pub(crate) valid: u64,
-    /// Those of whose life two thirds are gone, ended or not.
+    /// Those of whose life two thirds are gone, ended or not, that are not valid yet, or that nobody trusts.
     pub(crate) due: u64,
+    pub(crate) not_yet_valid: u64,
+    pub(crate) untrusted: u64,
     pub(crate) expired: u64,
     pub(crate) revoked: u64,
 }

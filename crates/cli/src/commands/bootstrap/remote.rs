@@ -312,6 +312,10 @@ fn prepare(
         let (need, present, what) = new("a new certificate, since two thirds of its life are gone".to_owned());
         return Ok((plan, need, present, what));
     }
+    if leaf.validity.not_before > invocation.now {
+        let (need, present, what) = new("a new certificate, since this one is not valid yet".to_owned());
+        return Ok((plan, need, present, what));
+    }
     let Some(anchors) = TrustAnchors::new(anchors) else { return Err(differs("its ca.pem is empty".to_owned())) };
     let bundle = dockseal_pki::Bundle { anchors: anchors.clone(), chain: chain.clone(), key: None };
     judgement::of_bundle(&bundle, &endpoint, invocation.now, WHAT)

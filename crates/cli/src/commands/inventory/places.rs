@@ -7,7 +7,7 @@ use dockseal_pki::printable;
 use serde_json::json;
 
 use crate::{
-    authority::known_issuers,
+    authority::{known_issuers, trusted_issuers},
     endpoint::name_of,
     failure::Failure,
     former::{Former, revoked_failure},
@@ -52,6 +52,14 @@ pub(super) fn record(args: &RecordArgs, invocation: &Invocation, output: &mut Ou
             .cause(format!("its certificate was issued by {}, and not by this authority", leaf.issuer))
             .hint("name the authority that issued it with --authority DIR"));
     };
+    if trusted_issuers(&home, WHAT)?.iter().all(|one| one.public_key.spki() != by.public_key.spki()) {
+        return Err(Failure::no(WHAT)
+            .cause(format!(
+                "what {} has is of an authority that was rolled over: nobody trusts it",
+                args.directory.display()
+            ))
+            .hint("dockseal issue with --replace puts a new one there"));
+    }
     held::judge(&held, invocation, WHAT)?;
     let (role, name) = (held.endpoint.role(), name_of(&held.endpoint));
     let place = invocation.place(&args.directory)?;

@@ -75,20 +75,22 @@ fn notice(connection: &Connection, invocation: &Invocation) -> Option<Vec<String
     let shown = InUse::shown(connection)?;
     let validity = shown.certificate.validity;
     let left = validity.not_after - invocation.now;
-    if invocation.now < validity.due_at() || left > within(invocation)?.duration() {
+    let begins_in = validity.not_before - invocation.now;
+    let (ends, at) = if begins_in.is_positive() {
+        (format!("is valid only in {}", distance(begins_in)), validity.not_before)
+    } else if invocation.now < validity.due_at() || left > within(invocation)?.duration() {
         return None;
-    }
-    let ends = if left.is_negative() {
-        format!("ended {} ago", distance(-left))
+    } else if left.is_negative() {
+        (format!("ended {} ago", distance(-left)), validity.not_after)
     } else {
-        format!("ends in {}", distance(left))
+        (format!("ends in {}", distance(left)), validity.not_after)
     };
     Some(vec![
         format!(
             "The certificate of {:?} that docker shows to {} {ends}, on {}",
             shown.name,
             connection.settings.endpoint,
-            moment(validity.not_after)
+            moment(at)
         ),
         format!("To mend that, {}", shown.remedy(invocation)),
     ])

@@ -35,10 +35,10 @@ pub(super) fn run(
     let trusted = InUse::trusted(&connection);
     let standing = |in_use: &InUse| {
         let validity = in_use.certificate.validity;
-        match ends_by {
-            Some(end) if validity.not_after > end => Standing::Valid,
-            Some(_) if validity.not_after >= invocation.now => Standing::Due,
-            Some(_) | None => Standing::of(validity, validity.due_at(), invocation.now),
+        match (ends_by, Standing::of(validity, validity.due_at(), invocation.now)) {
+            (Some(end), Standing::Valid | Standing::Due) if validity.not_after > end => Standing::Valid,
+            (Some(_), Standing::Valid) => Standing::Due,
+            (_, standing) => standing,
         }
     };
     // While authorities change there are several, and the old one may end.
@@ -60,7 +60,7 @@ pub(super) fn run(
                 (*does).to_owned(),
                 one.role.to_string(),
                 printable(&one.name),
-                standing(one).word().to_owned(),
+                standing(one).text().to_owned(),
                 until(one.certificate.validity, invocation.now),
                 printable(&one.path.to_string_lossy()),
             ]
