@@ -1,8 +1,6 @@
 //! Our keys, names and dates as rcgen wants them.
 
-use dockseal_pki::{
-    PublicKey, PublicKeyAlgorithm, SerialNumber, SignatureScheme, Signer, SubjectAltName, UserName, Validity,
-};
+use dockseal_pki::{PublicKey, SerialNumber, SignatureScheme, Signer, SubjectAltName, UserName, Validity};
 use rcgen::{CertificateParams, CustomExtension, DnType, SanType, SignatureAlgorithm};
 use yasna::{Tag, models::ObjectIdentifier};
 
@@ -21,19 +19,26 @@ impl rcgen::PublicKeyData for SubjectKey<'_> {
         self.0.bits()
     }
 
-    fn algorithm(&self) -> &'static SignatureAlgorithm {
-        // rcgen takes from this the key's AlgorithmIdentifier alone. Profiles let no other kind through.
-        match self.0.algorithm() {
-            PublicKeyAlgorithm::P384 => &rcgen::PKCS_ECDSA_P384_SHA384,
-            PublicKeyAlgorithm::Ed25519 => &rcgen::PKCS_ED25519,
-            PublicKeyAlgorithm::Rsa { .. } => &rcgen::PKCS_RSA_SHA256,
-            _ => &rcgen::PKCS_ECDSA_P256_SHA256,
-        }
+    /// What the key's identifier is made of.
+    fn subject_public_key_info(&self) -> Vec<u8> {
+        self.0.spki().to_vec()
     }
+
+    /// Any will do: what rcgen makes of it is replaced by the key's own octets.
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P256_SHA256
+    }
+}
+
+/// Whether certificates can say that a signature is of this scheme.
+pub(crate) fn is_known(scheme: SignatureScheme) -> bool {
+    scheme != SignatureScheme::EcdsaP521Sha512
 }
 
 fn signature_algorithm(scheme: SignatureScheme) -> &'static SignatureAlgorithm {
     match scheme {
+        // Nobody signs with it here, see [`is_known`].
+        SignatureScheme::EcdsaP521Sha512 => &rcgen::PKCS_ECDSA_P384_SHA384,
         SignatureScheme::EcdsaP256Sha256 => &rcgen::PKCS_ECDSA_P256_SHA256,
         SignatureScheme::EcdsaP384Sha384 => &rcgen::PKCS_ECDSA_P384_SHA384,
         SignatureScheme::Ed25519 => &rcgen::PKCS_ED25519,

@@ -14,10 +14,10 @@ use rcgen::{
 
 use crate::{
     Endpoint, Issuance, PermittedName, Template,
-    adapter::{SubjectKey, Unsigned, name_endpoint, parameters, user_as_alternative},
+    adapter::{SubjectKey, Unsigned, is_known, name_endpoint, parameters, user_as_alternative},
     constraint::name_constraints,
     rehearsal::Understudy,
-    sealed::{CERTIFICATE_ISSUER, LIST_ISSUER, sealed},
+    sealed::{CERTIFICATE_ISSUER, CERTIFICATE_KEY, LIST_ISSUER, sealed},
 };
 
 /// id-at-serialNumber (X.520): what makes an authority's name its own.
@@ -72,6 +72,11 @@ pub enum AuthorityError {
         /// Whose certificate it is.
         subject: DistinguishedName,
     },
+    /// Nothing is signed here with a key of this kind.
+    KeyKind {
+        /// What it is.
+        algorithm: PublicKeyAlgorithm,
+    },
     /// The certificate does not say that it may sign others.
     NotAnAuthority {
         /// Whose certificate it is.
@@ -111,6 +116,9 @@ impl fmt::Display for AuthorityError {
             Self::Validity(error) => error.fmt(f),
             Self::KeyMismatch { subject } => {
                 write!(f, "the private key does not belong to the certificate of {subject}")
+            }
+            Self::KeyKind { algorithm } => {
+                write!(f, "its private key is of the kind {algorithm}, with which no certificates are signed here")
             }
             Self::NotAnAuthority { subject, why } => {
                 write!(f, "the certificate of {subject} is not an authority's: {why}")
@@ -211,6 +219,9 @@ impl Authority {
         let subject = issuer.subject.clone();
         if signer.public_key().spki() != issuer.public_key.spki() {
             return Err(AuthorityError::KeyMismatch { subject });
+        }
+        if !is_known(signer.scheme()) {
+            return Err(AuthorityError::KeyKind { algorithm: issuer.public_key.algorithm().clone() });
         }
         if let Some(why) = why_not_an_authority(&issuer) {
             return Err(AuthorityError::NotAnAuthority { subject, why });
@@ -321,17 +332,14 @@ impl Authority {
     /// A certificate of these parameters for this key, in this authority's name.
     pub(crate) fn certify(&self, params: &CertificateParams, key: &PublicKey) -> Result<Certificate, SignError> {
         let encoded = params.signed_by(&SubjectKey(key), &self.encoder).map_err(|_| SignError::Encoding)?;
-        self.seal(encoded.der(), CERTIFICATE_ISSUER).and_then(|der| read(&der))
+        let replaced = [(CERTIFICATE_ISSUER, self.issuer.subject.der()), (CERTIFICATE_KEY, key.spki())];
+        read(&sealed(encoded.der(), &replaced, self.signer())?)
     }
 
     /// A list of these parameters, in this authority's name.
     pub(crate) fn certify_list(&self, params: &CertificateRevocationListParams) -> Result<Vec<u8>, SignError> {
         let encoded = params.signed_by(&self.encoder).map_err(|_| SignError::Encoding)?;
-        self.seal(encoded.der(), LIST_ISSUER)
-    }
-
-    fn seal(&self, encoded: &[u8], issuer_at: usize) -> Result<Vec<u8>, SignError> {
-        sealed(encoded, &[(issuer_at, self.issuer.subject.der())], self.signer())
+        sealed(encoded.der(), &[(LIST_ISSUER, self.issuer.subject.der())], self.signer())
     }
 
     pub(crate) fn signer(&self) -> &dyn Signer {

@@ -80,6 +80,11 @@ impl PermittedName {
 }
 
 fn range(address: IpAddr, prefix: u8) -> Result<PermittedName, PermitError> {
+    // Go 1.27 takes no certificate with an IPv4 range in the form of IPv6 (crypto/x509 parser.go parseNameConstraints).
+    let (address, prefix) = match (address.to_canonical(), prefix.checked_sub(96)) {
+        (v4 @ IpAddr::V4(_), Some(prefix)) if address.is_ipv6() => (v4, prefix),
+        _ => (address, prefix),
+    };
     let network = match address {
         IpAddr::V4(v4) if prefix <= 32 => {
             let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);

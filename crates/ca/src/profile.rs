@@ -254,12 +254,14 @@ impl Profile {
     }
 }
 
-/// Go's TLS takes RSA up to 8192 bits (crypto/tls handshake_client.go checkKeySize) and no EC curve beyond these with
-/// what ring can check.
+/// Go's TLS takes RSA up to 8192 bits (crypto/tls handshake_client.go checkKeySize) and no EC curve beyond these.
 fn is_certified(algorithm: &PublicKeyAlgorithm) -> bool {
     match algorithm {
-        PublicKeyAlgorithm::P256 | PublicKeyAlgorithm::P384 | PublicKeyAlgorithm::Ed25519 => true,
+        PublicKeyAlgorithm::P256
+        | PublicKeyAlgorithm::P384
+        | PublicKeyAlgorithm::P521
+        | PublicKeyAlgorithm::Ed25519 => true,
         PublicKeyAlgorithm::Rsa { bits } => (2048..=8192).contains(bits),
-        PublicKeyAlgorithm::P521 | PublicKeyAlgorithm::Other { .. } => false,
+        PublicKeyAlgorithm::Other { .. } => false,
     }
 }

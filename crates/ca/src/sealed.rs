@@ -1,8 +1,9 @@
-//! What rcgen encoded gets its names and its signature.
+//! What rcgen encoded gets its names, its key and its signature.
 //!
 //! rcgen's names are maps from types to text: one that has a type twice (Active Directory's `DC=corp, DC=local`), joins
 //! attributes in one part, or has a text in an old type of string cannot be said to it. Go and OpenSSL find an issuer by the
-//! octets of its name, so an issuer's is copied from its certificate.
+//! octets of its name, so an issuer's is copied from its certificate. Nor does rcgen with ring know every kind of key that is
+//! certified (P-521), so that a key is copied too.
 
 use dockseal_pki::{PublicKey, SignatureScheme, Signer};
 use yasna::{ASN1Result, BERReader, models::ObjectIdentifier};
@@ -19,6 +20,8 @@ const CERTIFICATE_KEY: usize = 6;
 pub(crate) const CERTIFICATE_ISSUER: usize = 3;
 /// Where the subject's name is there, after the validity.
 pub(crate) const CERTIFICATE_SUBJECT: usize = 5;
+/// Where the subjectPublicKeyInfo is there, after the subject.
+pub(crate) const CERTIFICATE_KEY: usize = 6;
 /// Where the issuer's name is in a TBSCertList, after version and algorithm (RFC 5280 section 5.1).
 pub(crate) const LIST_ISSUER: usize = 2;
 
@@ -28,11 +31,11 @@ struct Encoded {
     algorithm: Vec<u8>,
 }
 
-/// A certificate or list that rcgen encoded, with these names, in DER, in their places, and signed.
-pub(crate) fn sealed(encoded: &[u8], names: &[(usize, &[u8])], signer: &dyn Signer) -> Result<Vec<u8>, SignError> {
+/// A certificate or list that rcgen encoded, with these fields, in DER, in their places, and signed.
+pub(crate) fn sealed(encoded: &[u8], replaced: &[(usize, &[u8])], signer: &dyn Signer) -> Result<Vec<u8>, SignError> {
     let Encoded { mut fields, algorithm } = yasna::parse_der(encoded, read).map_err(|_| SignError::Encoding)?;
-    for (position, name) in names {
-        *fields.get_mut(*position).ok_or(SignError::Encoding)? = name.to_vec();
+    for (position, field) in replaced {
+        *fields.get_mut(*position).ok_or(SignError::Encoding)? = field.to_vec();
     }
     signed(&fields, algorithm, signer)
 }

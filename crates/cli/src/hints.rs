@@ -18,6 +18,9 @@ pub(crate) use self::lifecycle::{
 };
 use crate::failure::Failure;
 
+/// The keys that an authority can have.
+const SIGNING_KINDS: &str = "authorities sign with P-256, P-384, Ed25519 or RSA from 2048 to 4096 bits";
+
 pub(crate) fn authority_failure(what: &str, error: &AuthorityError) -> Failure {
     let failure = match error {
         AuthorityError::KeyMismatch { .. } => Failure::no(what),
@@ -29,6 +32,7 @@ pub(crate) fn authority_failure(what: &str, error: &AuthorityError) -> Failure {
         AuthorityError::KeyMismatch { .. } => {
             "certificate and key must come from the same authority: look at both with dockseal inspect"
         }
+        AuthorityError::KeyKind { .. } => SIGNING_KINDS,
         AuthorityError::NotAnAuthority { .. } => {
             "a certificate that signs others has basicConstraints CA:TRUE and, if it has keyUsage, keyCertSign"
         }
@@ -146,7 +150,7 @@ pub(crate) fn key_failure(what: String, path: &Path, error: &KeyError) -> Failur
         }
         KeyError::UnsupportedAlgorithm { .. } => Failure::trouble(what)
             .cause(error)
-            .hint("authorities sign with P-256, P-384, Ed25519 or RSA from 2048 to 4096 bits"),
+            .hint(SIGNING_KINDS),
         KeyError::UnsupportedEncryption { .. } => {
             Failure::trouble(what).cause(error).hint(format!(
                 "re-encrypt a copy with openssl pkcs8 -topk8 -v2 aes-256-cbc -in {file} -out COPY\nOpenSSL 3 opens the oldest \

@@ -9,7 +9,10 @@ use x509_parser::{
     prelude::FromDer,
 };
 
-use crate::{DistinguishedName, Fingerprint, PublicKey, SerialNumber, Validity, pem, printable};
+use crate::{
+    DistinguishedName, Fingerprint, PublicKey, PublicKeyAlgorithm, SerialNumber, Validity, ecdsa_p521::verify_p521,
+    pem, printable,
+};
 
 /// A certificate that could be read. What Docker thinks of it is another matter: see `dockseal-verify`.
 #[derive(Clone)]
@@ -270,7 +273,14 @@ impl Certificate {
         else {
             return false;
         };
-        own.verify_signature(Some(theirs.public_key())).is_ok()
+        let key = theirs.public_key();
+        match issuer.public_key.algorithm() {
+            PublicKeyAlgorithm::P521 => {
+                verify_p521(own.tbs_certificate.as_ref(), &own.signature_algorithm, key, &own.signature_value.data)
+            }
+            _ => own.verify_signature(Some(key)),
+        }
+        .is_ok()
     }
 }
 

@@ -8,7 +8,9 @@ use x509_parser::{
     revocation_list::CertificateRevocationList,
 };
 
-use crate::{Certificate, DistinguishedName, RevocationReason, SerialNumber, pem};
+use crate::{
+    Certificate, DistinguishedName, PublicKeyAlgorithm, RevocationReason, SerialNumber, ecdsa_p521::verify_p521, pem,
+};
 
 /// id-ce-deltaCRLIndicator.
 const DELTA_CRL_INDICATOR: &str = "2.5.29.27";
@@ -95,6 +97,13 @@ impl RevocationList {
         else {
             return false;
         };
-        self.issuer == issuer.subject && list.verify_signature(issuer_parsed.public_key()).is_ok()
+        let key = issuer_parsed.public_key();
+        let signed = match issuer.public_key.algorithm() {
+            PublicKeyAlgorithm::P521 => {
+                verify_p521(list.tbs_cert_list.as_ref(), &list.signature_algorithm, key, &list.signature_value.data)
+            }
+            _ => list.verify_signature(key),
+        };
+        self.issuer == issuer.subject && signed.is_ok()
     }
 }

@@ -18,13 +18,16 @@ use ring::{
 use rsa::{pkcs8::EncodePrivateKey, rand_core};
 use zeroize::Zeroizing;
 
-use crate::{PublicKey, PublicKeyAlgorithm, SignatureScheme, Signer, SigningError, foreign_key, legacy_pem, pem};
+use crate::{
+    PublicKey, PublicKeyAlgorithm, SignatureScheme, Signer, SigningError, ecdsa_p521, foreign_key, legacy_pem, pem,
+};
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 
 /// The kinds of key that Dockseal makes; Docker takes all of them on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -167,6 +170,7 @@ pub struct PrivateKey {
 /// ring's view of the key. ring does not zero its copies; it drops them with the process at the latest.
 enum Pair {
     Ecdsa(EcdsaKeyPair),
+    P521(Box<ecdsa_p521::Key>),
     Ed25519(Ed25519KeyPair),
     Rsa(Box<RsaKeyPair>),
 }
@@ -282,8 +286,9 @@ impl PrivateKey {
 
     fn from_ec(curve: ObjectIdentifier, sec1: &sec1::EcPrivateKey<'_>) -> Result<Self, KeyError> {
         let (algorithm, length) = match curve {
-            P256 => (&signature::ECDSA_P256_SHA256_ASN1_SIGNING, 32_usize),
-            P384 => (&signature::ECDSA_P384_SHA384_ASN1_SIGNING, 48),
+            P256 => (Some(&signature::ECDSA_P256_SHA256_ASN1_SIGNING), 32_usize),
+            P384 => (Some(&signature::ECDSA_P384_SHA384_ASN1_SIGNING), 48),
+            P521 => (None, 66),
             other => {
                 let name = foreign_key::name_of(other);
                 let algorithm = if name.starts_with("ECDSA") { name } else { format!("elliptic curve {name}") };
@@ -301,12 +306,18 @@ impl PrivateKey {
             None => Some(public_half(curve, &padded).ok_or(KeyError::Malformed)?),
         };
         let point = sec1.public_key.or(computed.as_deref()).ok_or(KeyError::Malformed)?;
-        let pair = EcdsaKeyPair::from_private_key_and_public_key(algorithm, &padded, point, &SystemRandom::new())
-            .map_err(|_| KeyError::Malformed)?;
+        let pair = match algorithm {
+            Some(algorithm) => {
+                EcdsaKeyPair::from_private_key_and_public_key(algorithm, &padded, point, &SystemRandom::new())
+                    .map(Pair::Ecdsa)
+                    .map_err(|_| KeyError::Malformed)?
+            }
+            None => Pair::P521(Box::new(ecdsa_p521::Key::of(&padded, point).ok_or(KeyError::Malformed)?)),
+        };
         let parameters = AlgorithmIdentifierRef { oid: EC_PUBLIC_KEY, parameters: Some((&curve).into()) };
         let inner = sec1::EcPrivateKey { private_key: &padded, parameters: None, public_key: Some(point) };
         let inner = Zeroizing::new(inner.to_der().map_err(|_| KeyError::Malformed)?);
-        Ok(Self { pkcs8: wrap(parameters, &inner)?, public: public_key(parameters, point)?, pair: Pair::Ecdsa(pair) })
+        Ok(Self { pkcs8: wrap(parameters, &inner)?, public: public_key(parameters, point)?, pair })
     }
 
     fn from_rsa(pkcs8: Zeroizing<Vec<u8>>) -> Result<Self, KeyError> {
@@ -362,6 +373,7 @@ impl Signer for PrivateKey {
     fn scheme(&self) -> SignatureScheme {
         match self.public.algorithm() {
             PublicKeyAlgorithm::P384 => SignatureScheme::EcdsaP384Sha384,
+            PublicKeyAlgorithm::P521 => SignatureScheme::EcdsaP521Sha512,
             PublicKeyAlgorithm::Ed25519 => SignatureScheme::Ed25519,
             PublicKeyAlgorithm::Rsa { .. } => SignatureScheme::RsaPkcs1Sha256,
             _ => SignatureScheme::EcdsaP256Sha256,
@@ -374,6 +386,7 @@ impl Signer for PrivateKey {
                 .sign(&SystemRandom::new(), message)
                 .map(|signature| signature.as_ref().to_vec())
                 .map_err(|_| SigningError),
+            Pair::P521(key) => key.sign(message).ok_or(SigningError),
             Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
             Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public().modulus_len()];
@@ -434,10 +447,11 @@ fn decrypt_pkcs8(der: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<Vec<u8
 
 /// The uncompressed point of a private scalar (SEC 1 section 3.2.1).
 fn public_half(curve: ObjectIdentifier, scalar: &[u8]) -> Option<Box<[u8]>> {
-    if curve == P256 {
-        return Some(p256::SecretKey::from_slice(scalar).ok()?.public_key().to_sec1_bytes());
-    }
-    Some(p384::SecretKey::from_slice(scalar).ok()?.public_key().to_sec1_bytes())
+    Some(match curve {
+        P256 => p256::SecretKey::from_slice(scalar).ok()?.public_key().to_sec1_bytes(),
+        P384 => p384::SecretKey::from_slice(scalar).ok()?.public_key().to_sec1_bytes(),
+        _ => p521::SecretKey::from_slice(scalar).ok()?.public_key().to_sec1_bytes(),
+    })
 }
 
 /// ring's random source, as the rsa crate wants it.
@@ -490,6 +504,7 @@ mod tests {
             let verification: &dyn signature::VerificationAlgorithm = match again.scheme() {
                 SignatureScheme::EcdsaP256Sha256 => &signature::ECDSA_P256_SHA256_ASN1,
                 SignatureScheme::EcdsaP384Sha384 => &signature::ECDSA_P384_SHA384_ASN1,
+                SignatureScheme::EcdsaP521Sha512 => unreachable!("none is made"),
                 SignatureScheme::Ed25519 => &signature::ED25519,
                 SignatureScheme::RsaPkcs1Sha256 => &signature::RSA_PKCS1_2048_8192_SHA256,
             };

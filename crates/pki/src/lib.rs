@@ -12,6 +12,7 @@ mod bundle;
 mod certificate;
 mod crl;
 mod dn;
+mod ecdsa_p521;
 mod fingerprint;
 mod foreign_key;
 mod forms;
@@ -33,6 +34,7 @@ pub use bundle::{Bundle, TrustAnchors};
 pub use certificate::{BasicConstraints, Certificate, CertificateError, ExtendedKeyUsage, Extension, GeneralName};
 pub use crl::{RevocationList, Revoked};
 pub use dn::{DistinguishedName, printable};
+pub use ecdsa_p521::is_signed_by_p521;
 pub use fingerprint::Fingerprint;
 pub use forms::{
     Form, PemCertificatesError, certificates_in, certificates_in_pem, certificates_of_block, is_pkcs12, pem_or_der,

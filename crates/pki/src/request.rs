@@ -6,7 +6,9 @@ use x509_parser::{
     certification_request::X509CertificationRequest, error::X509Error, extensions::ParsedExtension, prelude::FromDer,
 };
 
-use crate::{DistinguishedName, GeneralName, PublicKey, PublicKeyAlgorithm, certificate::general_names};
+use crate::{
+    DistinguishedName, GeneralName, PublicKey, PublicKeyAlgorithm, certificate::general_names, ecdsa_p521::verify_p521,
+};
 
 /// A request whose signature was checked: its sender holds the private key.
 #[derive(Clone, Debug)]
@@ -52,7 +54,10 @@ const RSASSA_PSS: &str = "1.2.840.113549.1.1.10";
 /// Whether signatures of this key are checked here.
 fn is_checked(key: &PublicKey) -> bool {
     match key.algorithm() {
-        PublicKeyAlgorithm::P256 | PublicKeyAlgorithm::P384 | PublicKeyAlgorithm::Ed25519 => true,
+        PublicKeyAlgorithm::P256
+        | PublicKeyAlgorithm::P384
+        | PublicKeyAlgorithm::P521
+        | PublicKeyAlgorithm::Ed25519 => true,
         PublicKeyAlgorithm::Rsa { bits } => (2048..=8192).contains(bits),
         _ => false,
     }
@@ -71,7 +76,13 @@ impl CertificateRequest {
         let info = &parsed.certification_request_info;
         let public_key = PublicKey::from_parsed(&info.subject_pki);
         let is_pss = parsed.signature_algorithm.algorithm.to_id_string() == RSASSA_PSS;
-        parsed.verify_signature().map_err(|error| match error {
+        let signed = match public_key.algorithm() {
+            PublicKeyAlgorithm::P521 => {
+                verify_p521(info.raw, &parsed.signature_algorithm, &info.subject_pki, &parsed.signature_value.data)
+            }
+            _ => parsed.verify_signature(),
+        };
+        signed.map_err(|error| match error {
             X509Error::SignatureUnsupportedAlgorithm => RequestError::Unsupported,
             // ring says of keys that it does not take that their signature is wrong.
             _ if is_pss || !is_checked(&public_key) => RequestError::Unsupported,

@@ -11,6 +11,8 @@ pub enum SignatureScheme {
     EcdsaP256Sha256,
     /// ecdsa-with-SHA384 on P-384 (RFC 5758 section 3.2).
     EcdsaP384Sha384,
+    /// ecdsa-with-SHA512 on P-521 (RFC 5758 section 3.2).
+    EcdsaP521Sha512,
     /// Ed25519 (RFC 8410 section 3).
     Ed25519,
     /// sha256WithRSAEncryption (RFC 4055 section 5), which every stack reads.

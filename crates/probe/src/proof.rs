@@ -2,7 +2,7 @@
 //!
 //! Checked with the key alone and not with a parser of certificates, since Go takes certificates that others do not.
 
-use dockseal_pki::{Certificate, PublicKey, PublicKeyAlgorithm as Kind};
+use dockseal_pki::{Certificate, PublicKey, PublicKeyAlgorithm as Kind, is_signed_by_p521};
 use ring::{digest, signature as with_ring};
 use rustls::{DigitallySignedStruct, SignatureScheme as Scheme};
 
@@ -27,14 +27,15 @@ pub(crate) fn check(message: &[u8], certificate: &[u8], signed: &DigitallySigned
 
 /// `None` where nothing here knows the pair of scheme and key. In TLS 1.2 a scheme says nothing about the curve.
 fn is_signed(message: &[u8], key: &PublicKey, scheme: Scheme, signature: &[u8]) -> Option<bool> {
+    let by_p521 = |hash| Some(is_signed_by_p521(message, hash, key.bits(), signature));
     let algorithm: &dyn with_ring::VerificationAlgorithm = match (key.algorithm(), scheme) {
         (Kind::P256, Scheme::ECDSA_NISTP256_SHA256) => &with_ring::ECDSA_P256_SHA256_ASN1,
         (Kind::P256, Scheme::ECDSA_NISTP384_SHA384) => &with_ring::ECDSA_P256_SHA384_ASN1,
         (Kind::P384, Scheme::ECDSA_NISTP256_SHA256) => &with_ring::ECDSA_P384_SHA256_ASN1,
         (Kind::P384, Scheme::ECDSA_NISTP384_SHA384) => &with_ring::ECDSA_P384_SHA384_ASN1,
-        (Kind::P521, Scheme::ECDSA_NISTP256_SHA256) => return Some(by_p521(&digest::SHA256, message, key, signature)),
-        (Kind::P521, Scheme::ECDSA_NISTP384_SHA384) => return Some(by_p521(&digest::SHA384, message, key, signature)),
-        (Kind::P521, Scheme::ECDSA_NISTP521_SHA512) => return Some(by_p521(&digest::SHA512, message, key, signature)),
+        (Kind::P521, Scheme::ECDSA_NISTP256_SHA256) => return by_p521(&digest::SHA256),
+        (Kind::P521, Scheme::ECDSA_NISTP384_SHA384) => return by_p521(&digest::SHA384),
+        (Kind::P521, Scheme::ECDSA_NISTP521_SHA512) => return by_p521(&digest::SHA512),
         (Kind::Ed25519, Scheme::ED25519) => &with_ring::ED25519,
         (Kind::Rsa { bits: 2048..=8192 }, Scheme::RSA_PSS_SHA256) => &with_ring::RSA_PSS_2048_8192_SHA256,
         (Kind::Rsa { bits: 2048..=8192 }, Scheme::RSA_PSS_SHA384) => &with_ring::RSA_PSS_2048_8192_SHA384,
@@ -46,16 +47,4 @@ fn is_signed(message: &[u8], key: &PublicKey, scheme: Scheme, signature: &[u8]) 
         _ => return None,
     };
     Some(with_ring::UnparsedPublicKey::new(algorithm, key.bits()).verify(message, signature).is_ok())
-}
-
-fn by_p521(hash: &'static digest::Algorithm, message: &[u8], key: &PublicKey, signature: &[u8]) -> bool {
-    use p521::ecdsa::{DerSignature, VerifyingKey, signature::hazmat::PrehashVerifier as _};
-    let digest = digest::digest(hash, message);
-    // The crate wants at least half a field of digest, 33 bytes; zeros at the left are the same number.
-    let mut padded = vec![0; 33_usize.saturating_sub(digest.as_ref().len())];
-    padded.extend_from_slice(digest.as_ref());
-    match (VerifyingKey::from_sec1_bytes(key.bits()), DerSignature::try_from(signature)) {
-        (Ok(key), Ok(signature)) => key.verify_prehash(&padded, &signature).is_ok(),
-        _ => false,
-    }
 }
