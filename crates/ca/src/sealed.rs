@@ -14,8 +14,6 @@ use crate::SignError;
 const EXPLICIT_VERSION: u8 = 0xa0;
 /// Where the signature's algorithm is in a TBSCertificate.
 const CERTIFICATE_ALGORITHM: usize = 2;
-/// Where the public key is there.
-const CERTIFICATE_KEY: usize = 6;
 /// Where the issuer's name is in a TBSCertificate, after version, serial number and algorithm (RFC 5280 section 4.1).
 pub(crate) const CERTIFICATE_ISSUER: usize = 3;
 /// Where the subject's name is there, after the validity.
