@@ -61,6 +61,7 @@ fn algorithm_of(scheme: SignatureScheme) -> Vec<u8> {
     let (identifier, has_null): (&[u64], bool) = match scheme {
         SignatureScheme::EcdsaP256Sha256 => (&[1, 2, 840, 10045, 4, 3, 2], false),
         SignatureScheme::EcdsaP384Sha384 => (&[1, 2, 840, 10045, 4, 3, 3], false),
+        SignatureScheme::EcdsaP521Sha512 => (&[1, 2, 840, 10045, 4, 3, 4], false),
         SignatureScheme::Ed25519 => (&[1, 3, 101, 112], false),
         SignatureScheme::RsaPkcs1Sha256 => (&[1, 2, 840, 113_549, 1, 1, 11], true),
     };
