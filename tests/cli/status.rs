@@ -126,7 +126,8 @@ fn what_it_cannot_tell() {
         ));
     };
     clock_was_ahead(240);
-    let _ = sandbox.dockseal(["status"]).run().exits(0);
+    // It can tell: what begins in 2030 is not valid yet.
+    let _ = sandbox.dockseal(["status"]).run().exits(1);
     clock_was_ahead(600);
     let back = sandbox.dockseal(["status"]).run();
     refused_with_hint(&back, &[2]);
@@ -198,7 +199,10 @@ fn json_has_what_openssl_says() {
             (&1.into(), &"issued".into(), &"valid".into())
         );
     }
-    assert_eq!(list["counts"], serde_json::json!({ "valid": 4, "due": 0, "expired": 0, "revoked": 0 }));
+    assert_eq!(
+        list["counts"],
+        serde_json::json!({ "valid": 4, "due": 0, "expired": 0, "revoked": 0, "not_yet_valid": 0, "untrusted": 0 })
+    );
     let status = json(&at(&sandbox, NOW, "status --format json").exits(0));
     assert_eq!(
         (&status["due"], &status["certificates"], &status["next"]["name"]),
@@ -207,7 +211,10 @@ fn json_has_what_openssl_says() {
     assert_eq!(status["last_run"], "2030-06-15T12:00:00Z");
     let status = json(&at(&sandbox, "2030-07-20T00:00:00Z", "status --format json").exits(1));
     assert_eq!((&status["due"], &status["certificates"][0]["standing"]), (&true.into(), &"expired".into()));
-    assert_eq!(status["counts"], serde_json::json!({ "valid": 3, "due": 1, "expired": 1, "revoked": 0 }));
+    assert_eq!(
+        status["counts"],
+        serde_json::json!({ "valid": 3, "due": 1, "expired": 1, "revoked": 0, "not_yet_valid": 0, "untrusted": 0 })
+    );
 }
 
 /// The text format as its description has it: each metric's lines in one group after HELP and TYPE, no sample twice.

@@ -3,6 +3,7 @@
 //! ```text
 //! Inventory::in_memory() … to_bytes()                    a new one, written with the authority's other files
 //! Inventory::open(path, Access)                          checks format and version; migrates forward when writing
+//! Inventory::open_of(path, Access, Ownership)            the same in another user's directory, with that user's rights
 //!   reading : page(Selection, after, limit), find(text, role), similar(text), entry(id), destinations…, tally(now), …
 //!   writing : as_run(&run) -> Recorder
 //!             reserve -> signed -> delivered | taken_back   a serial's way; each call is one durable transaction
