@@ -84,7 +84,8 @@ impl ContextStore {
         ] {
             make_directories(&directory, mode)?;
         }
-        Ok(ContextLock { _directory: Directory::open(&self.contexts)?.lock()? })
+        // That one is open to its owner alone: anybody could keep another one locked.
+        Ok(ContextLock { _directory: Directory::open(&self.contexts.join("tls"))?.lock()? })
     }
 
     /// Makes the directory of a context's metadata, beside which its files are staged.

@@ -180,8 +180,6 @@ impl Staged {
 
     fn swap(mut self) -> Result<Placed, WriteError> {
         let bench = Bench::open(&self.destination)?;
-        // What the exchange leaves at the stage's path is not locked: without the bench's lock another process could
-        // sweep it and stage there, and would lose its work to the removal below.
         let _bench_lock = bench.directory().lock()?;
         let changed = || WriteError::Changed { path: self.destination.clone() };
         if bench.directory().identity()? != self.stage.bench
@@ -194,6 +192,9 @@ impl Staged {
             self.is_gone = true;
             return self.placed(&bench, false);
         };
+        // What the exchange leaves at the stage's path is locked, or another process could sweep it and stage there, and would
+        // lose its work to the removal below.
+        let bundle_lock = bench.lock_bundle()?;
         bench.exchange(&self.stage.name)?;
         // Another run of ours may have been faster, and its bundle goes as any other does; anything else comes back.
         if !bench.is_displaced(&self.stage.name, identity) {
@@ -213,6 +214,7 @@ impl Staged {
             }
         }
         // The old bundle goes before the lock does. Under the stage's name there is another directory now.
+        drop(bundle_lock);
         let _ = bench.remove_displaced(&self.stage.name);
         self.is_gone = true;
         self.placed(&bench, keeps_previous)

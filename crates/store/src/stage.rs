@@ -111,6 +111,18 @@ impl Bench {
         Ok(())
     }
 
+    /// Locks the bundle that is in the place, so that nobody takes it for a killed run's once it was moved out of there.
+    pub(crate) fn lock_bundle(&self) -> Result<File, WriteError> {
+        for _ in 0..SLOTS {
+            let bundle = self.parent.child(&self.name)?;
+            let lock = bundle.lock_if_free_soon()?;
+            if self.parent.is_there(&self.name, bundle.identity()?)? {
+                return Ok(lock);
+            }
+        }
+        Err(WriteError::Changed { path: self.path() })
+    }
+
     /// Keeps what lies under this hidden name as the previous bundle. The one before it stays until then, and lies under
     /// that name afterwards, or nothing does.
     pub(crate) fn keep(&self, name: &OsStr) -> Result<(), WriteError> {
@@ -144,9 +156,12 @@ impl Bench {
             || directory.child(name).and_then(|child| child.names()).is_ok_and(|names| are_all_ours(&names))
     }
 
-    /// Removes what a swap of ours left under a hidden name.
+    /// Removes what a swap of ours left under a hidden name; where another process has it already, that one does, or the next
+    /// sweep.
     pub(crate) fn remove_displaced(&self, name: &OsStr) -> Result<(), WriteError> {
-        self.directory().remove_all(name, DEPTH)
+        let directory = self.directory();
+        let Some((_lock, found)) = lock_left(&directory.child(name)?)? else { return Ok(()) };
+        if directory.is_there(name, found)? { directory.remove_all(name, DEPTH) } else { Ok(()) }
     }
 
     /// Makes a swap durable: both directories whose entries it changed.
@@ -224,11 +239,15 @@ impl Stage {
                 continue;
             }
             let directory = match bench.directory().make_child(&name, layout::DIRECTORY_MODE) {
-                // Somebody who does not ask for the lock put something there.
-                Err(error) if error.is(Errno::EXIST) => continue,
+                // Somebody who does not have the lock put something there, or took it for a killed run's.
+                Err(error) if error.is(Errno::EXIST) || error.is(Errno::NOENT) => continue,
                 made => made?,
             };
             let Some(lock) = directory.try_lock()? else { continue };
+            // Whoever took it for a killed run's before it was locked has removed it.
+            if !bench.directory().is_there(&name, directory.identity()?)? {
+                continue;
+            }
             // It is to be given away: nothing may be in it that this run did not put there.
             if !directory.names()?.is_empty() {
                 return Err(WriteError::Changed { path: bench.path() });
@@ -312,9 +331,14 @@ fn is_free(directory: &Directory, name: &OsStr) -> Result<bool, WriteError> {
     if directory.look(name)?.is_none() {
         return Ok(true);
     }
-    let locked = directory.child(name).and_then(|child| child.try_lock());
-    let Ok(Some(_lock)) = locked else { return Ok(false) };
-    Ok(remove_ours(directory, name).is_ok())
+    let Ok(Some((_lock, found))) = directory.child(name).and_then(|child| lock_left(&child)) else { return Ok(false) };
+    Ok(directory.is_there(name, found)? && remove_ours(directory, name).is_ok())
+}
+
+/// The lock of a directory on which nobody works, and which directory that is: under its name there may be another by now.
+fn lock_left(child: &Directory) -> Result<Option<(File, Identity)>, WriteError> {
+    let found = child.identity()?;
+    Ok(child.try_lock()?.map(|lock| (lock, found)))
 }
 
 /// Removes a directory that holds nothing but files of the names that we write.

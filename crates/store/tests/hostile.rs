@@ -254,10 +254,11 @@ fn a_rollback_does_not_loosen() {
     assert_eq!((of(&place), of(&place.join("key.pem"))), ((user, 0o700), (user, 0o400)));
 }
 
-/// Anybody who may read a directory can lock it; that ends the work, and does not hold it up for ever.
+/// Another process of the same user's ends the work, and does not hold it up for ever.
 #[test]
 fn a_directory_that_somebody_keeps_locked() {
     let root = tempfile::tempdir().unwrap();
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let lock = File::open(root.path()).unwrap();
     lock.lock().unwrap();
     let error = deliver(&plan("x", None), &root.path().join("bundle"), Existing::Keep).unwrap_err();
@@ -267,6 +268,52 @@ fn a_directory_that_somebody_keeps_locked() {
     );
     drop(lock);
     deliver(&plan("x", None), &root.path().join("bundle"), Existing::Keep).and_then(Placed::check).unwrap();
+}
+
+/// Anybody who may read a directory can lock it (flock(2)): that costs a moment, and neither the work nor what is there. Those
+/// who work there at once without the lock each bring a whole bundle, and leave nothing.
+#[test]
+fn a_directory_that_anybody_keeps_locked() {
+    let root = tempfile::tempdir().unwrap();
+    let shared = root.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o755)).unwrap();
+    let lock = File::open(&shared).unwrap();
+    lock.lock().unwrap();
+    let place = shared.join("bundle");
+    let started = std::time::Instant::now();
+    deliver(&plan("first", None), &place, Existing::Keep).and_then(Placed::check).unwrap();
+    for n in 0..20 {
+        deliver(&plan("again", None), &shared.join(n.to_string()), Existing::Keep).and_then(Placed::check).unwrap();
+        fs::remove_dir_all(shared.join(n.to_string())).unwrap();
+    }
+    assert!(started.elapsed() < std::time::Duration::from_secs(9), "{:?}", started.elapsed());
+    let done = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let (place, done) = (&place, &done);
+            let _ = scope.spawn(move || {
+                for round in 0..40 {
+                    let displaced = [Displaced::Remove, Displaced::Keep][round % 2];
+                    let staged = stage(&plan(&format!("{n} {round}"), None), place, Existing::Replace, displaced);
+                    match staged.and_then(dockseal_store::Staged::put_in_place).and_then(Placed::check) {
+                        Ok(()) => done.fetch_add(1, Ordering::Relaxed),
+                        // Another one was faster, which is said.
+                        Err(WriteError::Changed { .. }) => 0,
+                        Err(error) => panic!("{error}"),
+                    };
+                }
+            });
+        }
+    });
+    assert!(done.load(Ordering::Relaxed) > 0);
+    for bundle in [place.clone(), previous_path(&place).unwrap()] {
+        let texts: Vec<_> =
+            ["ca.pem", "cert.pem", "key.pem"].map(|file| fs::read_to_string(bundle.join(file)).unwrap()).into();
+        assert!(texts.windows(2).all(|pair| pair[0] == pair[1]), "{texts:?}");
+    }
+    remove_stale(&place).unwrap();
+    assert_eq!(names(&shared), [".bundle.dockseal.previous", "bundle"]);
 }
 
 /// What a run that was killed between linking a file and renaming it has left goes with the next one.
