@@ -142,8 +142,7 @@ fn sync_file_systems(all: &[Staged]) -> Result<(), WriteError> {
         let (device, _) = staged.stage.identity;
         if !done.contains(&device) {
             done.push(device);
-            let path = &staged.destination;
-            rustix::fs::syncfs(&staged.stage.lock).map_err(WriteError::errno("sync the file system of", path))?;
+            staged.stage.sync_file_system(&staged.destination)?;
         }
     }
     Ok(())
@@ -159,8 +158,9 @@ fn prepare(
     let bench = Bench::make(destination)?;
     let found = inspect(&plan.names(), destination, existing)?;
     let (stage, directory) = Stage::new(&bench, displaced)?;
-    let staged = Staged { stage, destination: destination.to_owned(), found, displaced, is_gone: false };
+    let mut staged = Staged { stage, destination: destination.to_owned(), found, displaced, is_gone: false };
     fill(&directory, plan, &bench, &staged.found, sync)?;
+    staged.stage.spare_descriptors();
     Ok(staged)
 }
 
@@ -181,10 +181,9 @@ impl Staged {
     fn swap(mut self) -> Result<Placed, WriteError> {
         let bench = Bench::open(&self.destination)?;
         let _bench_lock = bench.directory().lock()?;
-        let changed = || WriteError::Changed { path: self.destination.clone() };
-        if bench.directory().identity()? != self.stage.bench
-            || !bench.directory().is_there(&self.stage.name, self.stage.identity)?
-        {
+        let path = self.destination.clone();
+        let changed = || WriteError::Changed { path: path.clone() };
+        if bench.directory().identity()? != self.stage.bench || !self.stage.hold(&bench)? {
             return Err(changed());
         }
         let Found::Bundle { identity, .. } = self.found else {

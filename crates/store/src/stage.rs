@@ -4,6 +4,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     io,
+    os::fd::AsRawFd,
     path::{Path, PathBuf},
 };
 
@@ -219,8 +220,8 @@ pub(crate) struct Stage {
     pub(crate) identity: Identity,
     /// Which directory it is in.
     pub(crate) bench: Identity,
-    /// Kept for as long as this process works on it.
-    pub(crate) lock: File,
+    /// Kept for as long as this process works on it, unless it has too many.
+    lock: Option<File>,
 }
 
 impl Stage {
@@ -253,9 +254,39 @@ impl Stage {
                 return Err(WriteError::Changed { path: bench.path() });
             }
             let (identity, bench) = (directory.identity()?, bench.directory().identity()?);
-            return Ok((Self { name, identity, bench, lock }, directory));
+            return Ok((Self { name, identity, bench, lock: Some(lock) }, directory));
         }
         Err(WriteError::io("stage a bundle for", &bench.path())(io::Error::from(io::ErrorKind::ResourceBusy)))
+    }
+
+    /// Does without the lock where such locks have taken half of all descriptors that this process may open: they have the
+    /// lowest numbers that are free (open(2)). Another run for the same place may remove it then, which [`hold`](Self::hold)
+    /// tells.
+    pub(crate) fn spare_descriptors(&mut self) {
+        let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let is_spared = |lock: &File| most.is_some_and(|most| u64::try_from(lock.as_raw_fd()).unwrap_or(0) > most / 2);
+        self.lock = self.lock.take().filter(|lock| !is_spared(lock));
+    }
+
+    /// Locks it again where it is not any more; whether it is still there, and nobody else's.
+    pub(crate) fn hold(&mut self, bench: &Bench) -> Result<bool, WriteError> {
+        if !bench.directory().is_there(&self.name, self.identity)? {
+            return Ok(false);
+        }
+        if self.lock.is_none() {
+            self.lock = bench.directory().child(&self.name)?.try_lock()?;
+        }
+        Ok(self.lock.is_some() && bench.directory().is_there(&self.name, self.identity)?)
+    }
+
+    /// Waits until its file system is on the disk.
+    pub(crate) fn sync_file_system(&self, destination: &Path) -> Result<(), WriteError> {
+        let failed = WriteError::errno("sync the file system of", destination);
+        match &self.lock {
+            Some(lock) => rustix::fs::syncfs(lock),
+            None => rustix::fs::syncfs(Bench::open(destination)?.directory().as_fd()),
+        }
+        .map_err(failed)
     }
 
     /// Removes it again, if it is still there.
