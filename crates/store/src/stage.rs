@@ -17,7 +17,7 @@ use rustix::{
 use crate::{
     Displaced, WriteError,
     directory::{Directory, Identity, change_owner, hidden, identity, own_user},
-    files::{Sync, carry, split, write_file},
+    files::{Sync, carry, split, unused_name, write_file},
     found::{Found, are_all_ours},
 };
 
@@ -234,8 +234,10 @@ impl Stage {
         for kind in [Displaced::Remove, Displaced::Keep] {
             let _ = is_free(bench.directory(), &bench.staging(0, kind));
         }
-        for slot in 0..SLOTS {
-            let name = bench.staging(slot, displaced);
+        // Where others have taken all of them, one that nobody can know before.
+        let names = (0..SLOTS).map(|slot| Ok(bench.staging(slot, displaced)));
+        for name in names.chain(std::iter::once_with(|| unused_name(&bench.stem))) {
+            let name = name?;
             if !is_free(bench.directory(), &name)? {
                 continue;
             }
