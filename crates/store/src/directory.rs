@@ -117,7 +117,8 @@ impl Directory {
         Ok(Some(here.join(OsString::from_vec(target.into_bytes()))))
     }
 
-    /// The same, after what is missing of it was made with this mode, whatever the umask.
+    /// The same, after what is missing of it was made with this mode, whatever the umask, and for the owner of the nearest
+    /// that is there.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -127,6 +128,7 @@ impl Directory {
         if walked.missing.is_empty() {
             return Self::of(&directory.handle, path);
         }
+        let ownership = directory.ownership_within()?;
         for name in walked.missing {
             if name == ".." || name == "." {
                 return Err(WriteError::errno("make the directory", path)(Errno::NOENT));
@@ -134,7 +136,11 @@ impl Directory {
             directory = match directory.make_child(&name, mode) {
                 // Another process was faster.
                 Err(error) if error.is(Errno::EXIST) => directory.child(&name)?,
-                made => made?,
+                made => {
+                    let made = made?;
+                    made.own(ownership, mode)?;
+                    made
+                }
             };
         }
         Ok(Self { path: path.to_owned(), ..directory })
@@ -259,6 +265,15 @@ impl Directory {
     pub(crate) fn own(&self, ownership: Ownership, mode: u32) -> Result<(), WriteError> {
         give(&self.handle, ownership).map_err(WriteError::errno("change the owner of", &self.path))?;
         self.set_mode(mode)
+    }
+
+    /// To whom what is made in it belongs: to its owner also where root makes it, since that user could not use it otherwise.
+    pub(crate) fn ownership_within(&self) -> Result<Ownership, WriteError> {
+        let found = self.metadata()?;
+        if own_user() != 0 || found.st_uid == 0 {
+            return Ok(Ownership::default());
+        }
+        Ok(Ownership { user: Some(found.st_uid), group: Some(found.st_gid), key_mode: None })
     }
 
     /// The names in it, in order.

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::{
     Existing, Generations, NewFile, OpenedFile, Placed, ReadError, WriteError,
     deliver::deliver,
-    directory::{Directory, own_user, resolve},
+    directory::{Directory, resolve},
     read,
     replacement::replace_for,
 };
@@ -376,11 +376,7 @@ impl Home {
     /// To whom the files of this authority belong: to who owns its directory, also where root works on it, since that user
     /// could not use it any more otherwise.
     pub(crate) fn ownership(&self) -> Result<Ownership, HomeError> {
-        let found = Directory::open(&self.path).and_then(|home| home.metadata()).map_err(HomeError::Write)?;
-        if own_user() != 0 || found.st_uid == 0 {
-            return Ok(Ownership::default());
-        }
-        Ok(Ownership { user: Some(found.st_uid), group: Some(found.st_gid), key_mode: None })
+        Directory::open(&self.path).and_then(|home| home.ownership_within()).map_err(HomeError::Write)
     }
 
     /// The certificates that were kept before there were inventories, each with its path; `None` where there is no place

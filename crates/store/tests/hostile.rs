@@ -316,6 +316,50 @@ fn a_directory_that_anybody_keeps_locked() {
     assert_eq!(names(&shared), [".bundle.dockseal.previous", "bundle"]);
 }
 
+/// Every name that could be known before is somebody else's, in a directory where those cannot be removed (sticky).
+#[test]
+fn all_names_are_taken() {
+    let root = tempfile::tempdir().unwrap();
+    let (place, list) = (root.path().join("bundle"), root.path().join("crl.pem"));
+    for slot in 0..64 {
+        for name in [format!(".bundle.dockseal-{slot}"), format!(".bundle.dockseal-keep-{slot}")] {
+            fs::create_dir_all(root.path().join(name).join("mine")).unwrap();
+        }
+        fs::create_dir(root.path().join(format!(".crl.pem.dockseal-{slot}"))).unwrap();
+    }
+    let before = names(root.path()).len();
+    for n in ["one", "two"] {
+        replace(&list, 0o644, n.as_bytes()).unwrap();
+        let staged = stage(&plan(n, None), &place, Existing::Replace, Displaced::Keep).unwrap();
+        staged.put_in_place().and_then(Placed::check).unwrap();
+        assert_eq!((text(&place).as_str(), fs::read_to_string(&list).unwrap().as_str()), (n, n));
+    }
+    assert_eq!(text(&previous_path(&place).unwrap()), "one");
+    assert_eq!(names(root.path()).len(), before + 3);
+}
+
+/// What root has to make on the way in a user's directory is that user's, who could not get to the bundle otherwise.
+#[test]
+fn directories_on_the_way_belong_to_who_owns_the_nearest() {
+    if !is_root() {
+        return;
+    }
+    let (root, home) = home_of_neighbour();
+    let place = home.join("certs/x/y");
+    deliver(&plan("x", Some(NEIGHBOUR)), &place, Existing::Keep).and_then(Placed::check).unwrap();
+    for made in [home.join("certs"), home.join("certs/x")] {
+        let found = fs::symlink_metadata(&made).unwrap();
+        assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (NEIGHBOUR, NEIGHBOUR, 0o700), "{made:?}");
+    }
+    let number = NEIGHBOUR.to_string();
+    let ids = ["--reuid", &number, "--regid", &number, "--clear-groups", "cat"];
+    let read = std::process::Command::new("setpriv").args(ids).arg(place.join("key.pem")).output().unwrap();
+    assert_eq!(read.stdout, b"x", "{read:?}");
+    // In root's own it stays root's.
+    deliver(&plan("x", None), &root.path().join("certs/y"), Existing::Keep).and_then(Placed::check).unwrap();
+    assert_eq!(fs::symlink_metadata(root.path().join("certs")).unwrap().uid(), 0);
+}
+
 /// What a run that was killed between linking a file and renaming it has left goes with the next one.
 #[test]
 fn a_file_that_was_left_half_way() {
