@@ -272,3 +272,24 @@ fn pipes_beside_an_inventory() {
         }
     }
 }
+
+/// A context that root makes in a user's configuration is that user's: docker reads all of it as that user, and changes it.
+#[test]
+fn a_context_in_a_users_configuration() {
+    require!("setpriv", "docker");
+    require_root!();
+    let sandbox = beside_a_neighbour();
+    let _ = run(&sandbox, "init --no-passphrase").success();
+    let configuration = sandbox.path("n/.docker");
+    for (name, option) in [("new", None), ("replaced", Some("--replace"))] {
+        let line = ["context", "create", "ctx", "--host", "tcp://h:2376", "--client", "bob"];
+        let program = sandbox.dockseal(line.into_iter().chain(option)).env("DOCKER_CONFIG", &configuration);
+        let _ = program.run().success();
+        let docker = "docker --config .docker context";
+        let script = format!("{docker} export ctx {name}.tar; {docker} update ctx --description {name}; {docker} ls");
+        let _ = neighbour(&sandbox, &script).success().says(name);
+        // Docker ends its archives early, which tar minds.
+        let exported = sandbox.program("tar").args(["-tf", &format!("n/{name}.tar")]).run();
+        assert!(exported.stdout.contains("tls/docker/key.pem"), "{exported}");
+    }
+}

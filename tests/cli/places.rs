@@ -375,3 +375,39 @@ fn a_pipe_at_the_staging_path() {
     }
     Bundle(sandbox.path("a")).assert_complete();
 }
+
+/// One certificate in more directories than files may be open: all of them get the new one, and nothing is left beside them.
+#[test]
+fn more_directories_than_descriptors() {
+    require!("prlimit", "openssl");
+    const PLACES: usize = 100;
+    let sandbox = Sandbox::new();
+    let confined = |line: &str| {
+        let program = sandbox.program("prlimit").args(["--nofile=64:64"]).arg(dockseal_tests::dockseal_binary());
+        program.args(line.split(' ')).run()
+    };
+    let dockseal = |line: &str| sandbox.dockseal(line.split(' ')).run();
+    let _ = dockseal("init --no-passphrase").success();
+    let _ = dockseal("issue client alice --out d/0").success();
+    for n in 1..PLACES {
+        let _ = sandbox.program("cp").args(["-a", "d/0", &format!("d/{n}")]).run().success();
+    }
+    let _ = dockseal("inventory rebuild --replace d").success();
+    let before = fs::read(sandbox.path("d/0/cert.pem")).unwrap();
+    for line in ["renew alice", "rollover begin", "rollover advance", "rollover finish"] {
+        let _ = confined(line).success();
+        let now = fs::read(sandbox.path("d/0/cert.pem")).unwrap();
+        assert!(now != before, "{line}");
+        for n in 0..PLACES {
+            let file = |name: &str| fs::read(sandbox.path(format!("d/{n}/{name}"))).unwrap();
+            assert!(
+                file("cert.pem") == now && file("ca.pem") == fs::read(sandbox.path("d/0/ca.pem")).unwrap(),
+                "{line}"
+            );
+        }
+        let mut names = fs::read_dir(sandbox.path("d")).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(!names.any(|name| name.to_string_lossy().contains(".dockseal-")), "{line}");
+    }
+    let _ = sandbox.openssl(["verify", "-CAfile", "d/99/ca.pem", "d/99/cert.pem"]);
+    let _ = dockseal("inventory check").success().says("100 of 100");
+}

@@ -88,10 +88,11 @@ pub(crate) fn put(
     let what = format!("cannot make the context {name}");
     check_name(name, &what)?;
     let notes = judgement::of_client_files(&plan, invocation.now, &what)?;
-    let plan = plan.for_context();
     let store = store(invocation)?;
     let files = store.files(name);
     let lock = store.lock().map_err(|error| write_failure(&what, &error))?;
+    let ownership = store.ownership(&lock).map_err(|error| write_failure(&what, &error))?;
+    let plan = FilePlan { ownership, ..plan.for_context() };
     let place = invocation.place(&files.tls)?;
 
     let present = read_meta(&files.meta);

@@ -11,6 +11,7 @@ use std::{
 };
 
 use dockseal_docker::{
+    Ownership,
     context::{ContextFiles, DIRECTORY, META_DIRECTORY_MODE, META_MODE},
     layout::DIRECTORY_MODE,
 };
@@ -20,7 +21,7 @@ use crate::{
     directory::Directory,
     files::{make_directories, split},
     remove::{remove, remove_tree},
-    replacement::replace,
+    replacement::replace_for,
 };
 
 /// The store below a configuration directory of docker's.
@@ -84,7 +85,16 @@ impl ContextStore {
         ] {
             make_directories(&directory, mode)?;
         }
-        Ok(ContextLock { _directory: Directory::open(&self.contexts)?.lock()? })
+        // That one is open to its owner alone: anybody could keep another one locked.
+        Ok(ContextLock { _directory: Directory::open(&self.contexts.join("tls"))?.lock()? })
+    }
+
+    /// To whom what is in the store belongs: to whose configuration it is, also where root works on it.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn ownership(&self, _lock: &ContextLock) -> Result<Ownership, WriteError> {
+        Directory::open(&self.contexts)?.ownership_within()
     }
 
     /// Makes the directory of a context's metadata, beside which its files are staged.
@@ -107,13 +117,14 @@ impl ContextStore {
         lock: &ContextLock,
     ) -> Result<(), WriteError> {
         self.begin(files, lock)?;
+        let ownership = self.ownership(lock)?;
         let remembered = files.source();
         match source {
-            Some(source) => replace(&remembered, META_MODE, source)?,
+            Some(source) => replace_for(&remembered, META_MODE, source, ownership)?,
             None if remembered.symlink_metadata().is_ok() => remove(&remembered)?,
             None => {}
         }
-        replace(&files.meta, META_MODE, meta.as_bytes())
+        replace_for(&files.meta, META_MODE, meta.as_bytes(), ownership)
     }
 
     /// Removes the directories of a context that could not be made, as far as they are empty.

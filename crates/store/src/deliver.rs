@@ -143,8 +143,7 @@ fn sync_file_systems(all: &[Staged]) -> Result<(), WriteError> {
         let (device, _) = staged.stage.identity;
         if !done.contains(&device) {
             done.push(device);
-            let path = &staged.destination;
-            rustix::fs::syncfs(&staged.stage.lock).map_err(WriteError::errno("sync the file system of", path))?;
+            staged.stage.sync_file_system(&staged.destination)?;
         }
     }
     Ok(())
@@ -160,8 +159,9 @@ fn prepare(
     let bench = Bench::make(destination)?;
     let found = inspect(&plan.names(), destination, existing)?;
     let (stage, directory) = Stage::new(&bench, displaced)?;
-    let staged = Staged { stage, destination: destination.to_owned(), found, displaced, is_gone: false };
+    let mut staged = Staged { stage, destination: destination.to_owned(), found, displaced, is_gone: false };
     fill(&directory, plan, &bench, &staged.found, sync)?;
+    staged.stage.spare_descriptors();
     Ok(staged)
 }
 
@@ -181,13 +181,10 @@ impl Staged {
 
     fn swap(mut self) -> Result<Placed, WriteError> {
         let bench = Bench::open(&self.destination)?;
-        // What the exchange leaves at the stage's path is not locked: without the bench's lock another process could
-        // sweep it and stage there, and would lose its work to the removal below.
         let _bench_lock = bench.directory().lock()?;
-        let changed = || WriteError::Changed { path: self.destination.clone() };
-        if bench.directory().identity()? != self.stage.bench
-            || !bench.directory().is_there(&self.stage.name, self.stage.identity)?
-        {
+        let path = self.destination.clone();
+        let changed = || WriteError::Changed { path: path.clone() };
+        if bench.directory().identity()? != self.stage.bench || !self.stage.hold(&bench)? {
             return Err(changed());
         }
         let Found::Bundle { identity, .. } = self.found else {
@@ -195,6 +192,9 @@ impl Staged {
             self.is_gone = true;
             return bench.placed(&self.destination, self.stage.identity, false);
         };
+        // What the exchange leaves at the stage's path is locked, or another process could sweep it and stage there, and would
+        // lose its work to the removal below.
+        let bundle_lock = bench.lock_bundle()?;
         bench.exchange(&self.stage.name, self.displaced)?;
         // Another run of ours may have been faster, and its bundle goes as any other does; anything else comes back.
         if !bench.is_displaced(&self.stage.name, identity) {
@@ -216,6 +216,7 @@ impl Staged {
             }
         }
         // The old bundle goes before the lock does. Under the stage's name there is another directory now.
+        drop(bundle_lock);
         let _ = bench.remove_displaced(&self.stage.name);
         self.is_gone = true;
         bench.placed(&self.destination, self.stage.identity, keeps_previous)

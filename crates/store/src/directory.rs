@@ -15,6 +15,7 @@ use std::{
         unix::ffi::{OsStrExt, OsStringExt},
     },
     path::{Component, Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -34,8 +35,12 @@ const MOST_LINKS: usize = 40;
 const LONGEST_NAME: usize = 255;
 /// The longest end of a hidden name of ours, with what surrounds the stem: `.` and `.dockseal`.
 const LONGEST_END: usize = 24;
-/// How long another process may keep a directory locked. Ours do for milliseconds; anybody who can read it could for ever.
+/// How long a process of the same user may keep a directory locked. Ours do for milliseconds.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// The same where the process may be anybody's.
+const SHORT_PATIENCE: Duration = Duration::from_secs(1);
+/// How often a process waits that long in vain before it waits no more.
+const MOST_WAITS: usize = 5;
 /// How often a waiting process asks again.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -112,7 +117,8 @@ impl Directory {
         Ok(Some(here.join(OsString::from_vec(target.into_bytes()))))
     }
 
-    /// The same, after what is missing of it was made with this mode, whatever the umask.
+    /// The same, after what is missing of it was made with this mode, whatever the umask, and for the owner of the nearest
+    /// that is there.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -122,6 +128,7 @@ impl Directory {
         if walked.missing.is_empty() {
             return Self::of(&directory.handle, path);
         }
+        let ownership = directory.ownership_within()?;
         for name in walked.missing {
             if name == ".." || name == "." {
                 return Err(WriteError::errno("make the directory", path)(Errno::NOENT));
@@ -129,7 +136,11 @@ impl Directory {
             directory = match directory.make_child(&name, mode) {
                 // Another process was faster.
                 Err(error) if error.is(Errno::EXIST) => directory.child(&name)?,
-                made => made?,
+                made => {
+                    let made = made?;
+                    made.own(ownership, mode)?;
+                    made
+                }
             };
         }
         Ok(Self { path: path.to_owned(), ..directory })
@@ -210,9 +221,11 @@ impl Directory {
     pub(crate) fn make_child(&self, name: &OsStr, mode: u32) -> Result<Self, WriteError> {
         rustix::fs::mkdirat(&self.handle, name, Mode::from_raw_mode(mode & 0o700))
             .map_err(self.failed("make the directory", name))?;
-        self.open_made(name, mode).inspect_err(|_| {
-            // An empty directory is no use to anybody; what is not empty stays.
-            let _ = rustix::fs::unlinkat(&self.handle, name, AtFlags::REMOVEDIR);
+        self.open_made(name, mode).inspect_err(|error| {
+            // An empty directory is no use to anybody; what is not empty stays, and so does what is another one.
+            if !error.is(Errno::NOENT) && !matches!(error, WriteError::Changed { .. }) {
+                let _ = rustix::fs::unlinkat(&self.handle, name, AtFlags::REMOVEDIR);
+            }
         })
     }
 
@@ -252,6 +265,15 @@ impl Directory {
     pub(crate) fn own(&self, ownership: Ownership, mode: u32) -> Result<(), WriteError> {
         give(&self.handle, ownership).map_err(WriteError::errno("change the owner of", &self.path))?;
         self.set_mode(mode)
+    }
+
+    /// To whom what is made in it belongs: to its owner also where root makes it, since that user could not use it otherwise.
+    pub(crate) fn ownership_within(&self) -> Result<Ownership, WriteError> {
+        let found = self.metadata()?;
+        if own_user() != 0 || found.st_uid == 0 {
+            return Ok(Ownership::default());
+        }
+        Ok(Ownership { user: Some(found.st_uid), group: Some(found.st_gid), key_mode: None })
     }
 
     /// The names in it, in order.
@@ -378,23 +400,42 @@ impl Directory {
 
     /// The right to work in it, among processes of ours. It is kept until what is returned is dropped.
     ///
+    /// Whoever can open a directory can lock it, for ever. So where others than its owner can, this waits a short while and
+    /// goes on without: what is made there has a name that is free (`O_EXCL`) and a lock of its own, and is known by its
+    /// identity, so that two processes of ours are safe without this lock as well. With it they wait for each other.
+    ///
     /// # Errors
-    /// When another process keeps it for ten seconds, or the system refuses.
+    /// When a process of the owner's keeps it for ten seconds, or the system refuses.
     pub(crate) fn lock(&self) -> Result<File, WriteError> {
         let failed = WriteError::io("lock the directory", &self.path);
-        let started = Instant::now();
+        let is_ours_alone = self.is_for_owner_alone()?;
+        let patience = if is_ours_alone { LOCK_PATIENCE } else { patience_with_others() };
         let lock = self.second_handle()?;
-        loop {
-            match lock.try_lock() {
-                Ok(()) => return Ok(lock),
-                Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_PATIENCE => thread::sleep(PAUSE),
-                Err(TryLockError::WouldBlock) => {
-                    let kind = io::ErrorKind::TimedOut;
-                    return Err(failed(io::Error::new(kind, "another process keeps it locked")));
-                }
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
+        match lock_within(&lock, patience) {
+            Ok(true) => Ok(lock),
+            Ok(false) if is_ours_alone => {
+                Err(failed(io::Error::new(io::ErrorKind::TimedOut, "another process keeps it locked")))
             }
+            Ok(false) => {
+                TIMES_WITHOUT_LOCK.fetch_add(1, Ordering::Relaxed);
+                Ok(lock)
+            }
+            Err(error) => Err(failed(error)),
         }
+    }
+
+    /// A lock that is good to have: it is waited for as in a directory of others, whosever it is.
+    pub(crate) fn lock_if_free_soon(&self) -> Result<File, WriteError> {
+        let lock = self.second_handle()?;
+        lock_within(&lock, patience_with_others()).map_err(WriteError::io("lock the directory", &self.path))?;
+        Ok(lock)
+    }
+
+    /// Whether nobody but who runs this, and root, can open it. What a list of users and groups allows shows in the bits of
+    /// the group (acl(5)).
+    fn is_for_owner_alone(&self) -> Result<bool, WriteError> {
+        let found = self.metadata()?;
+        Ok(is_trusted(found.st_uid) && found.st_mode & 0o044 == 0)
     }
 
     /// The same without waiting; `None` when another process has it.
@@ -422,6 +463,30 @@ impl Directory {
             Ok(()) | Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
             Err(error) => Err(WriteError::errno("sync the directory", &self.path)(error)),
         }
+    }
+}
+
+/// Whether the lock was free within that time.
+fn lock_within(lock: &File, patience: Duration) -> io::Result<bool> {
+    let started = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if started.elapsed() < patience => thread::sleep(PAUSE),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+/// How often this process went on without a lock that another user may keep.
+static TIMES_WITHOUT_LOCK: AtomicUsize = AtomicUsize::new(0);
+
+/// Many locked directories do not add up to a long wait.
+fn patience_with_others() -> Duration {
+    match TIMES_WITHOUT_LOCK.load(Ordering::Relaxed) {
+        0..MOST_WAITS => SHORT_PATIENCE,
+        _ => Duration::ZERO,
     }
 }
 

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::{
     Existing, Generations, NewFile, OpenedFile, Placed, ReadError, WriteError,
     deliver::deliver,
-    directory::{Directory, identity, own_user, resolve},
+    directory::{Directory, identity, resolve},
     read,
     replacement::{Replacement, replace_for},
 };
@@ -287,7 +287,7 @@ impl Home {
     /// When the system refuses; then the old file is where it was.
     pub fn replace_inventory(&self, bytes: &[u8]) -> Result<Option<PathBuf>, HomeError> {
         let home = Directory::open(&self.path).map_err(HomeError::Write)?;
-        let ownership = ownership_in(&home).map_err(HomeError::Write)?;
+        let ownership = home.ownership_within().map_err(HomeError::Write)?;
         let kept = set_aside(&home).map_err(HomeError::Write)?;
         let path = self.inventory_path();
         Replacement::within(home, INVENTORY_FILE.as_ref(), &path, INVENTORY_MODE)
@@ -357,7 +357,7 @@ impl Home {
     /// # Errors
     /// When it is not there, is behind a link that others can change, or the system refuses.
     pub fn ownership(&self) -> Result<Ownership, HomeError> {
-        Directory::open_to_pass(&self.path).and_then(|home| ownership_in(&home)).map_err(HomeError::Write)
+        Directory::open_to_pass(&self.path).and_then(|home| home.ownership_within()).map_err(HomeError::Write)
     }
 
     /// The user whose authority it is, where root works on another user's: then what its inventory says is that user's word.
@@ -398,14 +398,6 @@ impl Home {
             Err(source) => Err(HomeError::Read(ReadError::Io { path, source })),
         }
     }
-}
-
-fn ownership_in(home: &Directory) -> Result<Ownership, WriteError> {
-    let found = home.metadata()?;
-    if own_user() != 0 || found.st_uid == 0 {
-        return Ok(Ownership::default());
-    }
-    Ok(Ownership { user: Some(found.st_uid), group: Some(found.st_gid), key_mode: None })
 }
 
 /// Gives the inventory another name, if there is one, besides its own; its log gets only the new one.

@@ -142,7 +142,10 @@ fn name_in_a_slot(
             }
         }
     }
-    Err(WriteError::io("write", destination)(io::Error::from(io::ErrorKind::ResourceBusy)))
+    // Somebody else has all of them.
+    let staged = unused_name(name)?;
+    directory.name_file(file, &staged).map_err(WriteError::errno("write", destination))?;
+    Ok(staged)
 }
 
 /// Removes a file under a hidden name of ours on which no process works; whether it did.

@@ -4,6 +4,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     io,
+    os::fd::AsRawFd,
     path::{Path, PathBuf},
 };
 
@@ -11,6 +12,7 @@ use dockseal_docker::{
     Contents, FilePlan, Ownership, context,
     layout::{self, Names},
 };
+use ring::rand::{SecureRandom, SystemRandom};
 use rustix::{
     fs::{FileType, Mode, RenameFlags, Stat},
     io::Errno,
@@ -124,6 +126,18 @@ impl Bench {
         Ok(())
     }
 
+    /// Locks the bundle that is in the place, so that nobody takes it for a killed run's once it was moved out of there.
+    pub(crate) fn lock_bundle(&self) -> Result<File, WriteError> {
+        for _ in 0..SLOTS {
+            let bundle = self.parent.child(&self.name)?;
+            let lock = bundle.lock_if_free_soon()?;
+            if self.parent.is_there(&self.name, bundle.identity()?)? {
+                return Ok(lock);
+            }
+        }
+        Err(WriteError::Changed { path: self.path() })
+    }
+
     /// Keeps what an exchange left in this slot as the previous bundle; the one before it goes.
     ///
     /// That one lies under a name of its own meanwhile, so that a kill at any instant is told by the names alone:
@@ -183,9 +197,12 @@ impl Bench {
             || directory.child(name).and_then(|child| child.names()).is_ok_and(|names| are_all_ours(&names))
     }
 
-    /// Removes what a swap of ours left under a hidden name.
+    /// Removes what a swap of ours left under a hidden name; where another process has it already, that one does, or the next
+    /// sweep.
     pub(crate) fn remove_displaced(&self, name: &OsStr) -> Result<(), WriteError> {
-        self.directory().remove_all(name, DEPTH)
+        let directory = self.directory();
+        let Some((_lock, found)) = lock_left(&directory.child(name)?)? else { return Ok(()) };
+        if directory.is_there(name, found)? { directory.remove_all(name, DEPTH) } else { Ok(()) }
     }
 
     /// Makes a swap durable: both directories whose entries it changed.
@@ -270,8 +287,8 @@ pub(crate) struct Stage {
     pub(crate) identity: Identity,
     /// Which directory it is in.
     pub(crate) bench: Identity,
-    /// Kept for as long as this process works on it.
-    pub(crate) lock: File,
+    /// Kept for as long as this process works on it, unless it has too many.
+    lock: Option<File>,
 }
 
 impl Stage {
@@ -284,25 +301,61 @@ impl Stage {
         for kind in [Displaced::Remove, Displaced::Keep] {
             let _ = is_free(bench.directory(), &bench.staging(0, kind));
         }
-        for slot in 0..SLOTS {
+        // Where others have taken all of them, one that nobody can know before.
+        for slot in (0..SLOTS).map(Ok).chain(std::iter::once_with(|| unused_slot(bench))) {
+            let slot = slot?;
             let name = bench.staging(slot, displaced);
             if !is_free(bench.directory(), &name)? || bench.directory().look(&bench.before(slot))?.is_some() {
                 continue;
             }
             let directory = match bench.directory().make_child(&name, layout::DIRECTORY_MODE) {
-                // Somebody who does not ask for the lock put something there.
-                Err(error) if error.is(Errno::EXIST) => continue,
+                // Somebody who does not have the lock put something there, or took it for a killed run's.
+                Err(error) if error.is(Errno::EXIST) || error.is(Errno::NOENT) => continue,
                 made => made?,
             };
             let Some(lock) = directory.try_lock()? else { continue };
+            // Whoever took it for a killed run's before it was locked has removed it.
+            if !bench.directory().is_there(&name, directory.identity()?)? {
+                continue;
+            }
             // It is to be given away: nothing may be in it that this run did not put there.
             if !directory.names()?.is_empty() {
                 return Err(WriteError::Changed { path: bench.path() });
             }
             let (identity, bench) = (directory.identity()?, bench.directory().identity()?);
-            return Ok((Self { name, slot, identity, bench, lock }, directory));
+            return Ok((Self { name, slot, identity, bench, lock: Some(lock) }, directory));
         }
         Err(WriteError::io("stage a bundle for", &bench.path())(io::Error::from(io::ErrorKind::ResourceBusy)))
+    }
+
+    /// Does without the lock where such locks have taken half of all descriptors that this process may open: they have the
+    /// lowest numbers that are free (open(2)). Another run for the same place may remove it then, which [`hold`](Self::hold)
+    /// tells.
+    pub(crate) fn spare_descriptors(&mut self) {
+        let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let is_spared = |lock: &File| most.is_some_and(|most| u64::try_from(lock.as_raw_fd()).unwrap_or(0) > most / 2);
+        self.lock = self.lock.take().filter(|lock| !is_spared(lock));
+    }
+
+    /// Locks it again where it is not any more; whether it is still there, and nobody else's.
+    pub(crate) fn hold(&mut self, bench: &Bench) -> Result<bool, WriteError> {
+        if !bench.directory().is_there(&self.name, self.identity)? {
+            return Ok(false);
+        }
+        if self.lock.is_none() {
+            self.lock = bench.directory().child(&self.name)?.try_lock()?;
+        }
+        Ok(self.lock.is_some() && bench.directory().is_there(&self.name, self.identity)?)
+    }
+
+    /// Waits until its file system is on the disk.
+    pub(crate) fn sync_file_system(&self, destination: &Path) -> Result<(), WriteError> {
+        let failed = WriteError::errno("sync the file system of", destination);
+        match &self.lock {
+            Some(lock) => rustix::fs::syncfs(lock),
+            None => rustix::fs::syncfs(Bench::open(destination)?.directory().as_fd()),
+        }
+        .map_err(failed)
     }
 
     /// Removes it again, if it is still there.
@@ -378,9 +431,23 @@ fn is_free(directory: &Directory, name: &OsStr) -> Result<bool, WriteError> {
     if directory.look(name)?.is_none() {
         return Ok(true);
     }
-    let locked = directory.child(name).and_then(|child| child.try_lock());
-    let Ok(Some(_lock)) = locked else { return Ok(false) };
-    Ok(remove_ours(directory, name).is_ok())
+    let Ok(Some((_lock, found))) = directory.child(name).and_then(|child| lock_left(&child)) else { return Ok(false) };
+    Ok(directory.is_there(name, found)? && remove_ours(directory, name).is_ok())
+}
+
+/// The lock of a directory on which nobody works, and which directory that is: under its name there may be another by now.
+fn lock_left(child: &Directory) -> Result<Option<(File, Identity)>, WriteError> {
+    let found = child.identity()?;
+    Ok(child.try_lock()?.map(|lock| (lock, found)))
+}
+
+/// A number of a slot that nobody else chooses.
+fn unused_slot(bench: &Bench) -> Result<usize, WriteError> {
+    let mut random = [0; 4];
+    SystemRandom::new()
+        .fill(&mut random)
+        .map_err(|_| WriteError::io("stage a bundle for", &bench.path())(io::Error::other("no randomness")))?;
+    Ok(SLOTS.saturating_add(usize::try_from(u32::from_be_bytes(random)).unwrap_or(SLOTS)))
 }
 
 /// Removes a directory that holds nothing but files of the names that we write.

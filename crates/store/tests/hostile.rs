@@ -292,10 +292,11 @@ fn a_rollback_gives_nothing_back_to_a_former_owner() {
     }
 }
 
-/// Anybody who may read a directory can lock it; that ends the work, and does not hold it up for ever.
+/// Another process of the same user's ends the work, and does not hold it up for ever.
 #[test]
 fn a_directory_that_somebody_keeps_locked() {
     let root = tempfile::tempdir().unwrap();
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let lock = File::open(root.path()).unwrap();
     lock.lock().unwrap();
     let error = deliver(&plan("x", None), &root.path().join("bundle"), Existing::Keep).unwrap_err();
@@ -305,6 +306,96 @@ fn a_directory_that_somebody_keeps_locked() {
     );
     drop(lock);
     deliver(&plan("x", None), &root.path().join("bundle"), Existing::Keep).and_then(Placed::check).unwrap();
+}
+
+/// Anybody who may read a directory can lock it (flock(2)): that costs a moment, and neither the work nor what is there. Those
+/// who work there at once without the lock each bring a whole bundle, and leave nothing.
+#[test]
+fn a_directory_that_anybody_keeps_locked() {
+    let root = tempfile::tempdir().unwrap();
+    let shared = root.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o755)).unwrap();
+    let lock = File::open(&shared).unwrap();
+    lock.lock().unwrap();
+    let place = shared.join("bundle");
+    let started = std::time::Instant::now();
+    deliver(&plan("first", None), &place, Existing::Keep).and_then(Placed::check).unwrap();
+    for n in 0..20 {
+        deliver(&plan("again", None), &shared.join(n.to_string()), Existing::Keep).and_then(Placed::check).unwrap();
+        fs::remove_dir_all(shared.join(n.to_string())).unwrap();
+    }
+    assert!(started.elapsed() < std::time::Duration::from_secs(9), "{:?}", started.elapsed());
+    let done = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let (place, done) = (&place, &done);
+            let _ = scope.spawn(move || {
+                for round in 0..40 {
+                    let displaced = [Displaced::Remove, Displaced::Keep][round % 2];
+                    let staged = stage(&plan(&format!("{n} {round}"), None), place, Existing::Replace, displaced);
+                    match staged.and_then(dockseal_store::Staged::put_in_place).and_then(Placed::check) {
+                        Ok(()) => done.fetch_add(1, Ordering::Relaxed),
+                        // Another one was faster, which is said.
+                        Err(WriteError::Changed { .. }) => 0,
+                        Err(error) => panic!("{error}"),
+                    };
+                }
+            });
+        }
+    });
+    assert!(done.load(Ordering::Relaxed) > 0);
+    for bundle in [place.clone(), previous_path(&place).unwrap()] {
+        let texts: Vec<_> =
+            ["ca.pem", "cert.pem", "key.pem"].map(|file| fs::read_to_string(bundle.join(file)).unwrap()).into();
+        assert!(texts.windows(2).all(|pair| pair[0] == pair[1]), "{texts:?}");
+    }
+    remove_stale(&place).unwrap();
+    assert_eq!(names(&shared), [".bundle.dockseal.previous", "bundle"]);
+}
+
+/// Every name that could be known before is somebody else's, in a directory where those cannot be removed (sticky).
+#[test]
+fn all_names_are_taken() {
+    let root = tempfile::tempdir().unwrap();
+    let (place, list) = (root.path().join("bundle"), root.path().join("crl.pem"));
+    for slot in 0..64 {
+        for name in [format!(".bundle.dockseal-{slot}"), format!(".bundle.dockseal-keep-{slot}")] {
+            fs::create_dir_all(root.path().join(name).join("mine")).unwrap();
+        }
+        fs::create_dir(root.path().join(format!(".crl.pem.dockseal-{slot}"))).unwrap();
+    }
+    let before = names(root.path()).len();
+    for n in ["one", "two"] {
+        replace(&list, 0o644, n.as_bytes()).unwrap();
+        let staged = stage(&plan(n, None), &place, Existing::Replace, Displaced::Keep).unwrap();
+        staged.put_in_place().and_then(Placed::check).unwrap();
+        assert_eq!((text(&place).as_str(), fs::read_to_string(&list).unwrap().as_str()), (n, n));
+    }
+    assert_eq!(text(&previous_path(&place).unwrap()), "one");
+    assert_eq!(names(root.path()).len(), before + 3);
+}
+
+/// What root has to make on the way in a user's directory is that user's, who could not get to the bundle otherwise.
+#[test]
+fn directories_on_the_way_belong_to_who_owns_the_nearest() {
+    if !is_root() {
+        return;
+    }
+    let (root, home) = home_of_neighbour();
+    let place = home.join("certs/x/y");
+    deliver(&plan("x", Some(NEIGHBOUR)), &place, Existing::Keep).and_then(Placed::check).unwrap();
+    for made in [home.join("certs"), home.join("certs/x")] {
+        let found = fs::symlink_metadata(&made).unwrap();
+        assert_eq!((found.uid(), found.gid(), found.mode() & 0o7777), (NEIGHBOUR, NEIGHBOUR, 0o700), "{made:?}");
+    }
+    let number = NEIGHBOUR.to_string();
+    let ids = ["--reuid", &number, "--regid", &number, "--clear-groups", "cat"];
+    let read = std::process::Command::new("setpriv").args(ids).arg(place.join("key.pem")).output().unwrap();
+    assert_eq!(read.stdout, b"x", "{read:?}");
+    // In root's own it stays root's.
+    deliver(&plan("x", None), &root.path().join("certs/y"), Existing::Keep).and_then(Placed::check).unwrap();
+    assert_eq!(fs::symlink_metadata(root.path().join("certs")).unwrap().uid(), 0);
 }
 
 /// What a run that was killed between linking a file and renaming it has left goes with the next one.
