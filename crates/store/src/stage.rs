@@ -145,18 +145,29 @@ impl Bench {
     pub(crate) fn keep(&self, slot: usize) -> Result<(), WriteError> {
         let (name, before, previous) = (self.staging(slot, Displaced::Keep), self.before(slot), self.previous());
         let failed = |error| WriteError::errno("keep", &self.directory().path_of(&previous))(error);
-        match self.move_to_free(&name, &previous) {
-            Err(Errno::EXIST) => {}
-            done => return done.map_err(failed),
+        // Once is enough where no other run of ours keeps another bundle at this moment.
+        for _ in 0..SLOTS {
+            match self.move_to_free(&name, &previous) {
+                Err(Errno::EXIST) => {}
+                Ok(()) => {
+                    // What cannot be removed is in nobody's way; the next run tries again.
+                    let _ = self.directory().remove_all(&before, DEPTH);
+                    return Ok(());
+                }
+                Err(error) => {
+                    let _ = self.move_to_free(&before, &previous);
+                    return Err(failed(error));
+                }
+            }
+            match self.move_to_free(&previous, &before) {
+                // Another run has just moved it.
+                Ok(()) | Err(Errno::NOENT) => {}
+                // What is there is older than what is kept by now.
+                Err(Errno::EXIST) => self.directory().remove_all(&before, DEPTH)?,
+                Err(error) => return Err(failed(error)),
+            }
         }
-        self.move_to_free(&previous, &before).map_err(failed)?;
-        if let Err(error) = self.move_to_free(&name, &previous) {
-            let _ = self.move_to_free(&before, &previous);
-            return Err(failed(error));
-        }
-        // What cannot be removed is in nobody's way; the next run tries again.
-        let _ = self.directory().remove_all(&before, DEPTH);
-        Ok(())
+        Err(failed(Errno::EXIST))
     }
 
     /// Renames in the directory of the bench, over nothing.
@@ -179,8 +190,15 @@ impl Bench {
             if self.directory().look(&before)?.is_none() {
                 continue;
             }
+            let staged = self.staging(slot, Displaced::Keep);
+            let is_there = self.directory().look(&staged)?.is_some();
+            let lock = self.directory().child(&staged).and_then(|child| child.try_lock()).ok().flatten();
+            // Another run is keeping it right now.
+            if is_there && lock.is_none() {
+                continue;
+            }
             // The bundle that was to be kept, or else the one before it; where one is kept already, neither moves.
-            for name in [self.staging(slot, Displaced::Keep), before.clone()] {
+            for name in [staged, before.clone()] {
                 let _ = self.move_to_free(&name, &self.previous());
             }
             if self.directory().look(&self.previous())?.is_some() {

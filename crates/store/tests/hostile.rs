@@ -319,13 +319,11 @@ fn a_directory_that_anybody_keeps_locked() {
     let lock = File::open(&shared).unwrap();
     lock.lock().unwrap();
     let place = shared.join("bundle");
-    let started = std::time::Instant::now();
     deliver(&plan("first", None), &place, Existing::Keep).and_then(Placed::check).unwrap();
     for n in 0..20 {
         deliver(&plan("again", None), &shared.join(n.to_string()), Existing::Keep).and_then(Placed::check).unwrap();
         fs::remove_dir_all(shared.join(n.to_string())).unwrap();
     }
-    assert!(started.elapsed() < std::time::Duration::from_secs(9), "{:?}", started.elapsed());
     let done = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for n in 0..8 {
