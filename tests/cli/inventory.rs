@@ -338,6 +338,39 @@ fn what_is_recorded_is_renewed() {
     }
 }
 
+/// What came back from a backup and was not recorded has no date in the inventory: it is looked at.
+#[test]
+fn what_came_back_is_told_of() {
+    require!("openssl");
+    let sandbox = Sandbox::new();
+    let run = |line: &str| at(&sandbox, "2026-11-27T00:00:00Z", line);
+    let _ = run("bootstrap h.test --client alice --out host --no-passphrase").success();
+    let _ = sandbox.program("cp").args(["-a", "host/clients/alice", "backup"]).run().success();
+    let _ = run("renew alice --lifetime 2y").success();
+    for line in ["status", "renew --due"] {
+        let _ = run(line).success();
+    }
+    let alice = sandbox.path("host/clients/alice");
+    fs::remove_dir_all(&alice).unwrap();
+    fs::rename(sandbox.path("backup"), &alice).unwrap();
+    let ended = "2027-12-01T00:00:00Z";
+    let end = sandbox.openssl(["x509", "-in", "host/clients/alice/cert.pem", "-noout", "-enddate"]);
+    assert!(end.contains("Nov 27 00:00:00 2027"), "{end}");
+    let ran = at(&sandbox, ended, "status --role client").exits(1);
+    assert!(ran.stdout.contains("alice holds another certificate") && ran.stdout.contains("expired"), "{ran}");
+    assert!(ran.stdout.contains("dockseal inventory record DIR"), "{ran}");
+    let ran = at(&sandbox, ended, "status --role client --format json").exits(1);
+    assert!(ran.stdout.contains("\"not_after\":\"2027-11-27T00:00:00Z\""), "{ran}");
+    let _ = at(&sandbox, ended, "list --role client").success().says("(holds another certificate)");
+    let ran = at(&sandbox, ended, "renew --due --role client").exits(1);
+    assert!(ran.stderr.contains("it holds the certificate of CN=alice"), "{ran}");
+    // It has ended, so the second half of the hint helps.
+    let _ = at(&sandbox, ended, "issue client alice --out host/clients/alice --replace").success();
+    for line in ["status --role client", "renew --due --role client"] {
+        let _ = at(&sandbox, ended, line).success();
+    }
+}
+
 #[test]
 fn what_is_revoked_is_not_recorded() {
     let sandbox = office();

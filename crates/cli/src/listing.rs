@@ -12,7 +12,8 @@ use std::{
 };
 
 use dockseal_docker::Role;
-use dockseal_inventory::{Cursor, Destination, Entry, Inventory, KeyHolder, Selection, State};
+use dockseal_inventory::{Cursor, Destination, Entry, Inventory, KeyHolder, Kind, Selection, State};
+use dockseal_lifecycle::survey;
 use dockseal_pki::{Certificate, Fingerprint, Validity};
 use dockseal_store::Home;
 use time::OffsetDateTime;
@@ -61,6 +62,8 @@ pub(crate) struct Spot {
     /// The name of the context whose TLS files are there.
     pub(crate) context: Option<String>,
     pub(crate) delivered_at: Option<OffsetDateTime>,
+    /// Another certificate is there than this one, as after a restore from a backup.
+    pub(crate) holds_another: bool,
 }
 
 /// How a certificate that counts stands.
@@ -192,6 +195,7 @@ impl View {
                 path: self.home.clone(),
                 context: None,
                 delivered_at: None,
+                holds_another: false,
             }],
         })
     }
@@ -241,7 +245,13 @@ impl View {
 
     fn row(&self, entry: Entry, what: &str) -> Result<Row, Failure> {
         let places = self.inventory.destinations_of(entry.id).map_err(|error| inventory_failure(what, &error))?;
+        let is_here = |destination: &Destination| {
+            destination.place.kind != Kind::Ssh
+                && destination.place.machine == self.machine
+                && destination.pending.is_none()
+        };
         let spot = |destination: Destination| Spot {
+            holds_another: is_here(&destination) && survey::holds_another(&destination, &entry).is_some(),
             kind: destination.place.kind.word(),
             context: name_of(destination.place.kind, &destination.place.path)
                 .filter(|_| destination.place.machine == self.machine),
@@ -249,6 +259,7 @@ impl View {
             path: destination.place.path,
             delivered_at: destination.delivered_at,
         };
+        let places = places.into_iter().map(spot).collect();
         Ok(Row {
             role: entry.role,
             name: entry.name,
@@ -257,7 +268,7 @@ impl View {
             is_trusted: !self.inventory.is_retired(entry.generation),
             due_at: entry.due_at,
             key_holder: Some(entry.key_holder),
-            places: places.into_iter().map(spot).collect(),
+            places,
             certificate: entry.certificate,
         })
     }

@@ -56,6 +56,7 @@ pub mod renewal;
 pub mod revocation;
 pub mod session;
 mod surroundings;
+pub mod survey;
 
 pub use events::{Event, Events, Silence};
 pub use parallel::in_parallel;

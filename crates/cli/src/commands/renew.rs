@@ -23,6 +23,10 @@ use crate::{
     progress::Progress,
     reissue::{Job, KeyChoice, Order, batch_size, reissue},
 };
+use dockseal_lifecycle::{
+    delivery::LeftAlone,
+    survey::{Changed, changed_places},
+};
 
 pub(crate) const WHAT: &str = "cannot renew";
 
@@ -129,8 +133,12 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     // Nothing to do is success and silence, without a passphrase and without waiting for anybody.
     if !commands_due && nothing_in(&inventory, &wanted, role)? {
         command::remind(&inventory, invocation, output)?;
+        if matches!(wanted, Wanted::Selected(Selection::Due(_))) {
+            tell_of_changed(&inventory, role, invocation, &mut report, output)?;
+        }
         return Ok(report.finish(output));
     }
+    let is_due_run = matches!(wanted, Wanted::Selected(Selection::Due(_)));
     let total = count(&inventory, &wanted)?;
     drop(inventory);
     let opened = open(&args.passphrase, invocation, output)?;
@@ -144,7 +152,28 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         Some(command) => command::run_all(command, &opened.home, invocation, &mut report, output)?,
         None => command::remind(&open_to_read(&opened.home)?, invocation, output)?,
     }
+    if is_due_run {
+        tell_of_changed(&open_to_read(&opened.home)?, role, invocation, &mut report, output)?;
+    }
     Ok(report.finish(output))
+}
+
+/// A place that came back from a backup holds a certificate that no date in the inventory tells of. Those that are due were
+/// visited, and told of, already.
+fn tell_of_changed(
+    inventory: &Inventory,
+    role: Option<Role>,
+    invocation: &Invocation,
+    report: &mut Report,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    changed_places(inventory, invocation.around(), |Changed { destination, entry, leaf }| {
+        if entry.due_at > invocation.now && is_of(&entry, role) {
+            let reason = LeftAlone::HoldsAnother { leaf: Some(Box::new(leaf)) };
+            report.left_alone(&destination.place, &entry, reason, output);
+        }
+    })
+    .map_err(|error| inventory_failure(WHAT, &error))
 }
 
 /// Renews these, as `renew NAME` does.

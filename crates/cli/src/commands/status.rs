@@ -4,21 +4,24 @@ mod docker;
 
 use std::process::ExitCode;
 
-use dockseal_inventory::Selection;
-use dockseal_pki::{moment, printable};
-use serde_json::{Map, Value};
+use dockseal_docker::Role;
+use dockseal_inventory::{Inventory, Selection};
+use dockseal_lifecycle::survey;
+use dockseal_pki::{Validity, moment, printable};
+use serde_json::{Map, Value, json};
 
 use super::{
     list::{RowArgs, field},
     renew::command,
 };
 use crate::{
+    contexts::shown,
     failure::Failure,
     invocation::Invocation,
     ledger::{inventory_failure, refuse_a_clock_that_went_back},
     listing::{List, Question, Row, Sink, Table, View, row_wire, write_metrics},
     output::{Format, Output},
-    report::{distance, rfc3339},
+    report::{distance, rfc3339, until},
 };
 
 const WHAT: &str = "cannot tell whether anything is due";
@@ -26,8 +29,10 @@ const WHAT: &str = "cannot tell whether anything is due";
 #[derive(clap::Args)]
 #[command(
     after_help = "A certificate is due when two thirds of its life are gone; --within changes that. One that is not valid yet, or whose\n\
-    authority was rolled over, is due at once.\n\
-    Exit codes: 0 nothing is due, 1 something is due or expired, or a command of renew --exec is, 2 could not tell (no authority, a damaged inventory, a clock\n\
+    authority was rolled over, is due at once. The recorded directories of this machine are looked at: one that holds another\n\
+    certificate, as after a restore from a backup, is told of.\n\
+    Exit codes: 0 nothing is due, 1 something is due or expired, a command of renew --exec is,\n\
+    or a directory holds another certificate, 2 could not tell (no authority, a damaged inventory, a clock\n\
     that went back). Nothing is written, and neither the authority's key nor its lock is needed.\n\
     Behind docker, docker seal status tells of the certificates that the docker command uses; with --authority, --role, --name\n\
     or --out of those that the authority here issued.\n\
@@ -56,7 +61,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let mut due = view.rows(&question, WHAT)?;
     let mut page = due.next_page()?;
     let commands = view.commands_due(&question, WHAT)?;
-    let something_is_due = page.is_some() || !commands.is_empty();
+    let changed = changed_places(&view.inventory, &question, invocation)?;
+    let something_is_due = page.is_some() || !commands.is_empty() || !changed.is_empty();
     let everything = Question { selection: Selection::Issued, ..question };
     let mut sink = Sink::open(args.rows.out.as_deref(), invocation, output, WHAT)?;
     match format {
@@ -73,6 +79,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
                 field("due", something_is_due),
                 field("next", next.map_or(Value::Null, |row| row_wire(&row, invocation.now))),
                 field("commands_due", commands.len()),
+                field("changed_places", changed.iter().map(Changed::wire).collect::<Vec<_>>()),
                 field("counts", serde_json::to_value(view.counts(invocation.now, WHAT)?).unwrap_or_default()),
                 field("last_run", last.map_or(Value::Null, |last| rfc3339(last).into())),
             ];
@@ -90,10 +97,60 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
             if let Some(places) = command::in_words(&commands) {
                 sink.write(&format!("The command that follows a renewal is still due in {places}.\n"))?;
             }
+            for place in &changed {
+                sink.write(&place.text(invocation))?;
+            }
         }
     }
     sink.finish()?;
     Ok(ExitCode::from(u8::from(something_is_due)))
+}
+
+/// A recorded place that holds another certificate, as one that came back from a backup does.
+struct Changed {
+    place: String,
+    role: Role,
+    name: String,
+    validity: Validity,
+    subject: String,
+}
+
+fn changed_places(
+    inventory: &Inventory,
+    question: &Question,
+    invocation: &Invocation,
+) -> Result<Vec<Changed>, Failure> {
+    let mut all = Vec::new();
+    survey::changed_places(inventory, invocation.around(), |survey::Changed { destination, entry, leaf }| {
+        let is_meant = question.role.is_none_or(|role| role == entry.role)
+            && question.name.as_ref().is_none_or(|name| *name == entry.name);
+        if is_meant {
+            let (place, validity, subject) = (shown(&destination.place), leaf.validity, leaf.subject.to_string());
+            all.push(Changed { place, role: entry.role, name: entry.name, validity, subject });
+        }
+    })
+    .map_err(|error| inventory_failure(WHAT, &error))?;
+    Ok(all)
+}
+
+impl Changed {
+    fn text(&self, invocation: &Invocation) -> String {
+        let Self { place, role, name, validity, subject } = self;
+        format!(
+            "{} holds another certificate than the one of {role} {} that is recorded: that of {subject}, valid until {}.\n  If it is \
+             right, say so with dockseal inventory record DIR; else issue another one with --replace.\n",
+            printable(place),
+            printable(name),
+            until(*validity, invocation.now)
+        )
+    }
+
+    fn wire(&self) -> Value {
+        json!({
+            "directory": self.place, "role": self.role.word(), "name": self.name,
+            "holds": self.subject, "not_after": rfc3339(self.validity.not_after),
+        })
+    }
 }
 
 fn nothing(next: Option<&Row>, invocation: &Invocation) -> String {

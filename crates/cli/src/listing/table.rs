@@ -119,6 +119,7 @@ fn place(spot: &Spot) -> String {
         None => printable(&spot.path.to_string_lossy()),
     };
     match &spot.machine {
+        None if spot.holds_another => format!("{path} (holds another certificate)"),
         None => path,
         Some(machine) => format!("{}:{path}", printable(machine)),
     }

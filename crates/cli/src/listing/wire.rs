@@ -69,6 +69,7 @@ pub(crate) fn row(row: &Row, now: OffsetDateTime) -> Value {
                 "path": spot.path.to_string_lossy(),
                 "context": spot.context,
                 "delivered_at": spot.delivered_at.map(rfc3339),
+                "holds_another": spot.holds_another,
             })
         })
         .collect();

@@ -3,13 +3,15 @@
 use std::process::ExitCode;
 
 use dockseal_docker::{Role, layout};
-use dockseal_inventory::{Destination, Entry, Kind};
+use dockseal_inventory::{Destination, Entry, Kind, Place};
+use dockseal_lifecycle::delivery::LeftAlone;
 use dockseal_pki::Lifetime;
 use serde_json::json;
 
 use crate::{
     contexts::shown,
     failure::Failure,
+    hints::left_alone_failure,
     hosts::renewal::is_on_host,
     invocation::Invocation,
     output::{Format, Output},
@@ -139,6 +141,13 @@ impl Report {
                 self.trouble(&Trouble { place: Some(destination.place.clone()), reason: failure }, role, name, output);
             }
         }
+    }
+
+    /// A place that was not to be renewed, and needs somebody.
+    pub(crate) fn left_alone(&mut self, place: &Place, entry: &Entry, reason: LeftAlone, output: &mut Output) {
+        let failure = left_alone_failure(Some(place), reason);
+        let trouble = Trouble { place: Some(place.clone()), reason: failure };
+        self.trouble(&trouble, entry.role, &entry.name, output);
     }
 
     fn trouble(&mut self, trouble: &Trouble, role: Role, name: &str, output: &mut Output) {
