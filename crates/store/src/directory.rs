@@ -424,13 +424,6 @@ impl Directory {
         }
     }
 
-    /// A lock that is good to have: it is waited for as in a directory of others, whosever it is.
-    pub(crate) fn lock_if_free_soon(&self) -> Result<File, WriteError> {
-        let lock = self.second_handle()?;
-        lock_within(&lock, patience_with_others()).map_err(WriteError::io("lock the directory", &self.path))?;
-        Ok(lock)
-    }
-
     /// Whether nobody but who runs this, and root, can open it. What a list of users and groups allows shows in the bits of
     /// the group (acl(5)).
     fn is_for_owner_alone(&self) -> Result<bool, WriteError> {

@@ -130,7 +130,7 @@ impl Bench {
     pub(crate) fn lock_bundle(&self) -> Result<File, WriteError> {
         for _ in 0..SLOTS {
             let bundle = self.parent.child(&self.name)?;
-            let lock = bundle.lock_if_free_soon()?;
+            let lock = bundle.lock()?;
             if self.parent.is_there(&self.name, bundle.identity()?)? {
                 return Ok(lock);
             }
