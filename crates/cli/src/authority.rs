@@ -11,11 +11,10 @@ pub(crate) use dockseal_lifecycle::{
 use dockseal_pki::{Certificate, KeyError, KeyForm, Passphrase, PrivateKey, certificates_in, from_pkcs12};
 use dockseal_store::{AuthorityFiles, Generations, Home, HomeError};
 
-pub(crate) use crate::hints::{authority_failure, home_failure, read_hint, write_failure};
 use crate::{
     failure::Failure,
     groups::PassphraseArgs,
-    hints::{authority_files_failure, key_failure},
+    hints::{authority_failure, authority_files_failure, home_failure, key_failure},
     invocation::Invocation,
     output::Output,
     passphrase,

@@ -19,12 +19,11 @@ use dockseal_store::{ContextStore, Displaced, Existing, ReadError, WriteError, s
 use zeroize::Zeroizing;
 
 use crate::{
-    authority::{read_hint, write_failure},
     connection,
     correction::dialled_host,
     endpoint::Issued,
     failure::Failure,
-    hints::undelivered_failure,
+    hints::{read_hint, undelivered_failure, write_failure},
     invocation::Invocation,
     judgement,
     ledger::{Ledger, Undelivered},

@@ -6,7 +6,6 @@ pub(crate) use dockseal_lifecycle::permit::{
 use dockseal_pki::{KeyAlgorithm, PrivateKey, SubjectAltName, UserName, UserNameError};
 use ring::rand::SystemRandom;
 
-pub(crate) use crate::hints::no_names;
 use crate::{
     detect,
     failure::Failure,

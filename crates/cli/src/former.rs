@@ -15,8 +15,8 @@ use dockseal_store::{Heritage, Home};
 use time::OffsetDateTime;
 
 use crate::{
-    authority::{home_failure, read_hint},
     failure::Failure,
+    hints::{home_failure, read_hint},
     output::Output,
     revocations::to_pem,
 };

@@ -12,9 +12,10 @@ use dockseal_store::{NewFile, pack};
 use zeroize::Zeroizing;
 
 use crate::{
-    authority::write_failure, endpoint::Issued, failure::Failure, groups::Pkcs12PassphraseArgs,
-    identity::role_and_name, invocation::Invocation, ledger::Ledger, output::Output, passphrase,
+    endpoint::Issued, failure::Failure, groups::Pkcs12PassphraseArgs, hints::write_failure, invocation::Invocation,
+    ledger::Ledger, output::Output, passphrase,
 };
+use dockseal_lifecycle::identity::role_and_name;
 
 /// The kinds of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

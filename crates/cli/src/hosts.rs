@@ -14,7 +14,7 @@ use std::sync::{
 use dockseal_remote::{ReachError, bring_back, inspect};
 
 use self::reach::Reached;
-use crate::{failure::Failure, passphrase};
+use crate::{failure::Failure, hints, passphrase};
 
 /// How many hosts are worked on at once. A connection and some kilobytes each.
 const AT_ONCE: usize = 32;
@@ -23,7 +23,7 @@ const AT_ONCE: usize = 32;
 pub(crate) fn unfinished(reached: &mut Reached, may_change: bool) -> Result<(), Failure> {
     let Some(found) = reached.facts.unfinished.clone() else { return Ok(()) };
     let target = reached.target.clone();
-    let failure = |error: ReachError| reach::reach_failure(&target, &error);
+    let failure = |error: ReachError| hints::reach_failure(&target, &error);
     if found.awaited || !may_change {
         return Err(failure(ReachError::Busy { who: found.who }));
     }

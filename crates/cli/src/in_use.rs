@@ -10,10 +10,8 @@ use dockseal_docker::{
 use dockseal_inventory::State;
 use dockseal_pki::{Certificate, printable};
 
-use crate::{
-    commands::probe::pem_certificates, connection::Connection, identity::role_and_name, invocation::Invocation,
-    ledger::open_to_read,
-};
+use crate::{commands::probe::pem_certificates, connection::Connection, invocation::Invocation, ledger::open_to_read};
+use dockseal_lifecycle::identity::role_and_name;
 
 /// A certificate and the file that it was read from.
 pub(crate) struct InUse {

@@ -9,7 +9,7 @@ use std::{
 use dockseal_store::ReadError;
 use zeroize::Zeroizing;
 
-use crate::{authority::read_hint, failure::Failure};
+use crate::{failure::Failure, hints::read_hint};
 
 /// Something was read that is gone then: standard input, a pipe, a descriptor.
 static USED_UP: AtomicBool = AtomicBool::new(false);

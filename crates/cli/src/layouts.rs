@@ -6,7 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use dockseal_docker::{FilePlan, Layout, Ownership, RegistryHost, Role, dind_authority_plan, layout};
 use dockseal_store::{Existing, Placed, deliver, make_open_directory};
 
-use crate::{authority::write_failure, failure::Failure};
+use crate::{failure::Failure, hints::write_failure};
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "Layout")]

@@ -9,8 +9,12 @@ pub(crate) use dockseal_lifecycle::{
 };
 use dockseal_pki::{Certificate, moment, printable};
 
-pub(crate) use crate::hints::inventory_failure;
-use crate::{failure::Failure, hints::session_failure, invocation::Invocation, output::Output};
+use crate::{
+    failure::Failure,
+    hints::{inventory_failure, session_failure},
+    invocation::Invocation,
+    output::Output,
+};
 
 /// The certificate in the inventory of an authority that is on this machine as well.
 pub(crate) fn known_here(

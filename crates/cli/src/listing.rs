@@ -25,15 +25,16 @@ pub(crate) use self::{
     wire::{Counts, List, row as row_wire},
 };
 use crate::{
-    authority::{home_failure, read_certificates},
+    authority::read_certificates,
     contexts::name_of,
     endpoint::plain,
     failure::Failure,
-    identity::role_and_name,
+    hints::{home_failure, inventory_failure},
     invocation::Invocation,
-    ledger::{inventory_failure, open_to_read},
+    ledger::open_to_read,
     named,
 };
+use dockseal_lifecycle::identity::role_and_name;
 
 /// How many certificates are read at once.
 const PAGE: u32 = 256;

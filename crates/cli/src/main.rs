@@ -20,7 +20,6 @@ mod handover;
 mod held;
 mod hints;
 mod hosts;
-mod identity;
 mod in_use;
 mod input;
 mod invocation;

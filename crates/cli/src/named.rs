@@ -4,7 +4,7 @@ use dockseal_docker::Role;
 use dockseal_inventory::{Entry, Inventory, Matches, State};
 use dockseal_pki::moment;
 
-use crate::{failure::Failure, ledger::inventory_failure};
+use crate::{failure::Failure, hints::inventory_failure};
 
 /// How many of the known names are suggested in place of an unknown one.
 const SUGGESTIONS: usize = 3;

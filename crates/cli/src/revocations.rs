@@ -12,11 +12,12 @@ use time::OffsetDateTime;
 
 use crate::hints::crl_failure;
 use crate::{
-    authority::{Opened, home_failure, known_issuers},
+    authority::{Opened, known_issuers},
     failure::Failure,
     former::Former,
+    hints::{home_failure, inventory_failure},
     invocation::Invocation,
-    ledger::{Ledger, inventory_failure},
+    ledger::Ledger,
     report::rfc3339,
 };
 

@@ -13,16 +13,16 @@ use serde::Serialize;
 
 use super::init::{describe, wire};
 use crate::{
-    authority::{Opened, authority_failure, chain_from, home_failure, open_pkcs12, read_brought, read_hint, read_key},
+    authority::{Opened, chain_from, open_pkcs12, read_brought, read_key},
     endpoint::{SubjectKey, Wish, new_key, permit},
     failure::Failure,
     former::{Former, FormerArgs},
     groups::PassphraseArgs,
-    hints::init_failure,
-    identity::may_be,
+    hints::{authority_failure, home_failure, init_failure, read_hint},
     invocation::Invocation,
     output::Output,
 };
+use dockseal_lifecycle::identity::may_be;
 
 #[derive(clap::Args)]
 #[command(

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use crate::{
     failure::Failure,
-    hosts::reach::{dial, parse_target, reach_failure},
+    hints::reach_failure,
+    hosts::reach::{dial, parse_target},
     invocation::Invocation,
     output::Output,
     report::{SCHEMA, rfc3339},

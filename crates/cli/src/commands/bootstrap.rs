@@ -18,15 +18,15 @@ use serde::Serialize;
 
 use super::{init::AuthorityArgs, issue::check_not_here};
 use crate::{
-    authority::{Opened, chains, home_failure, read, read_certificates, unlock, write_failure},
+    authority::{Opened, chains, read, read_certificates, unlock},
     contexts,
-    endpoint::{Issued, Permitted, SubjectKey, new_key, no_names, parse_user, permit, plain},
+    endpoint::{Issued, Permitted, SubjectKey, new_key, parse_user, permit, plain},
     failure::Failure,
     groups::{LeafArgs, NamesArgs, OwnerArgs, PassphraseArgs, key_word},
-    hints::{init_failure, undelivered_failure},
+    hints::{home_failure, init_failure, inventory_failure, no_names, undelivered_failure, write_failure},
     invocation::Invocation,
     judgement,
-    ledger::{Ledger, Undelivered, inventory_failure, settle},
+    ledger::{Ledger, Undelivered, settle},
     next,
     output::{Output, table},
     passphrase,

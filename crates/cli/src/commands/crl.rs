@@ -6,9 +6,10 @@ use dockseal_store::CRL_MODE;
 use serde_json::json;
 
 use crate::{
-    authority::{open_every, write_failure},
+    authority::open_every,
     failure::Failure,
     groups::{PassphraseArgs, parse_lifetime},
+    hints::write_failure,
     invocation::Invocation,
     ledger::Ledger,
     output::Output,

@@ -7,17 +7,17 @@ use dockseal_pki::{Signer, printable};
 use serde_json::json;
 
 use crate::{
-    authority::write_failure,
     failure::Failure,
     groups::Pkcs12PassphraseArgs,
     handover::{Form, HandOver},
     held,
-    identity::role_and_name,
+    hints::write_failure,
     invocation::Invocation,
     layouts::LayoutArgs,
     output::{Output, fields},
     report::{CertificateReport, SCHEMA, until},
 };
+use dockseal_lifecycle::identity::role_and_name;
 
 const WHAT: &str = "cannot export the directory";
 

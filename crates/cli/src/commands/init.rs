@@ -9,10 +9,10 @@ use dockseal_pki::KeyAlgorithm;
 use serde::Serialize;
 
 use crate::{
-    authority::{Opened, home_failure},
+    authority::Opened,
     failure::Failure,
     groups::{PassphraseArgs, key_word, parse_lifetime},
-    hints::init_failure,
+    hints::{home_failure, init_failure},
     invocation::Invocation,
     output::{Output, fields},
     passphrase,

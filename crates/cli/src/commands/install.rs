@@ -14,17 +14,18 @@ use serde_json::json;
 
 use super::issue::{check_not_here, read_request};
 use crate::{
-    authority::{read_brought, read_certificates, write_failure},
+    authority::{read_brought, read_certificates},
     failure::Failure,
     held::{self, keep_what_a_kill_left},
-    identity::{dialled_name, endpoint_role, likely_role, may_be},
+    hints::{inventory_failure, write_failure},
     input::read_input,
     invocation::Invocation,
     judgement,
-    ledger::{inventory_failure, known_here},
+    ledger::known_here,
     output::{Output, fields},
     report::{CertificateReport, SCHEMA, until},
 };
+use dockseal_lifecycle::identity::{dialled_name, endpoint_role, likely_role, may_be};
 
 const WHAT: &str = "cannot install the certificate";
 

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use crate::{
     failure::Failure,
     groups::parse_lifetime,
+    hints::inventory_failure,
     invocation::Invocation,
-    ledger::inventory_failure,
     listing::{List, Question, Sink, Table, View, write_metrics},
     output::{Format, Output},
 };

@@ -12,7 +12,7 @@ use dockseal_store::{make_directories, replace};
 use serde_json::json;
 
 use super::Cli;
-use crate::{authority::write_failure, failure::Failure, invocation::Invocation, output::Output, report::SCHEMA};
+use crate::{failure::Failure, hints::write_failure, invocation::Invocation, output::Output, report::SCHEMA};
 
 const WHAT: &str = "cannot write the manual pages";
 /// Everybody reads manuals.

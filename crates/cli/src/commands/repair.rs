@@ -13,16 +13,17 @@ use serde_json::json;
 
 use super::issue::check_not_here;
 use crate::{
-    authority::{chain_from, open_pkcs12, read_hint, read_key, write_failure},
+    authority::{chain_from, open_pkcs12, read_key},
     failure::Failure,
     groups::PassphraseArgs,
     held,
-    identity::endpoint_role,
+    hints::{read_hint, write_failure},
     invocation::Invocation,
     judgement,
     output::Output,
     report::SCHEMA,
 };
+use dockseal_lifecycle::identity::endpoint_role;
 
 const WHAT: &str = "cannot repair the directory";
 

@@ -13,10 +13,10 @@ use serde_json::json;
 
 use super::issue::check_not_here;
 use crate::{
-    authority::write_failure,
-    endpoint::{new_key, no_names, parse_user},
+    endpoint::{new_key, parse_user},
     failure::Failure,
     groups::{NamesArgs, OwnerArgs, key_word},
+    hints::{no_names, write_failure},
     invocation::Invocation,
     output::{Output, fields},
     report::SCHEMA,

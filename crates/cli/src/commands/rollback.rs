@@ -11,12 +11,13 @@ use dockseal_store::{Placed, kept_by_another, previous_path, read, roll_back};
 use serde_json::{Value, json};
 
 use crate::{
-    authority::{chains, known_chains, read as read_authority, write_failure},
+    authority::{chains, known_chains, read as read_authority},
     contexts::shown,
     failure::Failure,
     held::{self, keep_what_a_kill_left},
+    hints::{inventory_failure, write_failure},
     invocation::Invocation,
-    ledger::{Ledger, inventory_failure},
+    ledger::Ledger,
     named,
     output::Output,
     report::{SCHEMA, rfc3339, until},

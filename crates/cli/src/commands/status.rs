@@ -17,8 +17,9 @@ use super::{
 use crate::{
     contexts::shown,
     failure::Failure,
+    hints::inventory_failure,
     invocation::Invocation,
-    ledger::{inventory_failure, refuse_a_clock_that_went_back},
+    ledger::refuse_a_clock_that_went_back,
     listing::{List, Question, Row, Sink, Table, View, row_wire, write_metrics},
     output::{Format, Output},
     report::{distance, rfc3339, until},

@@ -14,9 +14,10 @@ use serde_json::json;
 
 use self::units::{Job, MARK};
 use crate::{
-    authority::{read as read_authority, read_hint, read_key, write_failure},
+    authority::{read as read_authority, read_key},
     failure::Failure,
     groups::{PassphraseArgs, parse_lifetime},
+    hints::{read_hint, write_failure},
     invocation::Invocation,
     output::Output,
     report::SCHEMA,

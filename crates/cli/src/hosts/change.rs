@@ -24,16 +24,16 @@ use ring::rand::SystemRandom;
 use self::contents::{configuration, items, sightings, socket, without_log_level};
 use super::{
     lines::Lines,
-    reach::{NO_SPACE, Reached, place, reach_failure},
+    reach::{NO_SPACE, Reached, place},
 };
 use crate::{
     commands::probe::{Dialled, dial_daemon},
     endpoint::{SignedBundle, SubjectKey, Wish, permit},
     failure::Failure,
-    hints::MAKE_ROOM,
+    hints::{MAKE_ROOM, inventory_failure, reach_failure},
     invocation::Invocation,
     judgement,
-    ledger::{Ledger, inventory_failure},
+    ledger::Ledger,
 };
 
 /// What dockerd says of a configuration before it is to start with it.

@@ -7,8 +7,7 @@ use dockseal_inventory::{Kind, Place};
 use dockseal_remote::{Dial, ReachError, Session, Target, inspect};
 use ring::rand::{SecureRandom, SystemRandom};
 
-pub(crate) use crate::hints::{plan_failure, reach_failure};
-use crate::{failure::Failure, passphrase};
+use crate::{failure::Failure, hints::reach_failure, passphrase};
 
 /// How long a connection may take to come about.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -12,14 +12,14 @@ use dockseal_remote::Dial;
 use super::{
     change::{Applied, KeyWish, Need, Work, apply, settle_place},
     lines::Lines,
-    reach::{Reached, dial, parse_target, plan_failure, reach},
+    reach::{Reached, dial, parse_target, reach},
     show::certificates,
     side_by_side, unfinished,
 };
 use crate::{
     failure::Failure,
     held,
-    hints::left_alone_failure,
+    hints::{left_alone_failure, plan_failure},
     invocation::Invocation,
     ledger::Ledger,
     reissue::{InPlace, Job, KeyChoice, Order, Outcome, Trouble, wish_of},

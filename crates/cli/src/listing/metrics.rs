@@ -7,7 +7,7 @@ use dockseal_inventory::State;
 use time::OffsetDateTime;
 
 use super::{Question, Row, Sink, View};
-use crate::{failure::Failure, ledger::inventory_failure};
+use crate::{failure::Failure, hints::inventory_failure};
 
 /// One metric that each certificate has.
 struct Metric {

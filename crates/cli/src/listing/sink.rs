@@ -4,7 +4,7 @@ use std::{io::Write, path::Path};
 
 use dockseal_store::{Replacement, WriteError};
 
-use crate::{authority::write_failure, failure::Failure, invocation::Invocation, output::Output};
+use crate::{failure::Failure, hints::write_failure, invocation::Invocation, output::Output};
 
 /// Everybody may read a list: a collector of metrics is another user.
 const MODE: u32 = 0o644;

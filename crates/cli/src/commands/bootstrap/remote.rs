@@ -24,16 +24,17 @@ use crate::{
     endpoint::{daemon_names, plain},
     failure::Failure,
     groups::parse_lifetime,
+    hints::{inventory_failure, plan_failure},
     hosts::{
         agree,
         change::{Applied, KeyWish, Need, Work, apply, settle_place},
         lines::Lines,
-        reach::{Reached, dial, dialled_name, parse_target, plan_failure},
+        reach::{Reached, dial, dialled_name, parse_target},
         show, side_by_side, unfinished,
     },
     invocation::Invocation,
     judgement,
-    ledger::{Ledger, inventory_failure},
+    ledger::Ledger,
     output::Output,
 };
 
@@ -237,7 +238,7 @@ fn prepare(
     invocation: &Invocation,
 ) -> Result<Preparation, Failure> {
     let target = reached.target.clone();
-    reached.session.require_root().map_err(|error| crate::hosts::reach::reach_failure(&target, &error))?;
+    reached.session.require_root().map_err(|error| crate::hints::reach_failure(&target, &error))?;
     unfinished(reached, !args.ssh.dry_run)?;
     let no = |cause: String| Failure::no(format!("cannot set up {target}")).cause(cause);
     let backdate = Validity::BACKDATE.whole_seconds();

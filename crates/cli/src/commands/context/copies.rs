@@ -14,12 +14,8 @@ use dockseal_inventory::{CertificateId, Destination, Entry, Inventory, Inventory
 use dockseal_pki::Certificate;
 
 use crate::{
-    authority::read_certificates,
-    contexts::Stored,
-    failure::Failure,
-    invocation::Invocation,
-    ledger::{inventory_failure, open_to_read},
-    reissue::visit,
+    authority::read_certificates, contexts::Stored, failure::Failure, hints::inventory_failure, invocation::Invocation,
+    ledger::open_to_read, reissue::visit,
 };
 
 /// How many places are read at once.
@@ -265,7 +261,7 @@ impl Copy {
     /// What it is for, as far as that is known.
     pub(super) fn role(&self) -> Option<Role> {
         self.entry.as_ref().map(|entry| entry.role).or_else(|| {
-            let (role, _) = crate::identity::role_and_name(self.leaf.as_ref()?)?;
+            let (role, _) = dockseal_lifecycle::identity::role_and_name(self.leaf.as_ref()?)?;
             Some(role)
         })
     }

@@ -14,9 +14,9 @@ use zeroize::Zeroizing;
 
 use super::update::damaged;
 use crate::{
-    authority::{read_hint, write_failure},
     contexts::{self, read_meta},
     failure::Failure,
+    hints::{read_hint, write_failure},
     invocation::Invocation,
     output::Output,
     report::SCHEMA,

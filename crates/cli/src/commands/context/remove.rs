@@ -7,11 +7,11 @@ use dockseal_store::{AmendError, amend};
 use serde_json::json;
 
 use crate::{
-    authority::write_failure,
     contexts,
     failure::Failure,
+    hints::{inventory_failure, write_failure},
     invocation::Invocation,
-    ledger::{inventory_failure, recorded_here},
+    ledger::recorded_here,
     output::Output,
     report::SCHEMA,
 };

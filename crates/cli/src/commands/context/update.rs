@@ -10,14 +10,13 @@ use serde_json::json;
 
 use super::copies::{Copy, Looker, Newer, Recorded, Standing, inventory_here};
 use crate::{
-    authority::write_failure,
     contexts::{self, MetaTrouble, Stored, files_in, read_meta, shown},
     failure::Failure,
     held,
-    hints::undelivered_failure,
+    hints::{inventory_failure, undelivered_failure, write_failure},
     invocation::Invocation,
     judgement,
-    ledger::{Ledger, inventory_failure},
+    ledger::Ledger,
     output::Output,
     reissue::fitted,
     report::{CertificateReport, until},

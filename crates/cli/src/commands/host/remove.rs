@@ -11,15 +11,16 @@ use serde_json::json;
 
 use crate::{
     failure::Failure,
+    hints::{inventory_failure, plan_failure, reach_failure},
     hosts::{
         agree,
         change::{Need, Work, apply},
         lines::Lines,
-        reach::{Reached, dial, parse_target, place, plan_failure, reach, reach_failure},
+        reach::{Reached, dial, parse_target, place, reach},
         show, unfinished,
     },
     invocation::Invocation,
-    ledger::{Ledger, inventory_failure},
+    ledger::Ledger,
     output::Output,
     report::SCHEMA,
 };

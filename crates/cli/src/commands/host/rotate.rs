@@ -8,9 +8,10 @@ use crate::{
     commands::renew::{look, renew_entries},
     failure::Failure,
     groups::{PassphraseArgs, parse_lifetime},
+    hints::inventory_failure,
     hosts::reach::parse_target,
     invocation::Invocation,
-    ledger::{inventory_failure, refuse_a_clock_that_went_back},
+    ledger::refuse_a_clock_that_went_back,
     output::Output,
     reissue::{KeyChoice, Order},
 };

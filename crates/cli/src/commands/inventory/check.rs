@@ -9,10 +9,11 @@ use dockseal_store::{Home, ReadError, read};
 use serde_json::{Value, json};
 
 use crate::{
-    authority::{home_failure, read_certificates},
+    authority::read_certificates,
     failure::Failure,
+    hints::{home_failure, inventory_failure},
     invocation::Invocation,
-    ledger::{inventory_failure, leaf_in, lock, newer_lists, open_to_read},
+    ledger::{leaf_in, lock, newer_lists, open_to_read},
     output::{Format, Output},
     report::SCHEMA,
 };

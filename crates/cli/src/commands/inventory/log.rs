@@ -7,10 +7,10 @@ use dockseal_pki::{SerialNumber, moment, printable};
 use serde_json::{Value, json};
 
 use crate::{
-    authority::home_failure,
     failure::Failure,
+    hints::{home_failure, inventory_failure},
     invocation::Invocation,
-    ledger::{inventory_failure, open_to_read},
+    ledger::open_to_read,
     output::Output,
     report::{SCHEMA, rfc3339},
 };

@@ -12,8 +12,9 @@ use crate::{
     failure::Failure,
     former::{Former, revoked_failure},
     held,
+    hints::inventory_failure,
     invocation::Invocation,
-    ledger::{Ledger, inventory_failure},
+    ledger::Ledger,
     output::Output,
     report::SCHEMA,
 };

@@ -17,16 +17,17 @@ use serde_json::json;
 
 use super::lay_out::{Keys, Offer, Stray, Strays, describe};
 use crate::{
-    authority::{home_failure, known_issuers, read_hint},
+    authority::known_issuers,
     failure::Failure,
     former::{Former, FormerArgs},
     held,
-    identity::{Nobody, identify},
+    hints::{home_failure, inventory_failure, read_hint},
     invocation::Invocation,
-    ledger::{inventory_failure, leaf_in, lock, open_inventory},
+    ledger::{leaf_in, lock, open_inventory},
     output::Output,
     report::{SCHEMA, rfc3339},
 };
+use dockseal_lifecycle::identity::{Nobody, identify};
 
 const WHAT: &str = "cannot make the inventory again";
 /// How many directories below the named ones are entered.

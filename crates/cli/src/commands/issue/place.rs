@@ -6,7 +6,7 @@ use dockseal_docker::layout::{self, Names};
 use dockseal_pki::{CertificateRequest, PrivateKey, Signer};
 use dockseal_store::{Existing, check_destination};
 
-use crate::{authority::write_failure, failure::Failure, invocation::Invocation};
+use crate::{failure::Failure, hints::write_failure, invocation::Invocation};
 
 /// Refuses what would fail after a certificate was signed. A key that waits for its certificate must be the request's.
 pub(crate) fn check_out(

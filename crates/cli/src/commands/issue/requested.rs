@@ -6,11 +6,7 @@ use dockseal_ca::Endpoint;
 use dockseal_pki::{CertificateRequest, GeneralName, SubjectAltName, pem};
 
 use crate::{
-    endpoint::{no_names, parse_user},
-    failure::Failure,
-    groups::NamesArgs,
-    input::read_input,
-    output::Output,
+    endpoint::parse_user, failure::Failure, groups::NamesArgs, hints::no_names, input::read_input, output::Output,
 };
 
 /// What a request asks for that its endpoint does not get.

@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use super::config_directory;
 use crate::{
-    authority::write_failure, connection, failure::Failure, groups::parse_lifetime, invocation::Invocation,
-    output::Output,
+    connection, failure::Failure, groups::parse_lifetime, hints::write_failure, invocation::Invocation, output::Output,
 };
 
 const WHAT: &str = "cannot change docker's config.json";

@@ -16,7 +16,7 @@ use super::{
     place::{self, Found, Whose},
 };
 use crate::{
-    authority::write_failure, failure::Failure, groups::parse_lifetime, invocation::Invocation, output::Output,
+    failure::Failure, groups::parse_lifetime, hints::write_failure, invocation::Invocation, output::Output,
     report::SCHEMA,
 };
 

@@ -8,7 +8,7 @@ use super::{
     Remove, destination, hooks,
     place::{self, Whose},
 };
-use crate::{authority::write_failure, failure::Failure, invocation::Invocation, output::Output, report::SCHEMA};
+use crate::{failure::Failure, hints::write_failure, invocation::Invocation, output::Output, report::SCHEMA};
 
 const WHAT: &str = "cannot remove the plugin";
 

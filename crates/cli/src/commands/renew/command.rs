@@ -14,12 +14,8 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 
 use super::{Report, WHAT};
 use crate::{
-    contexts::shown,
-    failure::Failure,
-    invocation::Invocation,
-    ledger::{Ledger, inventory_failure},
-    output::Output,
-    report::rfc3339,
+    contexts::shown, failure::Failure, hints::inventory_failure, invocation::Invocation, ledger::Ledger,
+    output::Output, report::rfc3339,
 };
 
 /// How long a command may take: dockerd is ready or has failed long before (systemd gives a service 90 s by default,

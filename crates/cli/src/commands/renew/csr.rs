@@ -16,13 +16,13 @@ use crate::{
     groups::PassphraseArgs,
     held,
     hints::undelivered_failure,
-    identity::changes_on_renewal,
     invocation::Invocation,
     ledger::Ledger,
     output::Output,
     reissue::wish_of,
     report::until,
 };
+use dockseal_lifecycle::identity::changes_on_renewal;
 
 pub(super) fn run(
     csr: &Path,

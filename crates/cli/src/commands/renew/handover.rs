@@ -12,13 +12,13 @@ use crate::{
     failure::Failure,
     handover::{Form, HandOver},
     held,
-    identity::changes_on_renewal,
     invocation::Invocation,
     ledger::Ledger,
     output::Output,
     reissue::wish_of,
     report::until,
 };
+use dockseal_lifecycle::identity::changes_on_renewal;
 
 pub(super) fn run(
     (form, out): (Form, &Path),

@@ -17,16 +17,17 @@ use serde_json::json;
 
 use super::WHAT;
 use crate::{
-    authority::{read_certificates, read_hint, write_failure},
+    authority::read_certificates,
     commands::issue::{check_not_here, read_request},
     endpoint::{name_of, new_key},
     failure::Failure,
     held::{self, HeldKey},
-    identity::changes_on_renewal,
+    hints::{read_hint, write_failure},
     invocation::Invocation,
     output::{Output, fields},
     report::SCHEMA,
 };
+use dockseal_lifecycle::identity::changes_on_renewal;
 
 #[derive(clap::Args)]
 pub(super) struct RenewalArgs {

@@ -15,10 +15,11 @@ use super::{
     stage::{Course, Stage, Standing, each_batch},
 };
 use crate::{
-    authority::{chains, home_failure, unlock},
+    authority::{chains, unlock},
     commands::renew::look,
     failure::Failure,
     groups::PassphraseArgs,
+    hints::home_failure,
     invocation::Invocation,
     named,
     output::Output,
@@ -169,7 +170,7 @@ pub(super) fn reissue_all(
 
 fn is_handed_out(work: &Work<'_>, entry: &Entry) -> Result<bool, Failure> {
     let places = work.ledger.inventory.destinations_of(entry.id);
-    places.map(|places| places.is_empty()).map_err(|error| crate::ledger::inventory_failure(WHAT, &error))
+    places.map(|places| places.is_empty()).map_err(|error| crate::hints::inventory_failure(WHAT, &error))
 }
 
 /// Those who do not trust the goal, or of whom nobody can tell.

@@ -18,12 +18,11 @@ use super::{
     stage::Course,
 };
 use crate::{
-    authority::{Opened, authority_failure, home_failure, read, signing_issuer, unlock_keeping},
+    authority::{Opened, read, signing_issuer, unlock_keeping},
     failure::Failure,
     groups::{PassphraseArgs, key_word, parse_lifetime},
-    hints::init_failure,
+    hints::{authority_failure, home_failure, init_failure, inventory_failure},
     invocation::Invocation,
-    ledger::inventory_failure,
     output::Output,
     report::until,
 };

@@ -14,9 +14,9 @@ use super::{
     stage::{Course, Stage, Standing, each_batch},
 };
 use crate::{
-    authority::home_failure,
     commands::renew::look,
     failure::Failure,
+    hints::home_failure,
     hosts::renewal::is_on_host,
     invocation::Invocation,
     output::Output,

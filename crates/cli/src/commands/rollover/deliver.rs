@@ -11,14 +11,14 @@ use super::{
     stage::{Course, Seen, Standing, each_batch},
 };
 use crate::{
-    authority::{home_failure, write_failure},
     commands::{issue::check_not_here, renew::look},
     failure::Failure,
     held,
+    hints::{home_failure, inventory_failure, write_failure},
     hosts::renewal::{self, Trust},
     invocation::Invocation,
     judgement,
-    ledger::{Ledger, inventory_failure},
+    ledger::Ledger,
     output::Output,
     reissue::fitted,
 };

@@ -21,12 +21,12 @@ use super::{
     stage::Standing,
 };
 use crate::{
-    authority::{Opened, authority_failure, chains, home_failure, known_issuers, read, unlock},
+    authority::{Opened, chains, known_issuers, read, unlock},
     failure::Failure,
     former::Former,
     groups::{PassphraseArgs, parse_lifetime},
+    hints::{authority_failure, home_failure, inventory_failure},
     invocation::Invocation,
-    ledger::inventory_failure,
     output::Output,
     report::until,
 };

@@ -8,11 +8,11 @@ use time::OffsetDateTime;
 
 use super::WHAT;
 use crate::{
-    authority::{home_failure, read_certificates},
+    authority::read_certificates,
     failure::Failure,
+    hints::{home_failure, inventory_failure},
     hosts::renewal::{is_on_host, seen},
     invocation::Invocation,
-    ledger::inventory_failure,
     reissue::{Site, batch_size, in_parallel, visit},
 };
 

@@ -15,7 +15,7 @@ use dockseal_pki::{Certificate, GeneralName};
 use dockseal_store::ReadError;
 use dockseal_verify::{Bytes, Content, Designation, Material, MaterialFile, Provenance, SystemRoots};
 
-use crate::identity;
+use dockseal_lifecycle::identity;
 
 /// Where the files of one question lie, in memory: they share an allowance, and large ones that are equal lie there once.
 pub(super) struct Desk {

@@ -8,8 +8,9 @@ use crate::{
     commands::bootstrap::{Args, Wanted},
     contexts::{self, Books, files_in, put},
     failure::Failure,
+    hints::inventory_failure,
     invocation::Invocation,
-    ledger::{Ledger, inventory_failure},
+    ledger::Ledger,
     output::Output,
 };
 

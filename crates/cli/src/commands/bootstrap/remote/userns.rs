@@ -12,10 +12,7 @@ use dockseal_docker::{
 use dockseal_pki::printable;
 use dockseal_remote::quoted;
 
-use crate::{
-    failure::Failure,
-    hosts::reach::{Reached, reach_failure},
-};
+use crate::{failure::Failure, hints::reach_failure, hosts::reach::Reached};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const DATA_ROOT: &str = "/var/lib/docker";

@@ -1,3 +1,0 @@
-//! Whom a certificate is for.
-
-pub(crate) use dockseal_lifecycle::identity::*;
