@@ -383,7 +383,7 @@ fn an_answer_that_depends_on_the_release_says_so() {
     };
     let (old, new) = (ask("20.10.24"), ask("29.7.2"));
     assert_eq!((old["outcome"].as_str(), new["outcome"].as_str()), (Some("accepted"), Some("refused")));
-    for (answer, others) in [(&old, &["28", "29"][..]), (&new, &["20.10"])] {
+    for (answer, others) in [(&old, &["28", "29", "go1.27"][..]), (&new, &["20.10"])] {
         assert!(checks(answer).contains(&"version-dependent"), "{answer}");
         let versions: Vec<&str> =
             answer["versions"].as_array().unwrap().iter().map(|other| other["docker"].as_str().unwrap()).collect();

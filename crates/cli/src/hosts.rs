@@ -6,11 +6,7 @@ pub(crate) mod reach;
 pub(crate) mod renewal;
 pub(crate) mod show;
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicUsize, Ordering},
-};
-
+use dockseal_lifecycle::at_once;
 use dockseal_remote::{ReachError, bring_back, inspect};
 
 use self::reach::Reached;
@@ -54,26 +50,5 @@ pub(crate) fn agree(yes: bool, hosts: usize) -> Result<(), Failure> {
 
 /// Does the same with each, many at once; the results keep their order.
 pub(crate) fn side_by_side<T: Send, R: Send>(items: Vec<T>, each: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let threads = items.len().min(AT_ONCE);
-    if threads <= 1 {
-        return items.into_iter().map(each).collect();
-    }
-    let items: Vec<Mutex<Option<T>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
-    let results: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(slot) = items.get(at) else { return };
-                    let item = slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-                    let (Some(item), Some(result)) = (item, results.get(at)) else { return };
-                    let made = each(item);
-                    *result.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(made);
-                }
-            });
-        }
-    });
-    results.into_iter().filter_map(|slot| slot.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())).collect()
+    at_once(AT_ONCE, items, each)
 }

@@ -59,7 +59,7 @@ mod surroundings;
 pub mod survey;
 
 pub use events::{Event, Events, Silence};
-pub use parallel::in_parallel;
+pub use parallel::{at_once, in_parallel};
 pub use places::PlacesOf;
 pub use session::AuthoritySession;
 pub use surroundings::Surroundings;

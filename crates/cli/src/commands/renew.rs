@@ -9,6 +9,11 @@ use std::{path::PathBuf, process::ExitCode};
 
 use dockseal_docker::Role;
 use dockseal_inventory::{Cursor, Entry, Inventory, Selection};
+use dockseal_lifecycle::{
+    delivery::LeftAlone,
+    renewal::{each_batch, jobs, still_in_use},
+    survey::{Changed, changed_places},
+};
 
 use self::report::Report;
 use crate::{
@@ -23,10 +28,6 @@ use crate::{
     output::Output,
     progress::Progress,
     reissue::{Job, KeyChoice, Order, batch_size, reissue},
-};
-use dockseal_lifecycle::{
-    delivery::LeftAlone,
-    survey::{Changed, changed_places},
 };
 
 pub(crate) const WHAT: &str = "cannot renew";
@@ -276,16 +277,6 @@ fn each_page(
     }
 }
 
-fn jobs(inventory: &Inventory, entries: Vec<Entry>) -> Result<Vec<Job>, Failure> {
-    entries
-        .into_iter()
-        .map(|entry| {
-            let destinations = inventory.destinations_of(entry.id).map_err(|error| inventory_failure(WHAT, &error))?;
-            Ok(Job { entry, destinations })
-        })
-        .collect()
-}
-
 #[expect(clippy::too_many_arguments, reason = "one loop with what it works on and what it reports to")]
 fn renew_all(
     opened: &Opened,
@@ -305,28 +296,16 @@ fn renew_all(
             while entries.peek().is_some() {
                 let batch: Vec<Entry> = entries.by_ref().take(batch_size()).collect();
                 // Another run may have renewed them while this one waited.
-                let batch = still_counting(&ledger.inventory, batch)?;
+                let batch = still_in_use(&ledger.inventory, batch)?;
                 let jobs = jobs(&ledger.inventory, batch)?;
                 renew_batch(opened, &mut ledger, jobs, order, invocation, report, output, &mut progress)?;
             }
         }
         Wanted::Selected(selection) => {
-            // What could not be renewed stays selected, so pages go on after it; what was renewed is gone from them.
-            let mut after = Some(Cursor::START);
-            let newest = ledger.inventory.newest().map_err(|error| inventory_failure(WHAT, &error))?;
-            while let Some(cursor) = after {
-                let limit = u32::try_from(batch_size()).unwrap_or(u32::MAX);
-                let (mut entries, next) =
-                    ledger.inventory.page(selection, cursor, limit).map_err(|error| inventory_failure(WHAT, &error))?;
-                // Not what this very run made: with --all, that counts too.
-                entries.retain(|entry| is_of(entry, role) && newest.is_some_and(|newest| entry.id <= newest));
-                let jobs = jobs(&ledger.inventory, entries)?;
-                renew_batch(opened, &mut ledger, jobs, order, invocation, report, output, &mut progress)?;
-                after = next;
-                if after.is_some() {
-                    ledger.give_way(opened, invocation.around())?;
-                }
-            }
+            let (around, is_wanted) = (invocation.around(), |entry: &Entry| is_of(entry, role));
+            each_batch(opened, &mut ledger, selection, batch_size(), around, is_wanted, |ledger, jobs| {
+                renew_batch(opened, ledger, jobs, order, invocation, report, output, &mut progress)
+            })?;
         }
     }
     Ok(())
@@ -351,13 +330,4 @@ fn renew_batch(
     progress.advance(count);
     report.outcomes(&outcomes, invocation, output);
     Ok(())
-}
-
-fn still_counting(inventory: &Inventory, entries: Vec<Entry>) -> Result<Vec<Entry>, Failure> {
-    let mut counting = Vec::new();
-    for entry in entries {
-        let now = inventory.entry(entry.id).map_err(|error| inventory_failure(WHAT, &error))?;
-        counting.extend(now.filter(|now| now.state == dockseal_inventory::State::Issued));
-    }
-    Ok(counting)
 }

@@ -4,11 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
+    sync::{Mutex, PoisonError},
 };
 
 use dockseal_docker::{
@@ -16,6 +12,7 @@ use dockseal_docker::{
     mode::{ClientMode, DaemonMode},
     settings::TlsFiles,
 };
+use dockseal_lifecycle::in_parallel;
 use dockseal_pki::Certificate;
 use dockseal_verify::{Judge, Outcome, SystemRoots};
 use serde_json::{Value, json};
@@ -57,7 +54,7 @@ pub(super) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         client: client.map(|side| side.held),
         large: Mutex::new(desk.left()),
     };
-    let judged = in_parallel(&places, |place| judge_one(place, args, &others, invocation));
+    let judged = in_parallel(places.iter().collect(), |place: &Place| judge_one(place, args, &others, invocation));
 
     let count = |wanted: u8| judged.iter().filter(|judged| judged.answer.code() == wanted).count();
     let (accepted, refused, unknown) = (count(0), count(1), count(2));
@@ -206,35 +203,6 @@ fn judge_held(place: &Place, held: Held, room: u64, args: &Args, others: &Others
     question.name_the_forms(&mut answer, invocation);
     question.note_permissions(&mut answer);
     Judged { role, host, answer }
-}
-
-/// `work` on each item, over the cores, the results in the order of the items.
-fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(items.len());
-    if workers < 2 {
-        return items.iter().map(work).collect();
-    }
-    let next = AtomicUsize::new(0);
-    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut done = Vec::new();
-                    loop {
-                        let place = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(item) = items.get(place) else { return done };
-                        done.push((place, work(item)));
-                    }
-                })
-            })
-            .collect();
-        workers
-            .into_iter()
-            .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    done.sort_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn line(directory: &Path, judged: &Judged) -> String {
