@@ -371,6 +371,18 @@ fn what_came_back_is_told_of() {
     }
 }
 
+/// A command that has yet to follow a renewal is due in the inventory that is made again, too.
+#[test]
+fn a_rebuild_keeps_commands_due() {
+    let sandbox = office();
+    let _ = run(&sandbox, "renew alice --exec false").exits(1);
+    let _ = run(&sandbox, "inventory rebuild --replace .").success();
+    let ran = run(&sandbox, "status").exits(1);
+    assert!(ran.stdout.contains("is still due in") && ran.stdout.contains("clients/alice"), "{ran}");
+    let _ = run(&sandbox, "renew --due --exec true").success().says("ran the command for client alice");
+    let _ = run(&sandbox, "status").success();
+}
+
 #[test]
 fn what_is_revoked_is_not_recorded() {
     let sandbox = office();

@@ -134,6 +134,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     if healthy {
         let before = open_inventory(&home, Access::Read).map_err(failed)?;
         draft.former.take_inventory(&before, &home.inventory_path()).map_err(failed)?;
+        draft.take_commands_due(&before).map_err(failed)?;
     }
     let (revoked, unknown) = draft.revoke().map_err(failed)?;
     let where_from: Vec<String> = args.directories.iter().map(|path| path.display().to_string()).collect();
@@ -295,6 +296,20 @@ impl<'r> Draft<'r> {
             let Some(kept) = self.inventory.entry_of(kept).map_err(failed)? else { continue };
             if let Some(destination) = self.inventory.destination_at(&invocation.place(path)?).map_err(failed)? {
                 self.inventory.as_run(self.run).keeps(destination.id, kept.id).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A command of `renew --exec` that has yet to succeed stays due where its place holds the same certificate.
+    fn take_commands_due(&mut self, before: &Inventory) -> Result<(), InventoryError> {
+        for due in before.commands_due()? {
+            let Some(entry) = due.certificate.map(|id| before.entry(id)).transpose()?.flatten() else { continue };
+            let Some(known) = self.inventory.entry_of(entry.fingerprint())? else { continue };
+            let here = self.inventory.destination_at(&due.place)?;
+            if let Some(here) = here.filter(|here| here.certificate == Some(known.id)) {
+                let why = "not run to its end before the inventory was made again";
+                self.inventory.as_run(self.run).command_ran(here.id, Some(why))?;
             }
         }
         Ok(())
