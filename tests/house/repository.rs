@@ -48,3 +48,18 @@ fn nothing_unsafe_and_no_keys() {
     let kept: Vec<_> = files.iter().filter(|file| file.ends_with(".pem") || file.ends_with(".key")).collect();
     assert!(kept.is_empty(), "material is minted in the tests, not kept: {kept:?}");
 }
+
+/// The front page of every library's documentation has a program that runs.
+#[test]
+fn front_pages_have_a_program() {
+    let mut libraries = 0;
+    for entry in fs::read_dir(repository().join("crates")).unwrap() {
+        let Ok(text) = fs::read_to_string(entry.unwrap().path().join("src/lib.rs")) else { continue };
+        let page: Vec<&str> = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        // Fences come in pairs; one that opens a program has no word of another language.
+        let opened = page.iter().filter(|line| line.starts_with("//! ```")).step_by(2).any(|line| *line == "//! ```");
+        assert!(opened, "{}", text.lines().next().unwrap_or_default());
+        libraries += 1;
+    }
+    assert!(libraries >= 10, "{libraries}");
+}

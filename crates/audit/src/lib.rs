@@ -13,6 +13,15 @@
 //! The `bench` numbers of a [`Finding`] are those of docker-bench-security (tests/2_docker_daemon_configuration.sh and
 //! 3_docker_daemon_configuration_files.sh) since section 2 begins with rootless mode: TLS is 2.7 and user namespaces are 2.9;
 //! older releases have one less there.
+//!
+//! ```
+//! use dockseal_audit::{Facts, script};
+//!
+//! // Run on the host with `sh -s`; what it prints is read here.
+//! let script = script(&[]);
+//! assert!(script.contains("daemon.json"));
+//! assert!(Facts::read(b"no such answer").is_err());
+//! ```
 
 mod accounts;
 mod addresses;

@@ -2,6 +2,14 @@
 //!
 //! The files that it looks for, their names and modes, its configuration, its environment. Pure: nothing is read or written
 //! here. Every fact names the file in moby, docker/cli or go-connections that makes it true.
+//!
+//! ```
+//! use dockseal_docker::{Layout, Role, env::host_url};
+//!
+//! // What people type, and what docker dials.
+//! assert_eq!(host_url("build.example.com").unwrap(), "tcp://build.example.com:2376");
+//! assert_eq!(Layout::Docker.names(Role::Client).key, "key.pem");
+//! ```
 
 pub mod client_settings;
 pub mod context;

@@ -16,6 +16,15 @@
 //!
 //! Sources: <https://www.sqlite.org/wal.html> (readers never wait for writers), <https://www.sqlite.org/lang_with.html>,
 //! RFC 5280 sections 4.1.2.2 (serials) and 5.2.3 (CRL numbers).
+//!
+//! ```
+//! use dockseal_inventory::{Cursor, Inventory, Selection};
+//!
+//! let inventory = Inventory::in_memory()?;
+//! let (entries, next) = inventory.page(Selection::Issued, Cursor::START, 100)?;
+//! assert!(entries.is_empty() && next.is_none());
+//! # Ok::<(), dockseal_inventory::InventoryError>(())
+//! ```
 
 mod entry;
 mod error;

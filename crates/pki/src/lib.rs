@@ -7,6 +7,17 @@
 //! It does not judge (`dockseal-verify` does, by Docker's own rules) and does not issue (`dockseal-ca` does).
 //!
 //! Sources: RFC 5280 (certificates), RFC 2986 (requests), RFC 5958 and RFC 8018 (private keys), RFC 7468 (PEM).
+//!
+//! ```
+//! use dockseal_pki::{KeyAlgorithm, PrivateKey, Signer, SubjectAltName};
+//!
+//! let name = SubjectAltName::parse("BUILD.example.com")?.name;
+//! assert_eq!(name.to_string(), "build.example.com");
+//! let key = PrivateKey::generate(KeyAlgorithm::P256, &ring::rand::SystemRandom::new())?;
+//! let (read, _) = PrivateKey::from_pem(key.to_pem().as_bytes(), None)?;
+//! assert_eq!(read.public_key().spki(), key.public_key().spki());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod bundle;
 mod certificate;

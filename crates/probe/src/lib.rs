@@ -10,6 +10,18 @@
 //! Sources: docker/cli v29.7.2 opts/hosts.go, moby v29.7.2 client/request.go (what is asked), Go crypto/tls common.go
 //! (`CertificateRequestInfo.SupportsCertificate`: when a certificate is withheld), net/dial.go (several addresses); see
 //! also the modules proxy, signing and group.
+//!
+//! ```
+//! use std::{net::TcpListener, time::Duration};
+//!
+//! use dockseal_probe::{Dialler, Limits, ProbeError, Target, probe};
+//!
+//! // Nobody listens there any more.
+//! let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+//! let seen = probe(&Target::new("127.0.0.1", port), &Dialler::default(), Limits::within(Duration::from_secs(5)));
+//! assert!(matches!(seen, Err(ProbeError::Unreachable { .. })));
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod attempt;
 mod dial;

@@ -6,6 +6,15 @@
 //! state back unless the change is confirmed.
 //!
 //! What the files say is decided elsewhere: `dockseal_docker::host` knows, this crate does. The clock is not read.
+//!
+//! ```
+//! use dockseal_remote::Target;
+//!
+//! let target: Target = "root@build.example.com".parse()?;
+//! assert_eq!(target.host(), "build.example.com");
+//! assert!("-oProxyCommand=id".parse::<Target>().is_err());
+//! # Ok::<(), dockseal_remote::TargetError>(())
+//! ```
 
 mod change;
 mod error;

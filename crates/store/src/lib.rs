@@ -6,6 +6,25 @@
 //! A directory is staged beside its place, synced, and put there by one rename(2) or, over another one, by
 //! renameat2(2) with `RENAME_EXCHANGE`; so whoever opens the directory finds the old bundle or the new one, at every
 //! instant and after any crash.
+//!
+//! ```
+//! use dockseal_docker::{FilePlan, Ownership, PlannedFile};
+//! use dockseal_store::{Existing, deliver, read};
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # let directory = directory.path().canonicalize()?;
+//! let plan = FilePlan {
+//!     directory_mode: 0o700,
+//!     files: vec![PlannedFile::public("ca.pem", 0o444, "the anchors\n".to_owned())],
+//!     ownership: Ownership::default(),
+//! };
+//! let place = directory.join("client");
+//! deliver(&plan, &place, Existing::Keep)?.check()?;
+//! assert_eq!(&read(&place.join("ca.pem"))?.bytes[..], b"the anchors\n");
+//! // What is there is not overwritten unless that is said.
+//! assert!(deliver(&plan, &place, Existing::Keep).is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod amend;
 mod contexts;
