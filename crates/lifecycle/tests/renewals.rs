@@ -153,6 +153,25 @@ fn what_somebody_changed_is_left_alone() {
     assert_eq!(fs::read_to_string(&daemon).unwrap(), "a file");
 }
 
+/// A link that leads to itself ends like any file that cannot be read, and the others are renewed.
+#[test]
+fn a_loop_of_links_stops_nobody_else() {
+    for file in ["cert.pem", "key.pem"] {
+        let house = House::new();
+        let client = house.path("client");
+        fs::remove_file(client.join(file)).unwrap();
+        std::os::unix::fs::symlink("loop", client.join(file)).unwrap();
+        std::os::unix::fs::symlink(file, client.join("loop")).unwrap();
+        let renewed = house.renew_at(DUE, RenewOptions::default());
+        let [ada, daemon] = &renewed[..] else { panic!("{renewed:?}") };
+        let (LeftAlone::ChainUnreadable(error) | LeftAlone::KeyUnreadable(error)) = &ada.troubles[0].reason else {
+            panic!("{ada:?}")
+        };
+        assert!(error.to_string().contains("Too many levels of symbolic links"), "{error}");
+        assert!(daemon.issued.is_some(), "{daemon:?}");
+    }
+}
+
 #[test]
 fn another_machine_leaves_the_places_of_this_one_alone() {
     let house = House::new();

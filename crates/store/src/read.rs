@@ -19,6 +19,8 @@ use crate::{ReadError, WriteError, directory::Directory};
 
 /// The most that is read of one file, in bytes. Certificates have a few thousand.
 const LIMIT: u64 = 16 << 20;
+/// How many links are followed in a row, as by the kernel (path_resolution(7)).
+const LINKS: usize = 40;
 
 /// A file's bytes and who may read them; zeroed when dropped, since it may hold a key.
 pub struct OpenedFile {
@@ -135,12 +137,18 @@ impl Sight {
     }
 
     pub(crate) fn file(&self, name: &OsStr, told: &Path) -> Result<RegularFile, ReadError> {
+        self.file_within(name, told, LINKS)
+    }
+
+    /// The same over so many links at most.
+    fn file_within(&self, name: &OsStr, told: &Path, links: usize) -> Result<RegularFile, ReadError> {
         let failed = |error: Errno| ReadError::Io { path: told.to_owned(), source: error.into() };
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(self.directory.as_fd(), name, flags | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(file) => file,
             Err(Errno::LOOP) => match self.directory.safe_link(name).map_err(|error| refused(error, told))? {
-                Some(target) => return read_link(&target, told),
+                Some(_) if links == 0 => return Err(failed(Errno::LOOP)),
+                Some(target) => return read_link(&target, told, links - 1),
                 // What the kernel makes of a descriptor is no path.
                 None => rustix::fs::openat(self.directory.as_fd(), name, flags, Mode::empty()).map_err(failed)?,
             },
@@ -150,14 +158,13 @@ impl Sight {
     }
 }
 
-/// A link that is safe leads to a path, which is walked as strictly.
-fn read_link(target: &Path, told: &Path) -> Result<RegularFile, ReadError> {
+/// A link that is safe leads to a path, which is walked as strictly. A link to a link is followed as long as each is safe.
+fn read_link(target: &Path, told: &Path, links: usize) -> Result<RegularFile, ReadError> {
     let no_such = || ReadError::Io { path: told.to_owned(), source: io::ErrorKind::NotFound.into() };
     let real = crate::resolve(target.parent().ok_or_else(no_such)?);
     let name = target.file_name().ok_or_else(no_such)?;
     let sight = Sight::at(&real, told)?;
-    // A link to a link is followed as long as each is safe; the kernel ends at 40 (path_resolution(7)).
-    sight.file(name, told)
+    sight.file_within(name, told, links)
 }
 
 fn refused(error: WriteError, told: &Path) -> ReadError {
