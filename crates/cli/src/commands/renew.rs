@@ -14,10 +14,11 @@ use dockseal_lifecycle::{
     renewal::{each_batch, jobs, still_in_use},
     survey::{Changed, changed_places},
 };
+use dockseal_pki::moment;
 
 use self::report::Report;
 use crate::{
-    authority::{Opened, open},
+    authority::{Opened, open, signing_issuer},
     failure::Failure,
     groups::{PassphraseArgs, Pkcs12PassphraseArgs, parse_lifetime},
     handover::Form,
@@ -31,6 +32,9 @@ use crate::{
 };
 
 pub(crate) const WHAT: &str = "cannot renew";
+/// What to do about an authority that ends.
+pub(crate) const RENEW_CA: &str =
+    "dockseal renew-ca gives it another certificate of the same name and key; dockseal rollover begins a new authority";
 
 #[derive(clap::Args)]
 #[command(
@@ -137,6 +141,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         command::remind(&inventory, invocation, output)?;
         if matches!(wanted, Wanted::Selected(Selection::Due(_))) {
             tell_of_changed(&inventory, role, invocation, &mut report, output)?;
+            tell_of_authority(&home, invocation, &mut report, output)?;
         }
         return Ok(report.finish(output));
     }
@@ -156,8 +161,29 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     }
     if is_due_run {
         tell_of_changed(&open_to_read(&opened.home)?, role, invocation, &mut report, output)?;
+        tell_of_authority(&opened.home, invocation, &mut report, output)?;
     }
     Ok(report.finish(output))
+}
+
+/// Nothing that an authority issued outlives it, and no renewal changes that.
+fn tell_of_authority(
+    home: &dockseal_store::Home,
+    invocation: &Invocation,
+    report: &mut Report,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let issuer = signing_issuer(home, WHAT)?;
+    if issuer.validity.not_after < invocation.now {
+        report.authority_has_ended(&issuer, output);
+    } else if issuer.validity.due_at() <= invocation.now {
+        output.warn(&format!(
+            "the authority {} ends on {}, and all that it issued ends with it\n  hint:  {RENEW_CA}",
+            issuer.subject,
+            moment(issuer.validity.not_after)
+        ));
+    }
+    Ok(())
 }
 
 /// A place that came back from a backup holds a certificate that no date in the inventory tells of. Those that are due were

@@ -6,9 +6,10 @@ use std::{
     process::ExitCode,
 };
 
+use dockseal_docker::env::{Shell, word_of_command};
 use dockseal_docker::plan;
 use dockseal_pki::{Bundle, Certificate, PrivateKey, Signer, TrustAnchors, certificates_in, is_pkcs12, pem};
-use dockseal_store::{Displaced, Existing, read, stage};
+use dockseal_store::{Displaced, Existing, Staged, WriteError, read, stage};
 use serde_json::json;
 
 use super::issue::check_not_here;
@@ -94,11 +95,14 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
 
     let is_so = |name: &str| read(&directory.join(name)).is_ok_and(|file| file.bytes.as_slice() == plan.contents(name));
     let changed: Vec<String> = plan.files.iter().map(|file| file.path.clone()).filter(|name| !is_so(name)).collect();
+    let mut keeps_previous = false;
     if !changed.is_empty() {
         let existing = if directory.exists() { Existing::Replace } else { Existing::Keep };
-        let staged = stage(&plan, directory, existing, Displaced::Keep).map_err(|error| write_failure(WHAT, &error))?;
-        let placed = staged.put_in_place().map_err(|error| write_failure(WHAT, &error))?;
-        placed.check().map_err(|error| write_failure(WHAT, &error))?;
+        let failed = |error: WriteError| unwritten(&error, directory, &args.from);
+        let placed =
+            stage(&plan, directory, existing, Displaced::Keep).and_then(Staged::put_in_place).map_err(failed)?;
+        keeps_previous = placed.keeps_previous;
+        placed.check().map_err(failed)?;
     }
     let endpoint = held::endpoint(leaf, role)?;
     let verdict = judgement::of_bundle(&bundle, &endpoint, invocation.now, "Docker would refuse it still");
@@ -106,9 +110,14 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     let mut human = match changed.as_slice() {
         [] => format!("{place} is in order; nothing was changed\n"),
         changed => format!(
-            "Wrote {} in {place} anew: the {role} certificate {}\nWhat was there is kept: dockseal rollback with this directory brings it back.\n",
+            "Wrote {} in {place} anew: the {role} certificate {}\n{}",
             changed.join(", "),
-            leaf.subject
+            leaf.subject,
+            if keeps_previous {
+                "What was there is kept: dockseal rollback with this directory brings it back.\n"
+            } else {
+                ""
+            }
         ),
     };
     if verdict.is_ok() {
@@ -127,6 +136,21 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
             Ok(ExitCode::from(1))
         }
     }
+}
+
+/// A directory that holds other files as well stays as it is: what it has goes into one of its own.
+fn unwritten(error: &WriteError, directory: &Path, from: &[PathBuf]) -> Failure {
+    let failure = write_failure(WHAT, error);
+    if !matches!(error, WriteError::ForeignFiles { .. }) {
+        return failure;
+    }
+    let names = held::names_in(directory);
+    let own = [names.anchors, names.chain, names.key].map(|name| directory.join(name));
+    let files = own.iter().filter(|path| path.exists()).chain(from);
+    let files: Vec<String> =
+        files.map(|path| format!("--from {}", word_of_command(Shell::Sh, &path.to_string_lossy()))).collect();
+    let hint = format!("write it into a directory of its own: dockseal repair NEW {}", files.join(" "));
+    Failure { code: 2, ..failure.hint(hint) }
 }
 
 impl Found {

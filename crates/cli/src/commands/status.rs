@@ -12,9 +12,10 @@ use serde_json::{Map, Value, json};
 
 use super::{
     list::{RowArgs, field},
-    renew::command,
+    renew::{RENEW_CA, command},
 };
 use crate::{
+    authority::signing_issuer,
     contexts::shown,
     failure::Failure,
     hints::inventory_failure,
@@ -100,6 +101,10 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
             }
             for place in &changed {
                 sink.write(&place.text(invocation))?;
+            }
+            if signing_issuer(&invocation.home()?, WHAT).is_ok_and(|issuer| issuer.validity.due_at() <= invocation.now)
+            {
+                sink.write(&format!("All that the authority issued ends with it: {RENEW_CA}.\n"))?;
             }
         }
     }

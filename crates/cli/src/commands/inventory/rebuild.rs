@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::lay_out::{Keys, Offer, Stray, Strays, describe};
 use crate::{
-    authority::known_issuers,
+    authority::{known_issuers, signing_issuer},
     failure::Failure,
     former::{Former, FormerArgs},
     held,
@@ -166,7 +166,14 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         "Certificates that were found nowhere are not known any more, nor are places on other machines and the trail.\n",
     );
     let offers = draft.offers(&home).map_err(failed)?;
-    human.push_str(&describe(&offers));
+    let has_ended = signing_issuer(&home, WHAT)?.validity.not_after < invocation.now;
+    if has_ended && !offers.is_empty() {
+        human.push_str(
+            "The authority has ended, so no place can be recorded: first dockseal renew-ca, then run this again with --replace.\n",
+        );
+    } else {
+        human.push_str(&describe(&offers));
+    }
     let passed_over = draft.passed_over;
     if passed_over > 0 {
         human.push_str(&format!(

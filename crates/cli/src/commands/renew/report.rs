@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use dockseal_docker::{Role, layout};
 use dockseal_inventory::{Destination, Entry, Kind, Place};
 use dockseal_lifecycle::delivery::LeftAlone;
-use dockseal_pki::Lifetime;
+use dockseal_pki::{Certificate, Lifetime, moment};
 use serde_json::json;
 
+use super::RENEW_CA;
 use crate::{
     contexts::shown,
     failure::Failure,
@@ -143,6 +144,15 @@ impl Report {
         }
     }
 
+    /// The authority, which no renewal of what it issued helps.
+    pub(crate) fn authority_has_ended(&mut self, issuer: &Certificate, output: &mut Output) {
+        let end = moment(issuer.validity.not_after);
+        let failure = Failure::no("nothing that it issued is accepted any more").cause(format!("it ended on {end}"));
+        let (name, wire) =
+            (issuer.subject.to_string(), json!({ "role": "authority", "name": issuer.subject.to_string() }));
+        self.rows.trouble(&format!("authority {name}"), &failure.hint(RENEW_CA), wire, output);
+    }
+
     /// A place that was not to be renewed, and needs somebody.
     pub(crate) fn left_alone(&mut self, place: &Place, entry: &Entry, reason: LeftAlone, output: &mut Output) {
         let failure = left_alone_failure(Some(place), reason);
@@ -159,9 +169,10 @@ impl Report {
     /// 0 when all that was due is renewed, 1 when something was left as it was.
     pub(crate) fn finish(self, output: &mut Output) -> ExitCode {
         if self.daemons > 0 && output.format() == Format::Human {
-            let (which, were) = if self.daemons == 1 { ("daemon", "was") } else { ("daemons", "were") };
+            let (which, were) =
+                if self.daemons == 1 { ("daemon", "certificate was") } else { ("daemons", "certificates were") };
             output.note(&format!(
-                "dockerd reads {} when it starts: restart the {which} whose certificate {were} renewed (with \"live-restore\": true in \
+                "dockerd reads {} when it starts: restart the {which} whose {were} renewed (with \"live-restore\": true in \
                  daemon.json, containers stay up)",
                 layout::CERT_FILE
             ));

@@ -192,7 +192,7 @@ impl Consequences {
             if self.old.as_ref().is_some_and(is_cut) {
                 self.cut.push(who());
             }
-            if entry.certificate.names_serial_of_issuer() {
+            if self.old.is_some() && entry.certificate.names_serial_of_issuer() {
                 self.by_serial.push(who());
             }
         }
