@@ -162,3 +162,17 @@ fn what_has_another_cure_is_refused() {
         }
     }
 }
+
+/// A certificate that a clock ahead has made is renewed without being asked twice.
+#[test]
+fn what_is_not_valid_yet_is_due() {
+    require!("openssl");
+    let sandbox = Sandbox::new();
+    let _ = at(&sandbox, NOW, "init --no-passphrase").success();
+    let _ = at(&sandbox, "2038-01-01T00:00:00Z", "renew-ca").success();
+    let ca = home(&sandbox).join("ca.pem");
+    let begins = || sandbox.openssl(["x509", "-in", ca.to_str().unwrap(), "-noout", "-startdate"]);
+    assert!(begins().contains("2037") || begins().contains("2038"), "{}", begins());
+    let _ = at(&sandbox, NOW, "renew-ca").success();
+    assert!(begins().contains("2030"), "{}", begins());
+}

@@ -218,6 +218,24 @@ fn abort_from_each_stage_leaves_what_was_before() {
     }
 }
 
+/// What was kept while two authorities were trusted does not bring the aborted one back unsaid.
+#[test]
+fn a_rollback_after_an_abort() {
+    let sandbox = Sandbox::new();
+    for line in
+        ["init --no-passphrase", "issue daemon h.test --out d", "rollover begin", "renew h.test", "rollover abort"]
+    {
+        let _ = run(&sandbox, line).success();
+    }
+    let anchors = || fs::read_to_string(sandbox.path("d/ca.pem")).unwrap().matches("BEGIN CERTIFICATE").count();
+    let ran = run(&sandbox, "rollback h.test");
+    refused_with_hint(&ran, &[1]);
+    assert!(ran.stderr.contains("which it does not trust now"), "{ran}");
+    assert_eq!(anchors(), 1, "{ran}");
+    let _ = run(&sandbox, "rollback --force h.test").success();
+    assert_eq!(anchors(), 2);
+}
+
 #[test]
 fn an_abort_goes_on_as_an_abort_and_nothing_is_aborted_after_finish() {
     let sandbox = fleet();

@@ -151,10 +151,7 @@ impl Invocation {
     /// Where the places may be that the authority's inventory names.
     pub(crate) fn places(&self) -> PlacesOf {
         // Where it cannot be told whose an authority is, its inventory is nobody's word.
-        let of = |home: Home| match home.path().symlink_metadata() {
-            Err(_) => PlacesOf::Everybody,
-            Ok(_) => PlacesOf::authority(&home).unwrap_or(PlacesOf::User(u32::MAX)),
-        };
+        let of = |home: Home| PlacesOf::authority(&home).unwrap_or(PlacesOf::User(u32::MAX));
         *self.places.get_or_init(|| self.home().map(of).unwrap_or_default())
     }
 

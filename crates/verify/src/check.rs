@@ -59,7 +59,7 @@ checks! {
         "Go src/crypto/x509/cert_pool.go (AppendCertsFromPEM)";
     CertificateMissing, "certificate-missing", Refusal,
         "The certificate file holds no PEM block labelled CERTIFICATE.",
-        "Give the certificate in PEM form; check that certificate and key files are not switched.",
+        "Give the certificate in PEM form; where certificate and key files are switched, dockseal repair sorts them.",
         "Go src/crypto/tls/tls.go (X509KeyPair)";
     CertificateUnparsable, "certificate-unparsable", Refusal,
         "A certificate does not parse by the rules of Docker's Go.",
@@ -67,7 +67,7 @@ checks! {
         "Go src/crypto/x509/parser.go (parseCertificate)";
     KeyMissing, "key-missing", Refusal,
         "The key file holds no PEM block whose label ends in PRIVATE KEY.",
-        "Give the private key in PEM form; check that certificate and key files are not switched.",
+        "Give the private key in PEM form; where certificate and key files are switched, dockseal repair sorts them.",
         "Go src/crypto/tls/tls.go (X509KeyPair); docker/cli cli/context/docker/load.go (tlsConfig)";
     KeyEncrypted, "key-encrypted", Refusal,
         "The private key is encrypted with a passphrase, which Docker no longer supports.",

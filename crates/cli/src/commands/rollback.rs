@@ -310,10 +310,8 @@ fn recorded(
             .hint("see who changed it; dockseal renew makes a new one"));
     }
     trust.refuse_replaced(&path, &held, "dockseal renew makes a new one")?;
-    // The certificate is the recorded one; what it lies beside is not recorded.
-    if trust.refuse_more(&path, &held).is_err() {
-        trust.refuse_of_another(&path)?;
-    }
+    // The certificate is the recorded one; what it lies beside is not recorded, and a roll-over may have been aborted since.
+    trust.refuse_more(&path, &held)?;
     ledger.recorder().about_to_return(destination.id, id).map_err(failure)?;
     let placed = match roll_back(&path) {
         Ok(placed) => placed,

@@ -4,6 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use dockseal_docker::{FilePlan, Ownership, Role, layout::Names};
 use dockseal_inventory::Inventory;
+use dockseal_lifecycle::{PlacesOf, delivery::LeftAlone};
 use dockseal_pki::{Certificate, printable};
 use dockseal_store::{Displaced, Existing, stage};
 use serde_json::json;
@@ -13,7 +14,7 @@ use crate::{
     contexts::{self, MetaTrouble, Stored, files_in, read_meta, shown},
     failure::Failure,
     held,
-    hints::{inventory_failure, undelivered_failure, write_failure},
+    hints::{inventory_failure, left_alone_failure, undelivered_failure, write_failure},
     invocation::Invocation,
     judgement,
     ledger::Ledger,
@@ -176,7 +177,13 @@ fn mend(copy: &Copy, ledger: Option<&mut Ledger>, invocation: &Invocation, rows:
     let place = shown(&copy.place);
     let place = printable(&place);
     let wire = json!({ "directory": copy.place.path.to_string_lossy(), "who": copy.who() });
+    let places = ledger.as_ref().map_or(PlacesOf::Everybody, |ledger| ledger.places());
     let done = match (&copy.standing, &copy.newer) {
+        // What the inventory of another user calls newer is that user's word, and so would be the key that comes here.
+        (Standing::Stale, Some(_)) if !places.include_place(&copy.place) => {
+            let PlacesOf::User(user) = places else { return };
+            Err(left_alone_failure(Some(&copy.place), LeftAlone::NotTheirs { user }))
+        }
         // Certificates are no secret: whoever owns the directory can have put one there to get the key of another.
         (Standing::Stale, Some(_)) if copy.recorded == Recorded::AsAnother => Err(no(
             copy,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use dockseal_docker::{Role, layout};
 use dockseal_inventory::{Destination, Entry, Kind, Place};
 use dockseal_lifecycle::delivery::LeftAlone;
-use dockseal_pki::{Certificate, Lifetime, moment};
+use dockseal_pki::{Certificate, Lifetime, moment, printable};
 use serde_json::json;
 
 use super::RENEW_CA;
@@ -43,7 +43,7 @@ impl Report {
         for job in jobs {
             let entry = &job.entry;
             if job.destinations.is_empty() {
-                let failure = Failure::no(format!("{} {} cannot be renewed here", entry.role, entry.name))
+                let failure = Failure::no(format!("{} {} cannot be renewed here", entry.role, printable(&entry.name)))
                     .cause("it is in no directory that this authority knows of");
                 self.trouble(&Trouble { place: None, reason: failure }, entry.role, &entry.name, output);
             }
@@ -64,7 +64,7 @@ impl Report {
                             &format!(
                                 "would renew {} {} in {} for {given}",
                                 entry.role,
-                                entry.name,
+                                printable(&entry.name),
                                 shown(&destination.place)
                             ),
                             &json!({
@@ -93,13 +93,18 @@ impl Report {
                     self.daemons += 1;
                 }
                 for note in &renewed.notes {
-                    output.note(&format!("{} {}: {note}", entry.role, entry.name));
+                    output.note(&format!("{} {}: {note}", entry.role, printable(&entry.name)));
                 }
                 let ends = until(renewed.certificate.validity, invocation.now);
                 for place in &renewed.places {
                     let path = place.to_string();
                     self.rows.row(
-                        &format!("renewed {} {} in {}, valid until {ends}", entry.role, entry.name, shown(place)),
+                        &format!(
+                            "renewed {} {} in {}, valid until {ends}",
+                            entry.role,
+                            printable(&entry.name),
+                            shown(place)
+                        ),
                         &json!({
                             "state": "renewed",
                             "role": entry.role.word(),
@@ -129,7 +134,7 @@ impl Report {
     ) {
         match failure {
             None => self.rows.row(
-                &format!("ran the command for {role} {name} in {}", destination.place.path.display()),
+                &format!("ran the command for {role} {} in {}", printable(name), destination.place.path.display()),
                 &json!({
                     "state": "command succeeded",
                     "role": role.word(),
@@ -163,7 +168,7 @@ impl Report {
     fn trouble(&mut self, trouble: &Trouble, role: Role, name: &str, output: &mut Output) {
         let directory = trouble.place.as_ref().map(ToString::to_string);
         let wire = json!({ "role": role.word(), "name": name, "directory": directory });
-        self.rows.trouble(&format!("{role} {name}"), &trouble.reason, wire, output);
+        self.rows.trouble(&format!("{role} {}", printable(name)), &trouble.reason, wire, output);
     }
 
     /// 0 when all that was due is renewed, 1 when something was left as it was.

@@ -179,7 +179,7 @@ fn without_goal(work: &mut Work<'_>) -> Result<Vec<String>, Failure> {
     let running = dockerds(work.invocation.clock());
     work.each_batch(&[], |_, standings| {
         for Standing { entry, places } in standings {
-            let who = |why: &str| format!("{} {} ({why})", entry.role, entry.name);
+            let who = |why: &str| format!("{} {} ({why})", entry.role, dockseal_pki::printable(&entry.name));
             if places.is_empty() {
                 missing.push(who("handed out, and in no directory that is known"));
             }

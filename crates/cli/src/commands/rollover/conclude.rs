@@ -164,7 +164,7 @@ fn agree_without_others(places: usize) -> Result<(), Failure> {
 /// Why taking the other anchor away would lock this one out; none where it would not.
 fn reasons(course: &Course, standing: &Standing, running: &[Running]) -> Vec<String> {
     let Standing { entry, places } = standing;
-    let who = format!("{} {}", entry.role, entry.name);
+    let who = format!("{} {}", entry.role, dockseal_pki::printable(&entry.name));
     if course.is_of_goal(&entry.certificate) {
         // What is recorded was delivered; but a dockerd may not have read it, and what is there instead may be anything.
         let missed = places.iter().filter_map(|(destination, seen)| {

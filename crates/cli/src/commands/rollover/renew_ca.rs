@@ -80,7 +80,8 @@ fn renew_ca(args: &Args, invocation: &Invocation, output: &mut Output) -> Result
     let wanted = args.lifetime.as_deref().map(parse_lifetime).transpose()?;
     let lifetime =
         lifetime_of(wanted, issuer, invocation).map_err(|failure| Failure { what: WHAT.to_owned(), ..failure })?;
-    let is_due = args.early || invocation.now >= issuer.validity.due_at();
+    let is_due =
+        args.early || invocation.now >= issuer.validity.due_at() || invocation.now < issuer.validity.not_before;
     let mut report = Report::new(output.format(), args.dry_run, invocation);
     report.trusts = Some("has the authority's new certificate");
     if !is_due {
@@ -187,7 +188,7 @@ struct Consequences {
 impl Consequences {
     fn take(&mut self, standings: &[Standing]) {
         for Standing { entry, .. } in standings {
-            let who = || format!("{} {}", entry.role, entry.name);
+            let who = || format!("{} {}", entry.role, dockseal_pki::printable(&entry.name));
             let is_cut = |old: &Certificate| old.validity.not_after == entry.certificate.validity.not_after;
             if self.old.as_ref().is_some_and(is_cut) {
                 self.cut.push(who());

@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use dockseal_docker::{Role, layout};
 use dockseal_inventory::{Entry, Kind, Place};
-use dockseal_pki::Certificate;
+use dockseal_pki::{Certificate, printable};
 use serde_json::{Value, json};
 
 use super::stage::Course;
@@ -63,7 +63,7 @@ impl Report {
         let count = course.anchors().len();
         let number = if count == 1 { "trusts one authority alone" } else { "trusts both authorities" };
         let trusts = self.trusts.unwrap_or(number);
-        let text = format!("{} {} in {} {trusts}", entry.role, entry.name, shown(place));
+        let text = format!("{} {} in {} {trusts}", entry.role, printable(&entry.name), shown(place));
         self.row(&text, of("trusts", entry, Some(place), json!({ "anchors": count })), output);
     }
 
@@ -75,11 +75,16 @@ impl Report {
             let here = issued.places.iter().any(|place| place.kind != Kind::Ssh);
             self.daemons += u64::from(entry.role == Role::Daemon && here);
             for note in &issued.notes {
-                output.note(&format!("{} {}: {note}", entry.role, entry.name));
+                output.note(&format!("{} {}: {note}", entry.role, printable(&entry.name)));
             }
             for place in &issued.places {
                 let issuer = &issued.certificate.issuer;
-                let text = format!("{} {} in {} has a certificate of {issuer}", entry.role, entry.name, shown(place));
+                let text = format!(
+                    "{} {} in {} has a certificate of {issuer}",
+                    entry.role,
+                    printable(&entry.name),
+                    shown(place)
+                );
                 let more = json!({ "serial": issued.certificate.serial.to_string(), "issuer": issuer.to_string() });
                 self.row(&text, of("reissued", entry, Some(place), more), output);
             }
@@ -91,7 +96,7 @@ impl Report {
 
     /// What would be done to an endpoint.
     pub(super) fn would(&mut self, doing: &str, entry: &Entry, place: &Place, output: &mut Output) {
-        let text = format!("would {doing}: {} {} in {}", entry.role, entry.name, shown(place));
+        let text = format!("would {doing}: {} {} in {}", entry.role, printable(&entry.name), shown(place));
         self.row(&text, of("planned", entry, Some(place), json!({ "doing": doing })), output);
     }
 
@@ -104,13 +109,13 @@ impl Report {
             self.rows.push(of("left", entry, place, more));
             return;
         }
-        output.warn(&format!("{} {}: {}", entry.role, entry.name, in_one(failure)));
+        output.warn(&format!("{} {}: {}", entry.role, printable(&entry.name), in_one(failure)));
     }
 
     /// Another machine has to do that itself.
     pub(super) fn note_elsewhere(&mut self, entry: &Entry, place: &Place, failure: &Failure, output: &mut Output) {
         let cause = failure.cause.clone().unwrap_or_default();
-        let text = format!("{} {} in {}: {cause}; run it there too", entry.role, entry.name, shown(place));
+        let text = format!("{} {} in {}: {cause}; run it there too", entry.role, printable(&entry.name), shown(place));
         output.note(&text);
         self.elsewhere += 1;
         self.rows.push(of("elsewhere", entry, Some(place), json!({ "machine": place.machine_name })));

@@ -97,7 +97,7 @@ pub(super) fn run(invocation: &Invocation, output: &mut Output) -> Result<ExitCo
 
 impl Survey {
     fn add(&mut self, course: &Course, Standing { entry, places }: Standing) {
-        let who = format!("{} {}", entry.role, entry.name);
+        let who = format!("{} {}", entry.role, dockseal_pki::printable(&entry.name));
         let daemon = entry.role == Role::Daemon;
         let done = |stage: Stage| {
             if course.counting.change.is_some() && !course.counting.is_concluding() && !going_back(course) {

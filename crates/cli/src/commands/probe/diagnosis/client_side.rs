@@ -26,7 +26,18 @@ pub(super) fn client_loads(picture: &Picture<'_>) -> Option<Diagnosis> {
     if let Some((form, mending)) = client.unread_at_load() {
         return refused(Gate::ClientLoads, format!("{cause}: {form}"), mending);
     }
+    let file = finding.place.as_ref().map(|place| place.file);
     let hint = match finding.check {
+        Check::FileUnavailable if matches!(file, Some(FileKind::Cert | FileKind::Key)) => format!(
+            "let docker read it as a file: see ls -l {}; to make all three anew: {}",
+            word(&client.dir),
+            reissue_client(picture)
+        ),
+        Check::KeyMismatch => format!(
+            "if the right key or certificate is among its files, dockseal repair {} puts them in order; otherwise {}",
+            word(&client.dir),
+            reissue_client(picture)
+        ),
         Check::FileUnavailable | Check::CaUnusable => format!(
             "put the ca.pem of the authority that issued the daemon's certificate into {}; for all three files: {}",
             client.dir,
