@@ -3,7 +3,7 @@
 use std::{
     io,
     os::unix::process::CommandExt,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use super::{Report, WHAT};
 use crate::{
     contexts::shown, failure::Failure, hints::inventory_failure, invocation::Invocation, ledger::Ledger,
-    output::Output, report::rfc3339,
+    output::Output, passphrase::is_interactive, report::rfc3339,
 };
 
 /// How long a command may take: dockerd is ready or has failed long before (systemd gives a service 90 s by default,
@@ -87,8 +87,12 @@ pub(super) fn run_all(
 }
 
 /// Runs the command for one place; why it failed, if it did.
+///
+/// Where a person is there, it is in the foreground with this program: it may ask on the terminal, and Ctrl-C ends both. A
+/// group of its own could do neither (setpgid(2), termios(4): TTIN), so that only what nobody watches has a limit.
 fn run(command: &str, destination: &Destination, entry: &Entry, limit: Duration) -> Result<(), String> {
-    let child = Command::new("sh")
+    let mut shell = Command::new("sh");
+    shell
         .arg("-c")
         .arg(command)
         .env("DOCKSEAL_NAME", &entry.name)
@@ -98,11 +102,18 @@ fn run(command: &str, destination: &Destination, entry: &Entry, limit: Duration)
         .env("DOCKSEAL_NOT_AFTER", rfc3339(entry.certificate.validity.not_after))
         .stdin(Stdio::null())
         // What it says is talk, and no part of the result.
-        .stdout(io::stderr())
+        .stdout(io::stderr());
+    let ended = if is_interactive() {
+        shell.status().map(outcome_of)
+    } else {
         // What it starts is ended with it.
-        .process_group(0)
-        .spawn();
-    child.and_then(|child| end_within(child, limit, GRACE)).unwrap_or_else(|error| Err(error.to_string()))
+        shell.process_group(0).spawn().and_then(|child| end_within(child, limit, GRACE))
+    };
+    ended.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+fn outcome_of(status: ExitStatus) -> Result<(), String> {
+    if status.success() { Ok(()) } else { Err(status.to_string()) }
 }
 
 /// Waits for a process that leads a group; the group is ended when the limit is over.
@@ -116,8 +127,7 @@ fn end_within(mut child: Child, limit: Duration, grace: Duration) -> io::Result<
         child.wait()?;
         return Ok(Err(format!("it was ended after {} s, which is as long as it may take", limit.as_secs())));
     }
-    let status = child.wait()?;
-    Ok(if status.success() { Ok(()) } else { Err(status.to_string()) })
+    child.wait().map(outcome_of)
 }
 
 /// Whether a child ends in this time; it is not reaped.
