@@ -5,6 +5,7 @@
 mod disturbed;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -216,6 +217,24 @@ fn abort_from_each_stage_leaves_what_was_before() {
         assert_eq!(status(&sandbox), (0, IN[3]));
         all_work(&sandbox, "another one");
     }
+}
+
+/// Anchors that came back from a backup are found, and a renewal mends them.
+#[test]
+fn anchors_of_former_times_are_found() {
+    let sandbox = Sandbox::new();
+    for line in ["init --no-passphrase", "issue daemon h.test --out d"] {
+        let _ = run(&sandbox, line).success();
+    }
+    let old = fs::read(sandbox.path("d/ca.pem")).unwrap();
+    for line in ["rollover begin", "rollover advance", "rollover finish", "inventory check"] {
+        let _ = run(&sandbox, line).success();
+    }
+    fs::set_permissions(sandbox.path("d/ca.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(sandbox.path("d/ca.pem"), old).unwrap();
+    let _ = run(&sandbox, "inventory check").exits(1).says("which was rolled over");
+    let _ = run(&sandbox, "renew h.test").success();
+    let _ = run(&sandbox, "inventory check").success();
 }
 
 /// What was kept while two authorities were trusted does not bring the aborted one back unsaid.

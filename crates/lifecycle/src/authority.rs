@@ -166,6 +166,19 @@ pub fn trusted_issuers(home: &Home) -> Result<Vec<Certificate>, AuthorityFilesEr
     chains.map(|chain| first(chain?, || home.path().join("ca.pem"))).collect()
 }
 
+/// The anchors that endpoints are to trust at present, and those that a roll-over took away.
+///
+/// # Errors
+/// As [`signing_issuer`].
+pub fn trusted_and_replaced_anchors(home: &Home) -> Result<(Vec<Certificate>, Vec<Certificate>), AuthorityFilesError> {
+    let anchor = |mut chain: Vec<Certificate>| chain.pop();
+    let trusted = home.generations()?.trusted.into_iter().map(|number| chain_of(home, number));
+    let trusted: Vec<Certificate> = trusted.collect::<Result<Vec<_>, _>>()?.into_iter().filter_map(anchor).collect();
+    let known = known_chains(home)?.into_iter().filter_map(anchor);
+    let replaced = known.filter(|anchor| !trusted.contains(anchor)).collect();
+    Ok((trusted, replaced))
+}
+
 /// The same with those above each, up to its anchor.
 ///
 /// # Errors

@@ -4,14 +4,15 @@ use std::{io, os::unix::fs::PermissionsExt, path::Path, process::ExitCode};
 
 use dockseal_docker::layout;
 use dockseal_inventory::{Destination, Entry, Inventory, InventoryError, KeyHolder, Kind, Place};
-use dockseal_pki::{Certificate, PrivateKey, RevocationList, Signer, printable};
+use dockseal_lifecycle::authority::trusted_and_replaced_anchors;
+use dockseal_pki::{Certificate, PrivateKey, RevocationList, Signer, certificates_in_pem, printable};
 use dockseal_store::{Home, ReadError, read};
 use serde_json::{Value, json};
 
 use crate::{
     authority::read_certificates,
     failure::Failure,
-    hints::{home_failure, inventory_failure},
+    hints::{authority_files_failure, home_failure, inventory_failure},
     invocation::Invocation,
     ledger::{leaf_in, lock, newer_lists, open_to_read},
     output::{Format, Output},
@@ -60,6 +61,32 @@ impl Finding {
     }
 }
 
+/// Whom endpoints are to trust, and no longer.
+struct Trust {
+    trusted: Vec<Certificate>,
+    replaced: Vec<Certificate>,
+}
+
+impl Trust {
+    fn of(home: &Home) -> Result<Self, Failure> {
+        let (trusted, replaced) =
+            trusted_and_replaced_anchors(home).map_err(|error| authority_files_failure(WHAT, error))?;
+        Ok(Self { trusted, replaced })
+    }
+
+    /// Anchors of another time, as a backup has them.
+    fn finding(&self, place: &Path, name: &str, pem: &[u8]) -> Option<Finding> {
+        let anchors = certificates_in_pem(pem).unwrap_or_default();
+        if let Some(anchor) = anchors.iter().find(|anchor| self.replaced.contains(anchor)) {
+            let text = format!("{name} trusts {}, which was rolled over; dockseal renew NAME mends it", anchor.subject);
+            return Some(Finding::new("anchors", place, text));
+        }
+        let is_current = anchors.iter().any(|anchor| self.trusted.contains(anchor));
+        let text = || format!("{name} has no certificate of the authority as it is now; dockseal renew NAME mends it");
+        (!is_current).then(|| Finding::new("anchors", place, text()))
+    }
+}
+
 /// What was looked at.
 #[derive(Default)]
 struct Count {
@@ -102,6 +129,7 @@ pub(crate) fn run(_: &Args, invocation: &Invocation, output: &mut Output) -> Res
         Finding::new("revoked", &home.crl_path(), format!("the list of {} {text}", list.issuer))
     };
     say(newer.iter().map(forgot).collect(), output);
+    let trust = Trust::of(&home)?;
     let mut may_wait = true;
     let mut after = None;
     loop {
@@ -115,13 +143,13 @@ pub(crate) fn run(_: &Args, invocation: &Invocation, output: &mut Output) -> Res
                 say(of_former_id(destination, &inventory, invocation).map_err(failed)?.into_iter().collect(), output);
                 continue;
             }
-            let mut found = place(destination, &inventory).map_err(failed)?;
+            let mut found = place(destination, &inventory, &trust).map_err(failed)?;
             // Another run may be at work on it right now: once none is, what is found is so.
             if !found.is_empty() && may_wait {
                 let waited = lock(&home, invocation.around());
                 may_wait = waited.is_ok();
                 if may_wait {
-                    found = again(destination, &open_to_read(&home)?).map_err(failed)?;
+                    found = again(destination, &open_to_read(&home)?, &trust).map_err(failed)?;
                 }
             }
             count.places += 1;
@@ -188,9 +216,9 @@ fn authority(
 }
 
 /// One directory as it is recorded now.
-fn again(destination: &Destination, inventory: &Inventory) -> Result<Vec<Finding>, InventoryError> {
+fn again(destination: &Destination, inventory: &Inventory, trust: &Trust) -> Result<Vec<Finding>, InventoryError> {
     match inventory.destination_at(&destination.place)?.filter(|now| now.certificate.is_some()) {
-        Some(now) => place(&now, inventory),
+        Some(now) => place(&now, inventory, trust),
         None => Ok(Vec::new()),
     }
 }
@@ -220,7 +248,7 @@ fn of_former_id(
 }
 
 /// One directory.
-fn place(destination: &Destination, inventory: &Inventory) -> Result<Vec<Finding>, InventoryError> {
+fn place(destination: &Destination, inventory: &Inventory, trust: &Trust) -> Result<Vec<Finding>, InventoryError> {
     let path = &destination.place.path;
     let mut findings = Vec::new();
     if destination.pending.is_some() {
@@ -255,8 +283,9 @@ fn place(destination: &Destination, inventory: &Inventory) -> Result<Vec<Finding
         Some(leaf) => findings.push(Finding::new("other", path, other(&whose, &leaf, inventory)?)),
         None => findings.push(Finding::new("other", path, format!("{} is no certificate", names.chain))),
     }
-    if let Err(error) = read(&path.join(names.anchors)) {
-        findings.push(Finding::unreadable(path, names.anchors, &error));
+    match read(&path.join(names.anchors)) {
+        Err(error) => findings.push(Finding::unreadable(path, names.anchors, &error)),
+        Ok(file) => findings.extend(trust.finding(path, names.anchors, &file.bytes)),
     }
     findings.extend(key(destination, &entry));
     Ok(findings)
