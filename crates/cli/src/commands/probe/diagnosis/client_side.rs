@@ -33,11 +33,6 @@ pub(super) fn client_loads(picture: &Picture<'_>) -> Option<Diagnosis> {
             word(&client.dir),
             reissue_client(picture)
         ),
-        Check::KeyMismatch => format!(
-            "if the right key or certificate is among its files, dockseal repair {} puts them in order; otherwise {}",
-            word(&client.dir),
-            reissue_client(picture)
-        ),
         Check::FileUnavailable | Check::CaUnusable => format!(
             "put the ca.pem of the authority that issued the daemon's certificate into {}; for all three files: {}",
             client.dir,
