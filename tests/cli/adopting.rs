@@ -362,3 +362,17 @@ fn requests_are_not_accused() {
     refused_with_hint(&ran, &[2]);
     assert!(ran.stderr.contains("does not fit"), "{ran}");
 }
+
+/// The two options the wrong way round are told of as that, and the hint helps.
+#[test]
+fn exchanged_options_are_named() {
+    require!("openssl");
+    let sandbox = Sandbox::new();
+    authority(&sandbox, "-algorithm EC -pkeyopt ec_paramgen_curve:P-256", &[]);
+    let ran = sandbox.dockseal(["adopt", "--ca", "key.pem", "--key", "ca.pem"]).run();
+    refused_with_hint(&ran, &[2]);
+    assert!(ran.stderr.contains("--ca names a private key, and --key a certificate"), "{ran}");
+    assert!(!ran.stderr.contains("can be read by others"), "{ran}");
+    let hint = ran.stderr.split("exchange them: dockseal ").nth(1).unwrap().trim().to_owned();
+    let _ = sandbox.dockseal(hint.split(' ')).run().success();
+}

@@ -143,7 +143,7 @@ pub(crate) fn key_failure(what: String, path: &Path, error: &KeyError) -> Failur
     match error {
         KeyError::WrongPassphrase => Failure::no(what).cause(error).hint("check the passphrase; nothing was changed"),
         KeyError::OpenSsh => {
-            Failure::trouble(what).cause(error).hint("convert a copy with ssh-keygen -p -m PKCS8 -f COPY")
+            Failure::trouble(what).cause(error).hint("convert a copy with ssh-keygen -p -m PKCS8 -f COPY; it leaves Ed25519 as it is, where only another key helps")
         }
         KeyError::NotFound => {
             Failure::trouble(what).cause(error).hint("it is to be PEM: a line -----BEGIN … PRIVATE KEY-----")

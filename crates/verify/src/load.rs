@@ -213,7 +213,7 @@ fn unparsable_key(block: &Block<'_>) -> Unusable {
                 .with_remedy("Write it with the curve's name (openssl ec -param_enc named_curve), or make another key.")
         }
         Some(Obstacle::OpenSsh) => unparsable("the private key is in OpenSSH's own form".to_owned())
-            .with_remedy("Convert a copy (ssh-keygen -p -m PEM), or make another key."),
+            .with_remedy("Convert a copy (ssh-keygen -p -m PEM; it leaves Ed25519 as it is), or make another key."),
         None => unparsable("the private key does not parse".to_owned()),
     }
 }

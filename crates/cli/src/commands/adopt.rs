@@ -3,11 +3,14 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use dockseal_ca::{Authority, Endpoint, Position, renewable, weaknesses};
-use dockseal_docker::Role;
+use dockseal_docker::{
+    Role,
+    env::{Shell, word_of_command},
+};
 use dockseal_lifecycle::init::{create, key_pem};
 use dockseal_pki::{
-    Certificate, KeyAlgorithm, Passphrase, PrivateKey, Signer, SubjectAltName, UserName, Validity, is_pkcs12, moment,
-    pem,
+    Certificate, KeyAlgorithm, Passphrase, PrivateKey, Signer, SubjectAltName, UserName, Validity, certificates_in,
+    is_pkcs12, moment, pem,
 };
 use serde::Serialize;
 
@@ -57,6 +60,15 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         |path| dockseal_store::read(path).map_err(|error| read_hint(Failure::trouble(WHAT).cause(&error), &error));
     let ca = read(&args.ca)?;
     let key_file = read(&args.key)?;
+    let has_key = |bytes: &[u8]| !pem::private_keys(bytes).is_empty();
+    if has_key(&ca.bytes) && !has_key(&key_file.bytes) && !certificates_in(&key_file.bytes).is_empty() {
+        let word = |path: &PathBuf| word_of_command(Shell::Sh, &path.to_string_lossy());
+        return Err(Failure::trouble(WHAT).cause("--ca names a private key, and --key a certificate").hint(format!(
+            "exchange them: dockseal adopt --ca {} --key {}",
+            word(&args.key),
+            word(&args.ca)
+        )));
+    }
     if key_file.is_readable_by_others() {
         output.warn(&format!(
             "{} can be read by others (mode {:04o}); whoever did can issue certificates",
