@@ -24,7 +24,7 @@ pub(crate) fn form(bytes: &[u8]) -> Option<Form> {
     if bytes.len() <= MOST { Form::of(bytes) } else { None }
 }
 
-/// The form because of which Docker overlooks certificates of a file, of which it may read others.
+/// The form of a file that makes Docker overlook some of its certificates.
 pub(crate) fn form_that_hides_certificates(bytes: &[u8], go: Go) -> Option<Form> {
     let form = form(bytes)?;
     let read: Vec<Vec<u8>> = dockseal_verify::certificates(bytes, go).collect();

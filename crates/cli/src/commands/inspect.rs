@@ -63,7 +63,7 @@ struct Inspected {
     problems: Vec<String>,
     /// What could be read and is not as it should be.
     warnings: Vec<String>,
-    /// The form because of which Docker does not read all of it.
+    /// Why Docker does not read all of it, where that is the file's form.
     hiding_form: Option<Form>,
 }
 
@@ -195,7 +195,7 @@ fn inspect(path: PathBuf, read: Result<Contents, String>) -> Inspected {
     file
 }
 
-/// The form because of which Docker does not read what is shown of a file.
+/// Why Docker does not read what is shown of a file, where that is the file's form.
 fn hiding_form(bytes: &[u8], items: &[Item]) -> Option<Form> {
     let has = |wanted: fn(&Content) -> bool| items.iter().any(|item| wanted(&item.content));
     if has(|content| matches!(content, Content::Certificate(_))) {

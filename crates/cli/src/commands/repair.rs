@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
     if args.from.is_empty() && !directory.exists() {
         return Err(Failure::trouble(WHAT)
             .cause(format!("there is no directory {}", directory.display()))
-            .hint("check the path; for a new directory name the files that it is to be made of with --from"));
+            .hint("check the path; for a new directory name its source files with --from"));
     }
     let names = held::names_in(directory);
     let mut found = Found::default();

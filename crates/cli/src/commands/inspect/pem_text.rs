@@ -43,7 +43,7 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
-/// Nothing for what says nothing by itself.
+/// Empty for a block that is not worth a line of its own.
 fn pem_block(text: &[u8], number: usize) -> Vec<Result<Item, String>> {
     let line = text[BEGIN.len()..].split(|byte| *byte == b'\n').next().unwrap_or_default();
     let label = String::from_utf8_lossy(line);

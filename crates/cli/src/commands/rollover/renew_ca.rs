@@ -86,7 +86,7 @@ fn renew_ca(args: &Args, invocation: &Invocation, output: &mut Output) -> Result
     report.trusts = Some("has the authority's new certificate");
     if !is_due {
         let end = until(issuer.validity, invocation.now);
-        let text = format!("{} is valid until {end} and not due yet; --early renews it all the same", issuer.subject);
+        let text = format!("{} is valid until {end} and not due yet; --early renews it now", issuer.subject);
         report.say(&text, output);
     }
     if args.dry_run {
@@ -136,7 +136,7 @@ fn refuse_while_rolling_over(counting: &Generations) -> Result<(), Failure> {
         .hint("bring it to its end with dockseal rollover finish, or back with dockseal rollover abort, first"))
 }
 
-/// The new certificate takes the place of the old one, at one instant; before it, nothing changes for anybody.
+/// The new certificate replaces the old one at one instant; before it, nothing changes for anybody.
 fn replace(
     work: &mut Work<'_>,
     opened: &Opened,

@@ -112,7 +112,7 @@ fn client_is_accepted(picture: &Picture<'_>, client: &ClientSide, attempt: &Atte
     };
     let gate = Gate::DaemonAcceptsClient;
     let said = alert.map_or_else(String::new, |alert| format!(" (it says only {alert})"));
-    // What is wrong with the certificate by itself. A ca.pem without its issuer is not the daemon's, which asks for that one.
+    // What is invalid about the certificate alone. A ca.pem without its issuer is not the daemon's, which asks for that one.
     let closer = |finding: &Finding| (finding.check, finding.text.clone(), finding.remedy);
     let is_told = |finding: &&Finding| {
         let rests_on_ca =
