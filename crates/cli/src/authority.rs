@@ -107,9 +107,9 @@ pub(crate) fn trusted_issuers(home: &Home, what: &str) -> Result<Vec<Certificate
     authority::trusted_issuers(home).map_err(|error| authority_files_failure(what, error))
 }
 
-/// The same with those above each, up to its anchor.
-pub(crate) fn known_chains(home: &Home, what: &str) -> Result<Vec<Vec<Certificate>>, Failure> {
-    authority::known_chains(home).map_err(|error| authority_files_failure(what, error))
+/// Whom endpoints trust at present, and no longer.
+pub(crate) fn trust_of(home: &Home, what: &str) -> Result<authority::Trust, Failure> {
+    authority::Trust::of(home).map_err(|error| authority_files_failure(what, error))
 }
 
 /// Reads a private key, asking for its passphrase only when it needs one.

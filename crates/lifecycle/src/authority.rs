@@ -162,28 +162,43 @@ pub fn known_issuers(home: &Home) -> Result<Vec<Certificate>, AuthorityFilesErro
 /// # Errors
 /// As [`signing_issuer`].
 pub fn trusted_issuers(home: &Home) -> Result<Vec<Certificate>, AuthorityFilesError> {
-    let chains = home.generations()?.trusted.into_iter().map(|number| chain_of(home, number));
-    chains.map(|chain| first(chain?, || home.path().join("ca.pem"))).collect()
+    let chains = trusted_chains(home)?.into_iter();
+    chains.map(|chain| first(chain, || home.path().join("ca.pem"))).collect()
 }
 
-/// The anchors that endpoints are to trust at present, and those that a roll-over took away.
-///
-/// # Errors
-/// As [`signing_issuer`].
-pub fn trusted_and_replaced_anchors(home: &Home) -> Result<(Vec<Certificate>, Vec<Certificate>), AuthorityFilesError> {
-    let anchor = |mut chain: Vec<Certificate>| chain.pop();
-    let trusted = home.generations()?.trusted.into_iter().map(|number| chain_of(home, number));
-    let trusted: Vec<Certificate> = trusted.collect::<Result<Vec<_>, _>>()?.into_iter().filter_map(anchor).collect();
-    let known = known_chains(home)?.into_iter().filter_map(anchor);
-    let replaced = known.filter(|anchor| !trusted.contains(anchor)).collect();
-    Ok((trusted, replaced))
+/// Whom endpoints trust at present, and no longer.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// The issuers whose certificates are accepted.
+    pub issuers: Vec<Certificate>,
+    /// The anchors that are trusted.
+    pub anchors: Vec<Certificate>,
+    /// The anchors that a roll-over took away.
+    pub replaced: Vec<Certificate>,
 }
 
-/// The same with those above each, up to its anchor.
-///
-/// # Errors
-/// As [`signing_issuer`].
-pub fn known_chains(home: &Home) -> Result<Vec<Vec<Certificate>>, AuthorityFilesError> {
+impl Trust {
+    /// As the authority's files say.
+    ///
+    /// # Errors
+    /// As [`signing_issuer`].
+    pub fn of(home: &Home) -> Result<Self, AuthorityFilesError> {
+        let trusted = trusted_chains(home)?;
+        let anchors: Vec<Certificate> = trusted.iter().filter_map(|chain| chain.last()).cloned().collect();
+        let known = known_chains(home)?.into_iter().filter_map(|mut chain| chain.pop());
+        Ok(Self {
+            replaced: known.filter(|anchor| !anchors.contains(anchor)).collect(),
+            issuers: trusted.into_iter().filter_map(|chain| chain.into_iter().next()).collect(),
+            anchors,
+        })
+    }
+}
+
+fn trusted_chains(home: &Home) -> Result<Vec<Vec<Certificate>>, AuthorityFilesError> {
+    home.generations()?.trusted.into_iter().map(|number| chain_of(home, number)).collect()
+}
+
+fn known_chains(home: &Home) -> Result<Vec<Vec<Certificate>>, AuthorityFilesError> {
     home.known_generations()?.into_iter().map(|number| chain_of(home, number)).collect()
 }
 

@@ -6,12 +6,13 @@ use std::{
 };
 
 use dockseal_inventory::{CertificateId, Delivered, Destination, Entry, Matches, State};
+use dockseal_lifecycle::authority;
 use dockseal_pki::{Certificate, certificates_in_pem, printable};
 use dockseal_store::{Placed, kept_by_another, previous_path, read, roll_back};
 use serde_json::{Value, json};
 
 use crate::{
-    authority::{chains, known_chains, read as read_authority},
+    authority::{read as read_authority, trust_of},
     contexts::shown,
     failure::Failure,
     held::{self, keep_what_a_kill_left},
@@ -47,18 +48,17 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> Result<ExitCode, Failure> {
     let directory = Path::new(&args.what);
     let home = invocation.home().ok().filter(|home| home.inventory_path().exists());
-    let mut trust = Trust::default();
+    let mut trust = Trust { force: args.force, ..Trust::default() };
     let mut ledger = match &home {
         None => None,
         Some(home) => {
             let ledger = Ledger::open(home, invocation.around(), output)?;
-            let files = read_authority(home)?;
-            trust = Trust::new(&chains(home, &files)?, &known_chains(home, WHAT)?);
+            read_authority(home)?;
+            trust.of_authority = trust_of(home, WHAT)?;
 
             Some(ledger)
         }
     };
-    trust.force = args.force;
     let (mut rows, mut wires) = (Vec::new(), Vec::new());
     if is_directory(&args.what, ledger.as_ref())? {
         let path = invocation.place(directory)?.path;
@@ -109,32 +109,16 @@ fn failure(error: dockseal_inventory::InventoryError) -> Failure {
     inventory_failure(WHAT, &error)
 }
 
-/// Whom the endpoints of an authority trust at present, and no longer.
+/// What may be brought back.
 #[derive(Default)]
 struct Trust {
-    /// The issuers whose certificates are accepted.
-    issuers: Vec<Certificate>,
-    /// The anchors that are trusted.
-    anchors: Vec<Certificate>,
-    /// The anchors that a roll-over took away.
-    replaced: Vec<Certificate>,
+    /// Nothing where there is no authority.
+    of_authority: authority::Trust,
     /// What only an authority's inventory could vouch for is brought back without it.
     force: bool,
 }
 
 impl Trust {
-    /// From the chains that are trusted, and all that ever were; each ends with its anchor.
-    fn new(trusted: &[Vec<Certificate>], known: &[Vec<Certificate>]) -> Self {
-        let anchors: Vec<Certificate> = trusted.iter().filter_map(|chain| chain.last()).cloned().collect();
-        let replaced = known.iter().filter_map(|chain| chain.last()).filter(|anchor| !anchors.contains(anchor));
-        Self {
-            replaced: replaced.cloned().collect(),
-            issuers: trusted.iter().filter_map(|chain| chain.first()).cloned().collect(),
-            anchors,
-            force: false,
-        }
-    }
-
     /// What nobody recorded: another user may have put it there, who knows its key.
     fn refuse_of_another(&self, path: &Path) -> Result<(), Failure> {
         match kept_by_another(path).map_err(|error| write_failure(WHAT, &error))? {
@@ -152,7 +136,7 @@ impl Trust {
     fn refuse_more(&self, path: &Path, held: &held::Held) -> Result<(), Failure> {
         // Where what is there cannot be read, it is what the rollback mends.
         let Some(present) = anchors_in(path).filter(|_| !self.force) else { return Ok(()) };
-        let is_trusted = |anchor: &&Certificate| present.contains(anchor) || self.anchors.contains(anchor);
+        let is_trusted = |anchor: &&Certificate| present.contains(anchor) || self.of_authority.anchors.contains(anchor);
         let Some(more) = held.bundle.anchors.certificates().iter().find(|anchor| !is_trusted(anchor)) else {
             return Ok(());
         };
@@ -193,7 +177,9 @@ impl Trust {
     /// Whoever got it back would let the replaced authority's users in again.
     fn refuse_replaced(&self, path: &Path, held: &held::Held, hint: &str) -> Result<(), Failure> {
         let anchors = held.bundle.anchors.certificates();
-        let Some(anchor) = anchors.iter().find(|anchor| self.replaced.contains(anchor)) else { return Ok(()) };
+        let Some(anchor) = anchors.iter().find(|anchor| self.of_authority.replaced.contains(anchor)) else {
+            return Ok(());
+        };
         Err(Failure::no(WHAT)
             .cause(format!(
                 "what {} had before trusts {}, an authority that was rolled over",
@@ -295,7 +281,7 @@ fn recorded(
     let entry =
         ledger.inventory.entry(id).map_err(failure)?.ok_or_else(|| nothing_kept(&path.display().to_string()))?;
     refuse_revoked(&path, &entry)?;
-    if trust.issuers.iter().all(|issuer| issuer.subject != entry.certificate.issuer) {
+    if trust.of_authority.issuers.iter().all(|issuer| issuer.subject != entry.certificate.issuer) {
         return Err(Failure::no(WHAT)
             .cause(format!(
                 "what {} had before is of an authority that was rolled over: nobody trusts it",

@@ -4,15 +4,15 @@ use std::{io, os::unix::fs::PermissionsExt, path::Path, process::ExitCode};
 
 use dockseal_docker::layout;
 use dockseal_inventory::{Destination, Entry, Inventory, InventoryError, KeyHolder, Kind, Place};
-use dockseal_lifecycle::authority::trusted_and_replaced_anchors;
+use dockseal_lifecycle::authority::Trust;
 use dockseal_pki::{Certificate, PrivateKey, RevocationList, Signer, certificates_in_pem, printable};
 use dockseal_store::{Home, ReadError, read};
 use serde_json::{Value, json};
 
 use crate::{
-    authority::read_certificates,
+    authority::{read_certificates, trust_of},
     failure::Failure,
-    hints::{authority_files_failure, home_failure, inventory_failure},
+    hints::{home_failure, inventory_failure},
     invocation::Invocation,
     ledger::{leaf_in, lock, newer_lists, open_to_read},
     output::{Format, Output},
@@ -61,30 +61,16 @@ impl Finding {
     }
 }
 
-/// Whom endpoints are to trust, and no longer.
-struct Trust {
-    trusted: Vec<Certificate>,
-    replaced: Vec<Certificate>,
-}
-
-impl Trust {
-    fn of(home: &Home) -> Result<Self, Failure> {
-        let (trusted, replaced) =
-            trusted_and_replaced_anchors(home).map_err(|error| authority_files_failure(WHAT, error))?;
-        Ok(Self { trusted, replaced })
+/// Anchors of another time, as a backup has them.
+fn former_anchors(trust: &Trust, place: &Path, name: &str, pem: &[u8]) -> Option<Finding> {
+    let anchors = certificates_in_pem(pem).unwrap_or_default();
+    if let Some(anchor) = anchors.iter().find(|anchor| trust.replaced.contains(anchor)) {
+        let text = format!("{name} trusts {}, which was rolled over; dockseal renew NAME mends it", anchor.subject);
+        return Some(Finding::new("anchors", place, text));
     }
-
-    /// Anchors of another time, as a backup has them.
-    fn finding(&self, place: &Path, name: &str, pem: &[u8]) -> Option<Finding> {
-        let anchors = certificates_in_pem(pem).unwrap_or_default();
-        if let Some(anchor) = anchors.iter().find(|anchor| self.replaced.contains(anchor)) {
-            let text = format!("{name} trusts {}, which was rolled over; dockseal renew NAME mends it", anchor.subject);
-            return Some(Finding::new("anchors", place, text));
-        }
-        let is_current = anchors.iter().any(|anchor| self.trusted.contains(anchor));
-        let text = || format!("{name} has no certificate of the authority as it is now; dockseal renew NAME mends it");
-        (!is_current).then(|| Finding::new("anchors", place, text()))
-    }
+    let is_current = anchors.iter().any(|anchor| trust.anchors.contains(anchor));
+    let text = || format!("{name} has no certificate of the authority as it is now; dockseal renew NAME mends it");
+    (!is_current).then(|| Finding::new("anchors", place, text()))
 }
 
 /// What was looked at.
@@ -129,7 +115,7 @@ pub(crate) fn run(_: &Args, invocation: &Invocation, output: &mut Output) -> Res
         Finding::new("revoked", &home.crl_path(), format!("the list of {} {text}", list.issuer))
     };
     say(newer.iter().map(forgot).collect(), output);
-    let trust = Trust::of(&home)?;
+    let trust = trust_of(&home, WHAT)?;
     let mut may_wait = true;
     let mut after = None;
     loop {
@@ -285,7 +271,7 @@ fn place(destination: &Destination, inventory: &Inventory, trust: &Trust) -> Res
     }
     match read(&path.join(names.anchors)) {
         Err(error) => findings.push(Finding::unreadable(path, names.anchors, &error)),
-        Ok(file) => findings.extend(trust.finding(path, names.anchors, &file.bytes)),
+        Ok(file) => findings.extend(former_anchors(trust, path, names.anchors, &file.bytes)),
     }
     findings.extend(key(destination, &entry));
     Ok(findings)
