@@ -135,17 +135,17 @@ pub(crate) fn run(args: &Args, invocation: &Invocation, output: &mut Output) -> 
         )?;
         return Ok(report.finish(output));
     }
+    let is_due_run = matches!(wanted, Wanted::Selected(Selection::Due(_)));
     let commands_due = args.exec.is_some() && !command::waiting(&inventory, invocation)?.is_empty();
     // Nothing to do is success and silence, without a passphrase and without waiting for anybody.
     if !commands_due && nothing_in(&inventory, &wanted, role)? {
         command::remind(&inventory, invocation, output)?;
-        if matches!(wanted, Wanted::Selected(Selection::Due(_))) {
+        if is_due_run {
             tell_of_changed(&inventory, role, invocation, &mut report, output)?;
             tell_of_authority(&home, invocation, &mut report, output)?;
         }
         return Ok(report.finish(output));
     }
-    let is_due_run = matches!(wanted, Wanted::Selected(Selection::Due(_)));
     let total = count(&inventory, &wanted)?;
     drop(inventory);
     let opened = open(&args.passphrase, invocation, output)?;
